@@ -1,0 +1,54 @@
+"""Every error that Holdfast raises itself: one root, few leaves, each a fact and what to do.
+
+Errors of SQLAlchemy, the drivers and Redis pass through unchanged, except where Holdfast
+makes a promise about them.
+"""
+
+# SQLSTATEs that decide what an error means, from PostgreSQL's appendix A.
+INVALID_PASSWORD = "28P01"  # noqa: S105  -- a code, not a password
+INVALID_AUTHORIZATION = "28000"  # no such role, or pg_hba.conf has no line for it
+INVALID_CATALOG_NAME = "3D000"  # no such database
+TOO_MANY_CONNECTIONS = "53300"  # the server's max_connections, or the role's limit
+DISK_FULL = "53100"
+CANNOT_CONNECT_NOW = "57P03"  # starting, stopping or recovering: worth another try
+IN_FAILED_TRANSACTION = "25P02"  # an earlier statement failed; COMMIT would roll back
+
+
+class HoldfastError(Exception):
+    """The root: catch this for everything that Holdfast itself reports."""
+
+
+class ConfigurationError(HoldfastError, ValueError):
+    """Something was asked for in a way that cannot work: a URL, a setting, a file, an argument."""
+
+
+class MissingExtraError(ConfigurationError, ImportError):
+    """A part needs packages that are not installed; the message has the command."""
+
+
+class UnavailableError(HoldfastError, ConnectionError):
+    """A server could not be reached or refused the connection; nothing was sent to it."""
+
+
+class ServiceError(HoldfastError, RuntimeError):
+    """A server that Holdfast was to run did not start, or ended by itself."""
+
+
+class TransactionOwnedError(HoldfastError, RuntimeError):
+    """Code inside `begin()`, `read()` or `run()` tried to end a transaction that is not its own."""
+
+
+class TransactionAbortedError(HoldfastError, RuntimeError):
+    """A transaction with a failed statement was to be committed; the server would have undone it.
+
+    PostgreSQL answers COMMIT in such a transaction with ROLLBACK and no error, so the writes
+    before the failed statement would be lost although the commit seemed to succeed.
+    """
+
+
+class ReadOnlyError(HoldfastError, RuntimeError):
+    """Something would have written through `read()`."""
+
+
+class MigrationError(HoldfastError, RuntimeError):
+    """A migration could not be found, or failed; the database is as it was before."""
