@@ -11,7 +11,6 @@ INVALID_CATALOG_NAME = "3D000"  # no such database
 TOO_MANY_CONNECTIONS = "53300"  # the server's max_connections, or the role's limit
 DISK_FULL = "53100"
 CANNOT_CONNECT_NOW = "57P03"  # starting, stopping or recovering: worth another try
-IN_FAILED_TRANSACTION = "25P02"  # an earlier statement failed; COMMIT would roll back
 
 
 class HoldfastError(Exception):
@@ -44,6 +43,13 @@ class TransactionAbortedError(HoldfastError, RuntimeError):
     PostgreSQL answers COMMIT in such a transaction with ROLLBACK and no error, so the writes
     before the failed statement would be lost although the commit seemed to succeed.
     """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "COMMIT was answered with ROLLBACK: a statement of this transaction had failed and "
+            "the code went on, so none of its writes is stored; let the error out of the block, "
+            "or run the statement that may fail inside session.begin_nested()"
+        )
 
 
 class ReadOnlyError(HoldfastError, RuntimeError):

@@ -1,0 +1,188 @@
+"""The database of a service: one object that is opened at start and closed at the end."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Concatenate, ParamSpec, Self, TypeVar
+
+from sqlalchemy import URL
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, AsyncSessionTransaction
+
+from holdfast import urls
+from holdfast.database import drivers
+from holdfast.database.opening import Closed, Opened, reach
+from holdfast.database.policy import DatabasePolicy
+from holdfast.database.sessions import (
+    OwnedSession,
+    ReadSession,
+    lock,
+    refuse_changes,
+    refuse_writes,
+    unlock,
+)
+from holdfast.errors import TransactionOwnedError
+from holdfast.events import Events
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Database:
+    """An engine with safe settings, and the four ways to use it.
+
+        db = Database("postgresql://app:secret@localhost/shop")   # no I/O here
+        async with db:                                            # fails fast, in one sentence
+            async with db.begin() as session:                     # commits at the end
+                session.add(Deck(name="first"))
+            async with db.read() as session:                      # cannot write
+                decks = (await session.scalars(select(Deck))).all()
+
+    Sessions keep their objects usable after the commit (`expire_on_commit=False`).
+
+    Args:
+        url: in any form that `holdfast.urls.parse` takes.
+        policy: limits of connections, statements and the pool.
+        events: told when the database is opened and closed.
+
+    Raises:
+        ConfigurationError: the URL cannot be used.
+        MissingExtraError: its driver is not installed.
+    """
+
+    def __init__(
+        self,
+        url: str | URL,
+        *,
+        policy: DatabasePolicy | None = None,
+        events: Events | None = None,
+    ) -> None:
+        self.url = urls.parse(url)
+        self.policy = policy or DatabasePolicy()
+        self.events = events or Events()
+        self._engine = drivers.make_engine(self.url, self.policy)
+        self._reading = drivers.reading(self._engine)
+        self._snapshot = drivers.snapshot(self._engine)
+        for view in (self._reading, self._snapshot):
+            refuse_writes(view.sync_engine)
+        self._opened = False
+
+    def __repr__(self) -> str:
+        return f"Database({str(self.url)!r})"
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The SQLAlchemy engine, for code that works with one."""
+        return self._engine
+
+    async def open(self) -> None:
+        """Reach the database, within `connect_timeout`; an opened one stays as it is.
+
+        Raises:
+            UnavailableError: it names place and likely cause.
+        """
+        if self._opened:
+            return
+        try:
+            seconds = await self.ping()
+        except BaseException:
+            await self._engine.dispose()
+            raise
+        self._opened = True
+        self.events.emit(Opened(place=self.url.place, seconds=round(seconds, 4)))
+
+    async def close(self) -> None:
+        """Close the connections; a closed database can be opened again."""
+        await self._engine.dispose()
+        if self._opened:
+            self._opened = False
+            self.events.emit(Closed(place=self.url.place))
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.close()
+
+    async def ping(self) -> float:
+        """Run `SELECT 1` and return the seconds that it took.
+
+        Raises:
+            UnavailableError: there was no answer within `connect_timeout`.
+        """
+        return await reach(self._reading, self.url, within=self.policy.connect_timeout)
+
+    def session(self) -> AsyncSession:
+        """Give a plain session, for code that commits itself: `async with db.session() as s`."""
+        return AsyncSession(self._engine, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncSession]:
+        """Give a session with one transaction: commits at the end, rolls back on any exception.
+
+        Raises:
+            TransactionOwnedError: the code inside ended the transaction itself.
+            TransactionAbortedError: a statement failed, and the code inside went on.
+        """
+        async with OwnedSession(self._engine, expire_on_commit=False) as session:
+            async with _owned(session):
+                yield session
+
+    @asynccontextmanager
+    async def read(self, *, snapshot: bool = False) -> AsyncIterator[AsyncSession]:
+        """Give a session that cannot write, and needs no round trips besides its statements.
+
+        Each statement sees what is committed when it runs.
+
+        Args:
+            snapshot: all statements see the same moment, in one READ ONLY transaction.
+
+        Raises:
+            ReadOnlyError: the code inside changed an object or ran a statement that writes.
+        """
+        engine = self._snapshot if snapshot else self._reading
+        async with ReadSession(engine, expire_on_commit=False, autoflush=True) as session:
+            async with _owned(session):
+                yield session
+
+    async def run(
+        self,
+        work: Callable[Concatenate[AsyncSession, P], Awaitable[R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `work(session, …)` in one transaction and return its result after the commit.
+
+        Build the objects inside `work`, so that it can be called again.
+
+        Raises:
+            TransactionOwnedError: `work` ended the transaction itself.
+            TransactionAbortedError: a statement failed, and `work` went on.
+        """
+        async with self.begin() as session:
+            return await work(session, *args, **kwargs)
+
+
+@asynccontextmanager
+async def _owned(session: AsyncSession) -> AsyncIterator[None]:
+    """Begin, and end as the block ends; nobody inside may do either."""
+    transaction = await session.begin()
+    lock(session)
+    try:
+        yield
+        refuse_changes(session)
+        _require_same(session, transaction)
+    except BaseException:
+        unlock(session)
+        await session.rollback()
+        raise
+    finally:
+        unlock(session)
+    await session.commit()
+
+
+def _require_same(session: AsyncSession, transaction: AsyncSessionTransaction) -> None:
+    if session.sync_session.get_transaction() is not transaction.sync_transaction:
+        raise TransactionOwnedError(
+            "the transaction of this block was ended inside it, through its connection or its "
+            "transaction object; leave that to the block"
+        )

@@ -1,0 +1,100 @@
+"""Reach the database once, and say in one sentence why that did not work."""
+
+import asyncio
+import math
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from holdfast.errors import (
+    CANNOT_CONNECT_NOW,
+    INVALID_AUTHORIZATION,
+    INVALID_CATALOG_NAME,
+    INVALID_PASSWORD,
+    TOO_MANY_CONNECTIONS,
+    UnavailableError,
+)
+from holdfast.events import Event
+from holdfast.urls import DatabaseUrl, redact
+
+_CAUSES = {
+    INVALID_PASSWORD: "the password for {user!r} was refused",
+    INVALID_AUTHORIZATION: "{user!r} may not log in: the role is missing or pg_hba.conf refuses it",
+    INVALID_CATALOG_NAME: "the server has no database {database!r}: create it, or mend the URL",
+    TOO_MANY_CONNECTIONS: "the server has no free connection: raise max_connections or lower pools",
+    CANNOT_CONNECT_NOW: "the server is starting or stopping: try again in a moment",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened(Event):
+    """A database was reached; `seconds` is what that took."""
+
+    place: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed(Event):
+    """A database's connections are closed."""
+
+    level: ClassVar[int] = Event.level
+    place: str
+
+
+async def reach(engine: AsyncEngine, url: DatabaseUrl, *, within: float) -> float:
+    """Run `SELECT 1` on a pooled or new connection and return the seconds it took.
+
+    Raises:
+        UnavailableError: it names place and likely cause, never the password.
+    """
+    begun = time.perf_counter()
+    try:
+        async with asyncio.timeout(within), engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+    except (OSError, DBAPIError, PoolTimeoutError) as error:
+        raise UnavailableError(f"{_name(url)}: {_cause(error, url, within)}") from error
+    return time.perf_counter() - begun
+
+
+def _name(url: DatabaseUrl) -> str:
+    kind = "PostgreSQL" if url.backend == "postgresql" else "SQLite"
+    return f"{kind} at {url.place}"
+
+
+def _cause(error: Exception, url: DatabaseUrl, within: float) -> str:
+    if isinstance(error, PoolTimeoutError):
+        return "all connections of the pool are in use"
+    if isinstance(error, DBAPIError):
+        return _refused(error, url)
+    return _unreachable(error, within)
+
+
+def _unreachable(error: Exception, within: float) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "the connection was refused; nothing listens there: is the server started?"
+    if isinstance(error, FileNotFoundError):
+        return "there is no socket there: is the server started?"
+    if isinstance(error, socket.gaierror):
+        return "the host name is unknown: is it spelled right, does DNS answer?"
+    if isinstance(error, TimeoutError):
+        return (
+            f"no answer within {math.ceil(within)} s: a firewall, a wrong address or a full server"
+        )
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {error}"
+    return redact(str(error)) or type(error).__name__
+
+
+def _refused(error: DBAPIError, url: DatabaseUrl) -> str:
+    cause = _CAUSES.get(getattr(error.orig, "sqlstate", None) or "")
+    if cause is None:
+        return redact(" ".join(str(error.orig).split()))
+    return cause.format(user=url.engine.username, database=url.engine.database)
