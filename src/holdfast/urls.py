@@ -1,4 +1,4 @@
-"""Turn the URL that somebody pasted into one that the engine takes, and keep its secrets out of sight."""
+"""Turn the URL that somebody pasted into one that an engine takes, and hide its secrets."""
 
 import re
 from collections.abc import Mapping

@@ -7,13 +7,13 @@ import asyncpg
 from holdfast.errors import TransactionAbortedError
 
 
-class CheckedConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+class CheckedConnection(asyncpg.Connection):  # type: ignore[misc]  # it has no types
     """Raises when the server answers COMMIT with ROLLBACK, which asyncpg takes for success.
 
     It is the answer for a transaction with a failed statement, whoever caught the error.
     """
 
-    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109  -- asyncpg's signature
         """Run a statement and return its status; a commit that did not happen raises.
 
         Raises:

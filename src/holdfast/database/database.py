@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import URL
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, AsyncSessionTransaction
 
 from holdfast import urls
@@ -123,9 +124,9 @@ class Database:
             TransactionOwnedError: the code inside ended the transaction itself.
             TransactionAbortedError: a statement failed, and the code inside went on.
         """
-        async with OwnedSession(self._engine, expire_on_commit=False) as session:
-            async with _owned(session):
-                yield session
+        session = OwnedSession(self._engine, expire_on_commit=False)
+        async with session, _owned(session):
+            yield session
 
     @asynccontextmanager
     async def read(self, *, snapshot: bool = False) -> AsyncIterator[AsyncSession]:
@@ -140,9 +141,9 @@ class Database:
             ReadOnlyError: the code inside changed an object or ran a statement that writes.
         """
         engine = self._snapshot if snapshot else self._reading
-        async with ReadSession(engine, expire_on_commit=False, autoflush=True) as session:
-            async with _owned(session):
-                yield session
+        session = ReadSession(engine, expire_on_commit=False)
+        async with session, _owned(session):
+            yield session
 
     async def run(
         self,
@@ -171,13 +172,21 @@ async def _owned(session: AsyncSession) -> AsyncIterator[None]:
         yield
         refuse_changes(session)
         _require_same(session, transaction)
-    except BaseException:
         unlock(session)
-        await session.rollback()
+        await session.commit()
+    except BaseException as error:
+        unlock(session)
+        await _roll_back(session, error)
         raise
-    finally:
-        unlock(session)
-    await session.commit()
+
+
+async def _roll_back(session: AsyncSession, cause: BaseException) -> None:
+    # Before close(): an object that was flushed could otherwise be added again and be taken for
+    # stored. A rollback that fails, on a dead connection, must not hide what went wrong.
+    try:
+        await session.rollback()
+    except (OSError, SQLAlchemyError) as error:
+        cause.add_note(f"the rollback failed too: {error}")
 
 
 def _require_same(session: AsyncSession, transaction: AsyncSessionTransaction) -> None:

@@ -85,9 +85,7 @@ def _unreachable(error: Exception, within: float) -> str:
     if isinstance(error, socket.gaierror):
         return "the host name is unknown: is it spelled right, does DNS answer?"
     if isinstance(error, TimeoutError):
-        return (
-            f"no answer within {math.ceil(within)} s: a firewall, a wrong address or a full server"
-        )
+        return f"no answer within {math.ceil(within)} s: a firewall, or a wrong address?"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {error}"
     return redact(str(error)) or type(error).__name__
