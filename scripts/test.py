@@ -1,0 +1,41 @@
+"""Run the tests with coverage, and hold each package of the project to its share."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LEAST_COVERAGE = 90  # percent, of each package by itself
+
+
+def main(arguments: list[str]) -> int:
+    """Run pytest with the given arguments; return its exit code, or 1 where coverage is short."""
+    failed = subprocess.run(
+        [sys.executable, "-m", "pytest", "--cov", "--cov-report=term", *arguments],
+        cwd=ROOT,
+        check=False,
+    ).returncode
+    if failed:
+        return failed
+    short = [source.name for source in sources() if not is_covered(source)]
+    for name in short:
+        print(f"test: less than {LEAST_COVERAGE} % of {name} is covered")
+    return 1 if short else 0
+
+
+def sources() -> list[Path]:
+    """Return the folder of each package of the project: the library, then the applications."""
+    return [ROOT / "src" / "holdfast", *sorted(ROOT.glob("apps/*/src/*"))]
+
+
+def is_covered(source: Path) -> bool:
+    """Tell whether the run that just ended covered enough of one package."""
+    report = [sys.executable, "-m", "coverage", "report", f"--include={source}/*"]
+    result = subprocess.run(
+        [*report, f"--fail-under={LEAST_COVERAGE}"], cwd=ROOT, capture_output=True, check=False
+    )
+    return result.returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
