@@ -111,4 +111,6 @@ def _begin_sqlite(conn: Connection) -> None:
     # A writer takes its lock at once: a transaction that reads first and writes later would
     # fail as "locked" without waiting.
     reads = conn.get_execution_options().get(_READ_OPTION)
-    conn.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+    cursor = conn.connection.cursor()
+    cursor.execute("BEGIN" if reads else "BEGIN IMMEDIATE")
+    cursor.close()

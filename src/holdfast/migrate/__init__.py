@@ -1,0 +1,19 @@
+"""Alembic's migrations from code or the command line: one process at a time, all or nothing."""
+
+from holdfast.migrate.environment import run_env
+from holdfast.migrate.policy import MigrationPolicy
+from holdfast.migrate.running import Migrated, current, downgrade, revision, upgrade
+from holdfast.migrate.scripts import Revision, head, history
+
+__all__ = [
+    "Migrated",
+    "MigrationPolicy",
+    "Revision",
+    "current",
+    "downgrade",
+    "head",
+    "history",
+    "revision",
+    "run_env",
+    "upgrade",
+]

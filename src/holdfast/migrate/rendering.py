@@ -1,0 +1,27 @@
+"""How Holdfast's types are written into a migration: as plain SQLAlchemy ones.
+
+An old migration then means the same for ever, whatever becomes of the library or the models.
+"""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from sqlalchemy import JSON
+
+from holdfast.models import ENUM_LENGTH, UTCDateTime, ValueEnum
+
+if TYPE_CHECKING:
+    from alembic.autogenerate.api import AutogenContext
+
+
+def render_item(kind: str, item: Any, autogen: "AutogenContext") -> str | Literal[False]:
+    """Answer Alembic's question how to write an item; False leaves it to Alembic."""
+    if kind != "type":
+        return False
+    if isinstance(item, UTCDateTime):
+        return "sa.DateTime(timezone=True)"
+    if isinstance(item, ValueEnum):
+        return f"sa.String(length={ENUM_LENGTH})"
+    if isinstance(item, JSON):
+        autogen.imports.add("from sqlalchemy.dialects import postgresql")
+        return "sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(), 'postgresql')"
+    return False

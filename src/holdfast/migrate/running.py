@@ -1,0 +1,181 @@
+"""Move a database to another revision, from a running loop and without blocking it."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from holdfast.database import Database
+from holdfast.errors import MigrationError
+from holdfast.events import Event
+from holdfast.migrate.environment import AFTER, AUTOGENERATE, BEFORE, CONNECTION, POLICY
+from holdfast.migrate.policy import MigrationPolicy
+from holdfast.migrate.scripts import load_config
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from alembic.config import Config
+
+# Alembic keeps the running migration in a module: one at a time in a process.
+_ALEMBIC = threading.Lock()
+_POLL = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migrated(Event):
+    """A database was moved from one revision to another; equal ones mean nothing was to do.
+
+    Revisions are ids, several when branches are not merged, none for an empty database.
+    """
+
+    place: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    seconds: float
+
+
+async def upgrade(
+    db: Database,
+    config: Path | str,
+    revision: str = "head",
+    *,
+    policy: MigrationPolicy | None = None,
+) -> Migrated:
+    """Migrate forward; any number of processes may do so at once, one of them does the work.
+
+        async with Database(owner_url) as db:
+            await migrate.upgrade(db, "alembic.ini")
+
+    Args:
+        db: connected as the role that owns the tables.
+        config: the alembic.ini.
+        revision: an id, `head`, or `+1`.
+        policy: how long to wait.
+
+    Raises:
+        ConfigurationError: the alembic.ini cannot be used.
+        MigrationError: a revision is missing or failed; the database is as it was before.
+    """
+    return await _move(db, config, "upgrade", revision, policy)
+
+
+async def downgrade(
+    db: Database,
+    config: Path | str,
+    revision: str,
+    *,
+    policy: MigrationPolicy | None = None,
+) -> Migrated:
+    """Migrate backward, to an id, `-1`, or `base` for nothing left.
+
+    Raises:
+        ConfigurationError: the alembic.ini cannot be used.
+        MigrationError: a revision is missing or failed; the database is as it was before.
+    """
+    return await _move(db, config, "downgrade", revision, policy)
+
+
+async def current(db: Database, config: Path | str) -> tuple[str, ...]:
+    """Give the revisions that the database is at; none for an empty one."""
+    loaded = await _run(db, config, None, lambda command, config: command.current(config))
+    return _heads(loaded, BEFORE)
+
+
+async def revision(
+    db: Database, config: Path | str, message: str, *, autogenerate: bool = True
+) -> Path | None:
+    """Write a migration file with what the models have and the database has not.
+
+    Returns:
+        The new file, or None when there is no difference.
+
+    Raises:
+        ConfigurationError: the alembic.ini cannot be used.
+        MigrationError: the database is not at the newest revision.
+    """
+    written: list[Any] = []
+
+    def write(command: "ModuleType", config: "Config") -> None:
+        config.attributes[AUTOGENERATE] = autogenerate
+        written.append(command.revision(config, message, autogenerate=autogenerate))
+
+    await _run(db, config, None, write)
+    # Alembic gives a list when nothing, or more than one file, was written.
+    return None if isinstance(written[0], list) else Path(written[0].path)
+
+
+async def _move(
+    db: Database, config: Path | str, direction: str, to: str, policy: MigrationPolicy | None
+) -> Migrated:
+    begun = time.perf_counter()
+    loaded = await _run(
+        db, config, policy, lambda command, config: getattr(command, direction)(config, to)
+    )
+    moved = Migrated(
+        place=db.url.place,
+        before=_heads(loaded, BEFORE),
+        after=_heads(loaded, AFTER),
+        seconds=round(time.perf_counter() - begun, 3),
+    )
+    db.events.emit(moved)
+    return moved
+
+
+async def _run(
+    db: Database,
+    config: Path | str,
+    policy: MigrationPolicy | None,
+    work: "Callable[[ModuleType, Config], object]",
+) -> "Config":
+    """Call one of Alembic's commands with a connection of the database."""
+    loaded = load_config(config)
+    loaded.attributes[POLICY] = policy
+
+    def call(connection: Connection) -> None:
+        loaded.attributes[CONNECTION] = connection
+        _translate_errors(db, partial(work, command, loaded))
+
+    from alembic import command  # noqa: PLC0415  -- 370 ms, when used
+
+    async with _one_at_a_time(), db.engine.connect() as connection:
+        await connection.run_sync(call)
+    return loaded
+
+
+@asynccontextmanager
+async def _one_at_a_time() -> AsyncIterator[None]:
+    # Polled: a cancelled wait for the lock in a thread would take it and never give it back.
+    while not _ALEMBIC.acquire(blocking=False):  # noqa: ASYNC110  -- loops of several threads
+        await asyncio.sleep(_POLL)
+    try:
+        yield
+    finally:
+        _ALEMBIC.release()
+
+
+def _translate_errors(db: Database, work: Callable[[], object]) -> None:
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    try:
+        work()
+    except CommandError as error:
+        raise MigrationError(f"{db.url.place}: {error}") from error
+    except DBAPIError as error:
+        cause = " ".join(str(error.orig).split())
+        raise MigrationError(
+            f"{db.url.place}: a migration failed and everything it did was rolled back: {cause}; "
+            f"the statement was: {error.statement}"
+        ) from error
+
+
+def _heads(config: "Config", when: str) -> tuple[str, ...]:
+    return tuple(config.attributes.get(when, ()))
