@@ -19,7 +19,7 @@ demo: $(VENV)/installed  ## real servers, a schema, cards and players, from noth
 	@$(python) -m mantimon.demo
 
 test: $(VENV)/installed  ## run the tests, with coverage of the library and of each application
-	@$(python) scripts/test.py
+	@$(python) scripts/run_tests.py
 
 check: $(VENV)/installed  ## lint, format, types and the rules of the architecture
 	@$(python) -m ruff check --quiet .
