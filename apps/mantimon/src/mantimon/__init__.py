@@ -1,0 +1,1 @@
+"""Mantimon TCG: players own cards, build decks, and play a campaign and each other."""

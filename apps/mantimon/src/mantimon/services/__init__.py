@@ -1,0 +1,1 @@
+"""What the game does with its data: one module for each thing that a player can do."""
