@@ -29,10 +29,10 @@ check: $(VENV)/installed  ## lint, format, types and the rules of the architectu
 	@echo "check: ok"
 
 bench: $(VENV)/installed  ## measure each row beside its limit and its peers
-	@$(python) -m benchmarks
+	@$(python) -m benchmarks $(if $(QUICK),--quick)
 
 proofs: $(VENV)/installed  ## show each promise broken on the plain stack and kept by Holdfast
-	@$(python) -m proofs
+	@$(python) -m proofs $(if $(QUICK),--quick)
 
 acceptance: $(VENV)/installed  ## run the tests that docs/acceptance.md names and count what is proved
 	@$(python) scripts/acceptance.py

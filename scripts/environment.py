@@ -66,11 +66,13 @@ def install(venv: Path) -> None:
     pins = REQUIREMENTS.read_text()
     if installed != pins:
         print("environment: installing what requirements.txt pins", flush=True)
-        _run(uv, "pip", "sync", "--quiet", "--python", python, "--require-hashes", REQUIREMENTS)
+        # Compiled here once: where Python may not write bytecode, each start would cost seconds.
+        flags = ("--quiet", "--compile-bytecode", "--require-hashes", "--python", python)
+        _run(uv, "pip", "sync", *flags, REQUIREMENTS)
     editable = [word for folder in _projects() for word in ("--editable", folder)]
     # The build backend is pinned with the rest, so that nothing unpinned is fetched to build.
-    flags = ("--no-deps", "--no-build-isolation", "--offline")
-    _run(uv, "pip", "install", "--quiet", "--python", python, *flags, *editable)
+    alone = ("--quiet", "--no-deps", "--no-build-isolation", "--offline", "--python", python)
+    _run(uv, "pip", "install", *alone, *editable)
     stamp.write_text(pins)
 
 

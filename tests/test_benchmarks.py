@@ -1,0 +1,161 @@
+"""The benchmark's figures can be believed: goals, spreads and what is kept of a run."""
+
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+
+from benchmarks.__main__ import NAMES, ROWS, measure_all
+from benchmarks.measure import (
+    Contenders,
+    CountGoal,
+    RatioGoal,
+    Row,
+    Sample,
+    SecondsGoal,
+    measure,
+)
+from benchmarks.report import save, show
+
+
+def row(*goals, ours=(1.0, 2.0, 1.0, 1.0, 1.0), closed=None, **options) -> Row:
+    """Make a row whose limit takes 1 s and whose own times are given, by turn."""
+    times = iter([1.0, *ours])
+
+    async def limit(work: int) -> Sample:
+        return Sample(seconds=1.0 * work)
+
+    async def slow(work: int) -> Sample:
+        return Sample(seconds=4.0 * work)
+
+    async def mine(work: int) -> Sample:
+        return Sample(seconds=next(times, 2.0) * work, counts={"round trips": 3})
+
+    @asynccontextmanager
+    async def contenders(quick: bool):
+        yield Contenders(limit=("driver", limit), peers=[("plain", slow)], ours=("ours", mine))
+        if closed is not None:
+            closed.append(quick)
+
+    return Row(
+        name="a.row", what="a thing", goals=goals, contenders=contenders, repeats=5, **options
+    )
+
+
+@pytest.mark.parametrize(
+    ("goal", "ours", "met"),
+    [
+        (RatioGoal(at_most=1.5), 1.5, True),
+        (RatioGoal(at_most=1.5), 1.57, True),
+        (RatioGoal(at_most=1.5), 1.58, False),
+        (RatioGoal(at_most=0.5, of="plain"), 2.1, True),
+        (RatioGoal(at_most=0.5, of="plain"), 2.2, False),
+        (SecondsGoal(at_most=3), 3.1, True),
+        (SecondsGoal(at_most=3), 3.2, False),
+        (CountGoal(count="round trips", at_most=3), 9, True),
+        (CountGoal(count="round trips", at_most=2.9), 9, False),
+    ],
+)
+async def test_a_goal_is_met_within_five_percent_and_a_count_exactly(goal, ours, met):
+    """Times are judged with the tolerance, counts without."""
+    measured = await measure(row(goal, ours=[ours] * 5), quick=False)
+
+    assert measured.met is met
+
+
+async def test_every_goal_of_a_row_counts():
+    """One goal that is not met is enough."""
+    goals = RatioGoal(at_most=2), CountGoal(count="round trips", at_most=0)
+
+    measured = await measure(row(*goals), quick=False)
+
+    assert not measured.met
+
+
+async def test_the_median_is_kept_with_its_spread():
+    """One slow turn of five shows in the spread and not in the median."""
+    measured = await measure(row(RatioGoal(at_most=1), ours=[1, 9, 1, 0.5, 1]), quick=False)
+
+    ratio = measured.ratio("ours", "driver")
+    assert (ratio.median, ratio.low, ratio.high) == (1, 0.5, 9)
+
+
+async def test_growth_is_measured_at_ten_and_a_hundred_times_the_work():
+    """All contenders take part in it."""
+    measured = await measure(row(RatioGoal(at_most=1)), quick=False)
+
+    assert [samples["driver"].seconds for samples in measured.growth.values()] == [1, 10, 100]
+
+
+async def test_a_quick_run_does_each_once():
+    """It has one turn, no growth, and closes what it opened."""
+    closed = []
+
+    measured = await measure(row(RatioGoal(at_most=1), closed=closed), quick=True)
+
+    assert {title: len(samples) for title, samples in measured.samples.items()} == {
+        "driver": 1,
+        "plain": 1,
+        "ours": 1,
+    }
+    assert measured.growth == {}
+    assert closed == [True]
+
+
+def test_fewer_than_five_repeats_are_refused():
+    """A median of less is an anecdote."""
+    with pytest.raises(ValueError, match=r"a\.row: 4 repeats"):
+        Row(name="a.row", what="", goals=[], contenders=lambda _: None, repeats=4)
+
+
+async def test_a_row_that_fails_does_not_stop_the_others(capsys):
+    """It is named, and is not among what was measured."""
+
+    @asynccontextmanager
+    async def broken(quick: bool):
+        raise RuntimeError("no server")
+        yield
+
+    failing = Row(name="b.row", what="", goals=[], contenders=broken)
+
+    measured = await measure_all([failing, row(RatioGoal(at_most=1))], quick=True)
+
+    assert [one.row.name for one in measured] == ["a.row"]
+    assert "b.row: could not be measured" in capsys.readouterr().err
+
+
+async def test_what_is_saved_has_the_figures_and_no_host_name(tmp_path, monkeypatch):
+    """Row, limit, peers, ratio, counts, goal, spread and machine are there for programs."""
+    monkeypatch.setattr("platform.node", lambda: "a-host-name")
+    measured = await measure(row(RatioGoal(at_most=1)), quick=False)
+
+    save([measured], quick=False, path=tmp_path / "results" / "latest.json")
+
+    text = (tmp_path / "results" / "latest.json").read_text()
+    [kept] = json.loads(text)["rows"]
+    assert kept["limit"]["title"] == "driver"
+    assert [(peer["title"], peer["ratio"]) for peer in kept["peers"]] == [("plain", 4)]
+    assert (kept["row"], kept["ratio"], kept["spread"]) == ("a.row", 1, [1, 2])
+    assert (kept["counts"], kept["goal"], kept["met"]) == (
+        {"round trips": 3},
+        "at most 1 of the limit",
+        True,
+    )
+    assert set(json.loads(text)["machine"]) >= {"python", "cpus", "platform", "versions"}
+    assert "a-host-name" not in text
+
+
+async def test_what_is_shown_names_everybody_and_the_goal(capsys):
+    """A line each for limit, peer and ours, the counts, the growth and the goal."""
+    show(await measure(row(RatioGoal(at_most=0.5)), quick=False))
+
+    shown = capsys.readouterr().out
+    for text in ("limit driver", "peer  plain", "ours  ours", "round trips: 3", "NOT MET"):
+        assert text in shown
+    assert "100 times the work: ours 200 s, limit 100 s, ratio 2.00" in shown
+
+
+def test_the_rows_have_names_of_the_design():
+    """Row names are fixed: figures of different days are compared by them."""
+    assert {row.name for row in ROWS} <= set(NAMES)
+    assert len({row.name for row in ROWS}) == len(ROWS)
