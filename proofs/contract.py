@@ -1,0 +1,134 @@
+"""What a proof is, and how it is run and shown.
+
+A proof is a module `proofs/<name>.py` with a constant `PROOF`: the same thing done on the plain
+stack, on its nearest peer and on Holdfast, each on real servers, each as its documentation says.
+It also runs alone: `python -m proofs.<name>`.
+"""
+
+import argparse
+import asyncio
+import sys
+import textwrap
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from holdfast.errors import HoldfastError
+from holdfast.services import PostgresServer, RedisServer
+
+WIDTH = 98  # columns of the output
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Servers:
+    """Real servers that were started for this run; nothing else is in them.
+
+    Attributes:
+        postgres: a PostgreSQL whose `url(…)` names each role.
+        redis: a Redis.
+        quick: do a small form of the proof, which shows the same thing.
+    """
+
+    postgres: PostgresServer
+    redis: RedisServer
+    quick: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How it went on one side.
+
+    Attributes:
+        said: what the program was told.
+        true: what the server says afterwards.
+        kept: whether the promise was kept.
+    """
+
+    said: str
+    true: str
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One stack: the distributions that it is made of, and the same deed done with them.
+
+    `run` sets up what it needs, and leaves the servers as it found them.
+    """
+
+    packages: Sequence[str]
+    run: Callable[[Servers], Awaitable[Outcome]]
+
+    @property
+    def title(self) -> str:
+        """The packages with their versions."""
+        return " + ".join(f"{package} {version(package)}" for package in self.packages)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """One promise of docs/design.md, shown broken on the plain stack and kept on Holdfast.
+
+    Attributes:
+        promise: its number.
+        title: what breaks, in a line.
+        deed: what each side does, in a sentence or two.
+        plain: the stack without Holdfast; it must break the promise for the proof to hold.
+        peers: the nearest alternatives; one that keeps the promise is shown as keeping it.
+        holdfast: our side; it must keep the promise.
+    """
+
+    promise: int
+    title: str
+    deed: str
+    plain: Side
+    peers: Sequence[Side] = ()
+    holdfast: Side
+
+
+def main(proofs: Sequence[Proof]) -> int:
+    """Run the proofs on fresh servers, print them side by side, return the exit code."""
+    parser = argparse.ArgumentParser(description="Show each promise broken and kept.")
+    parser.add_argument("--quick", action="store_true", help="the short form of each proof")
+    options = parser.parse_args()
+    try:
+        held = asyncio.run(_run_all(proofs, quick=options.quick))
+    except HoldfastError as error:
+        print(f"proofs: no servers to run them on: {error}", file=sys.stderr)
+        return 1
+    print(f"proofs: {held} of {len(proofs)} held")
+    return 0 if held == len(proofs) else 1
+
+
+async def run(proof: Proof, servers: Servers) -> bool:
+    """Run every side, print how it went, and tell whether the proof held."""
+    print(f"{proof.promise:>2}  {proof.title}")
+    print(textwrap.fill(proof.deed, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 4))
+    plain = await _run_side(proof.plain, servers)
+    for peer in proof.peers:
+        await _run_side(peer, servers)
+    ours = await _run_side(proof.holdfast, servers)
+    held = plain is not None and ours is not None and not plain.kept and ours.kept
+    print(f"    {'held' if held else 'DID NOT HOLD'}\n", flush=True)
+    return held
+
+
+async def _run_all(proofs: Sequence[Proof], *, quick: bool) -> int:
+    async with PostgresServer() as postgres, RedisServer() as redis:
+        print(f"{postgres.product} {postgres.version}, {redis.product} {redis.version}, ", end="")
+        print(f"Python {sys.version.split()[0]}\n", flush=True)
+        servers = Servers(postgres=postgres, redis=redis, quick=quick)
+        return sum([await run(proof, servers) for proof in proofs])
+
+
+async def _run_side(side: Side, servers: Servers) -> Outcome | None:
+    """Run one side; one that cannot be run is shown, and its proof does not hold."""
+    try:
+        outcome = await side.run(servers)
+    except Exception as error:  # noqa: BLE001  -- whatever went wrong, the other sides still run
+        print(f"      {side.title}: did not run: {type(error).__name__}: {error}")
+        return None
+    print(f"      {side.title}: {'kept' if outcome.kept else 'BROKEN'}")
+    for label, text in (("said", outcome.said), ("true", outcome.true)):
+        print(textwrap.indent(textwrap.fill(f"{label}  {text}", WIDTH - 8), " " * 8))
+    return outcome

@@ -1,0 +1,65 @@
+"""A proof holds only when the failure was seen on the plain stack and not on Holdfast."""
+
+import dataclasses
+
+import pytest
+
+from proofs.__main__ import PROOFS
+from proofs.contract import Outcome, Proof, Servers, Side, run
+
+SERVERS = Servers(postgres=None, redis=None, quick=True)  # the sides below use none
+
+
+def side(*, kept: bool | None) -> Side:
+    """Make a side that keeps or breaks the promise, or cannot be run at all."""
+
+    async def go(servers: Servers) -> Outcome:
+        if kept is None:
+            raise ConnectionError("no server")
+        return Outcome(said="201 Created", true=f"{int(kept)} stored", kept=kept)
+
+    return Side(packages=["sqlalchemy"], run=go)
+
+
+PROOF = Proof(
+    promise=1,
+    title="nothing is lost",
+    deed="A row is stored.",
+    plain=side(kept=False),
+    peers=[side(kept=False)],
+    holdfast=side(kept=True),
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "held"),
+    [
+        ({}, True),
+        ({"peers": []}, True),
+        ({"peers": [side(kept=True)]}, True),
+        ({"plain": side(kept=True)}, False),
+        ({"plain": side(kept=None)}, False),
+        ({"holdfast": side(kept=False)}, False),
+        ({"holdfast": side(kept=None)}, False),
+    ],
+)
+async def test_a_proof_holds_when_plain_fails_and_holdfast_does_not(changes, held):
+    """A peer that keeps the promise does not change that; a side that did not run does."""
+    assert await run(dataclasses.replace(PROOF, **changes), SERVERS) is held
+
+
+async def test_what_is_shown_stands_side_by_side(capsys):
+    """Each side is shown with its versions, what was said and what is true."""
+    await run(dataclasses.replace(PROOF, holdfast=side(kept=None)), SERVERS)
+
+    shown = capsys.readouterr().out
+    assert " 1  nothing is lost\n    A row is stored.\n" in shown
+    assert "sqlalchemy 2." in shown
+    assert ": BROKEN\n        said  201 Created\n        true  0 stored\n" in shown
+    assert "did not run: ConnectionError: no server" in shown
+    assert shown.endswith("    DID NOT HOLD\n\n")
+
+
+def test_the_proofs_name_promises_of_the_design():
+    """There are twelve promises."""
+    assert all(1 <= proof.promise <= 12 for proof in PROOFS)
