@@ -1,0 +1,15 @@
+"""What the game refuses, each in one line that says what and where."""
+
+from holdfast.errors import HoldfastError
+
+
+class MantimonError(HoldfastError):
+    """The root of the game's own errors."""
+
+
+class InvalidInputError(MantimonError, ValueError):
+    """Something was asked for that makes no sense; nothing was written."""
+
+
+class EmailTakenError(MantimonError):
+    """A first log-in came with the email address of another account; nothing was written."""
