@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 
-from proofs.__main__ import PROOFS
 from proofs.contract import Outcome, Proof, Servers, Side, run
 
 SERVERS = Servers(postgres=None, redis=None, quick=True)  # the sides below use none
@@ -60,6 +59,9 @@ async def test_what_is_shown_stands_side_by_side(capsys):
     assert shown.endswith("    DID NOT HOLD\n\n")
 
 
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # of a peer's import
 def test_the_proofs_name_promises_of_the_design():
     """There are twelve promises."""
+    from proofs.__main__ import PROOFS
+
     assert all(1 <= proof.promise <= 12 for proof in PROOFS)
