@@ -13,7 +13,7 @@ from holdfast.database import Database
 from holdfast.errors import HoldfastError
 from holdfast.urls import redact
 from mantimon.demo.play import Demo
-from mantimon.demo.report import print_report, show_progress
+from mantimon.demo.report import Report, print_report, show_progress
 from mantimon.demo.stack import open_stack
 from mantimon.services.card_service import get_card_service
 
