@@ -1,0 +1,165 @@
+"""The documentation tells the truth: its examples run, its links lead somewhere.
+
+Every `python` block of README.md, the guide and the applications' pages runs by itself, in an
+empty folder, with DATABASE_URL and REDIS_URL of real servers. One that cannot is marked with
+`<!-- no-run: reason -->` on the line above. A `console` or `bash` block runs when it is marked
+with `<!-- run -->`, in a copy of the application's folder where it is an application's page.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+RUNNING = ("README.md", "docs/guide/*.md", "apps/*/README.md")
+PAGES = (*RUNNING, "*.md", "docs/*.md")
+BLOCK_LIMIT = 60  # seconds; a block that hangs is as wrong as one that fails
+README_LINES = 150
+NOT_RUN_AT_MOST = 0.2  # of the python blocks: an example that cannot run teaches little
+
+BLOCK = re.compile(
+    r"^(?:<!-- (?P<mark>run|no-run)(?:: (?P<reason>.+?))? -->\n+)?"
+    r"```(?P<language>\w*)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+ELSEWHERE = re.compile(r"^(https?:|mailto:|#)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """One fenced block of a page, and the mark above it."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+    mark: str | None
+    reason: str | None
+
+    @property
+    def runs(self) -> bool:
+        """Whether the tests execute it."""
+        if self.language == "python":
+            return self.mark != "no-run"
+        return self.language in {"bash", "console"} and self.mark == "run"
+
+    @property
+    def command(self) -> list[str]:
+        """How it is executed: of a console block, the lines that have a prompt."""
+        if self.language == "python":
+            return [sys.executable, "-c", self.text]
+        lines = self.text.splitlines()
+        if self.language == "console":
+            lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+        return ["sh", "-euc", "\n".join(lines)]
+
+    @property
+    def name(self) -> str:
+        """The block's page and line, relative to the project."""
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def pages(patterns: Sequence[str]) -> list[Path]:
+    """Return the pages that match, each once."""
+    return sorted({page for pattern in patterns for page in ROOT.glob(pattern)})
+
+
+def blocks_of(page: Path) -> list[Block]:
+    """Return the fenced blocks of a page."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(page=page, line=text.count("\n", 0, found.start()) + 1, **found.groupdict())
+        for found in BLOCK.finditer(text)
+    ]
+
+
+BLOCKS = [block for page in pages(RUNNING) for block in blocks_of(page)]
+
+
+@pytest.mark.parametrize(
+    "block", [pytest.param(block, id=block.name) for block in BLOCKS if block.runs]
+)
+def test_the_example_runs(block, tmp_path, database_url, redis_url):
+    """It ends without an error, as its reader would run it."""
+    folder = tmp_path / "here"
+    if "apps" in block.page.relative_to(ROOT).parts:
+        left = shutil.ignore_patterns(".*_cache", "__pycache__", ".holdfast", "tests")
+        shutil.copytree(block.page.parent, folder, ignore=left)
+    else:
+        folder.mkdir()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+
+    result = subprocess.run(
+        block.command,
+        cwd=folder,
+        env=os.environ | servers | {"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=BLOCK_LIMIT,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_examples_that_do_not_run_say_why_and_are_few():
+    """Each has a reason, and most run."""
+    examples = [block for block in BLOCKS if block.language == "python"]
+    left_out = [block for block in examples if not block.runs]
+
+    assert [block.name for block in left_out if not block.reason] == []
+    assert len(left_out) <= NOT_RUN_AT_MOST * len(examples)
+
+
+@pytest.mark.parametrize("page", pages(PAGES), ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    """A link to a file names one that is there."""
+    text = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    files = [link.split("#")[0] for link in LINK.findall(text) if not ELSEWHERE.match(link)]
+
+    assert [file for file in files if not (page.parent / file).exists()] == []
+
+
+def test_the_readme_is_short():
+    """Whoever opens it reads it."""
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+
+    assert len(lines) <= README_LINES
+
+
+def test_every_part_has_a_page_of_the_guide():
+    """A part that nobody can read about is not there."""
+    found = {file.stem for file in (ROOT / "src" / "holdfast").glob("[a-z]*.py")}
+    found |= {file.parent.name for file in (ROOT / "src" / "holdfast").glob("*/__init__.py")}
+
+    assert {
+        part for part in found if not (ROOT / "docs" / "guide" / f"{part}.md").exists()
+    } == set()
+
+
+def test_blocks_are_read_with_their_marks(tmp_path):
+    """Marks belong to the block below them, and prompts are taken off."""
+    (tmp_path / "page.md").write_text(
+        "```python\nx = 1\n```\n\n<!-- no-run: needs a cloud -->\n```python\ny\n```\n"
+        "```\nplain\n```\n<!-- run -->\n\n```console\n$ true\nsaid\n$ echo\n```\n```bash\nrm\n```\n"
+    )
+
+    found = blocks_of(tmp_path / "page.md")
+
+    assert [(b.language, b.line, b.runs, b.reason) for b in found] == [
+        ("python", 1, True, None),
+        ("python", 5, False, "needs a cloud"),
+        ("", 9, False, None),
+        ("console", 12, True, None),
+        ("bash", 19, False, None),
+    ]
+    assert found[3].command == ["sh", "-euc", "true\necho"]

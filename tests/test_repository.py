@@ -1,0 +1,142 @@
+"""The repository's own machinery: what is pinned, what make offers, what runs for each commit."""
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PINS = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+TARGETS = ("demo", "test", "check", "bench", "proofs", "acceptance", "soak", "clean")
+
+
+def wanted() -> set[str]:
+    """Return the name of every distribution that a pyproject.toml of the project asks for."""
+    names = set()
+    for file in (ROOT / "pyproject.toml", *ROOT.glob("apps/*/pyproject.toml")):
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+        project = document["project"]
+        groups = document.get("dependency-groups", {}).values()
+        extras = project.get("optional-dependencies", {}).values()
+        lines = itertools.chain(project["dependencies"], *groups, *extras)
+        names |= {re.match(r"[\w-]+", line)[0].lower().replace("_", "-") for line in lines}
+    return names - {"holdfast"}
+
+
+def test_everything_that_is_asked_for_is_pinned():
+    """`make lock` was run after the last change of a pyproject.toml."""
+    pinned = set(re.findall(r"^([\w.-]+)==", PINS, re.MULTILINE))
+
+    assert wanted() - pinned == set()
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-uv.txt"])
+def test_every_pin_has_a_hash_and_no_pin_an_address(file):
+    """Whatever registry is used, the same files are installed."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    pins = re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:]
+
+    assert pins
+    assert [pin.splitlines()[0] for pin in pins if "--hash=sha256:" not in pin] == []
+    assert re.findall(r"\w+://|file:|@ |--index|(?<!\w)/\w+/", text) == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_make_offers_the_target(target):
+    """`make` without a target lists each with what it does."""
+    help_text = subprocess.run(
+        ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+
+    assert re.search(rf"^make {target} +\w", help_text, re.MULTILINE)
+
+
+def test_an_old_python_is_refused_in_one_line(tmp_path):
+    """The message says what is needed and how to name an interpreter."""
+    old = tmp_path / "python3"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+
+    result = subprocess.run(
+        ["sh", str(ROOT / "scripts" / "find-python.sh")],
+        env={"PATH": "/usr/bin:/bin", "PYTHON": str(old)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.returncode == 1
+    assert result.stderr.startswith("Python 3.11 or newer is needed")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_newer_python_beside_an_old_one_is_found(tmp_path):
+    """The first interpreter that is new enough is taken."""
+    for name, line in {"python3": "exit 1", "python3.14": "exit 1", "python3.12": ""}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "sh").symlink_to("/bin/sh")
+
+    found = subprocess.run(
+        ["/bin/sh", str(ROOT / "scripts" / "find-python.sh")],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    assert found == "python3.12\n"
+
+
+def test_the_workflow_runs_the_same_on_the_oldest_and_a_newer_python():
+    """GitHub runs what a machine at hand runs, on 3.11 and 3.13."""
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    job = yaml.safe_load(text)["jobs"]["all"]
+
+    assert job["strategy"]["matrix"]["python"] == ["3.11", "3.13"]
+    assert job["steps"][-1] == {"run": "bash .ci/run"}
+    assert job["timeout-minutes"] == 40
+
+
+def test_each_commit_is_held_to_everything():
+    """The run for a commit lets nothing be skipped, and stops at the first failure."""
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    assert "set -euo pipefail" in script
+    assert "export HOLDFAST_REQUIRE_ALL=1" in script
+    assert "for target in check test acceptance demo; do" in script
+
+
+SKIPS = """
+import pytest
+def test_skip(): pytest.skip("no server")
+@pytest.mark.xfail
+def test_expected(): assert False
+"""
+
+
+@pytest.mark.parametrize(("value", "code"), [("1", 1), ("", 0)])
+def test_a_skip_fails_where_everything_must_run(value, code, tmp_path):
+    """An expected failure does not count as a skip."""
+    (tmp_path / "test_it.py").write_text(SKIPS)
+    (tmp_path / "conftest.py").write_text((ROOT / "conftest.py").read_text(encoding="utf-8"))
+    command = [sys.executable, "-m", "pytest", "-o", "asyncio_default_fixture_loop_scope=function"]
+
+    result = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"HOLDFAST_REQUIRE_ALL": value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.returncode == code
+    assert ("HOLDFAST_REQUIRE_ALL=1 lets nothing be skipped" in result.stdout) is bool(code)
