@@ -4,6 +4,7 @@ from holdfast.migrate.environment import run_env
 from holdfast.migrate.policy import MigrationPolicy
 from holdfast.migrate.running import Migrated, current, downgrade, revision, upgrade
 from holdfast.migrate.scripts import Revision, head, history
+from holdfast.migrate.target import find_url
 
 __all__ = [
     "Migrated",
@@ -11,6 +12,7 @@ __all__ = [
     "Revision",
     "current",
     "downgrade",
+    "find_url",
     "head",
     "history",
     "revision",

@@ -7,6 +7,7 @@ migrate.run_env(Base.metadata)
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, text
@@ -17,6 +18,7 @@ from holdfast.errors import MigrationError
 from holdfast.migrate.policy import MigrationPolicy
 from holdfast.migrate.rendering import render_item
 from holdfast.migrate.target import find_url
+from holdfast.settings import find_project
 
 # Keys of Alembic's `config.attributes`, through which a caller and env.py talk.
 CONNECTION = "connection"
@@ -55,10 +57,12 @@ def run_env(metadata: MetaData) -> None:
 def _connect_and_migrate(metadata: MetaData) -> None:
     from alembic import context  # noqa: PLC0415
 
-    given = context.get_x_argument(as_dictionary=True).get("url")
-    url = find_url(given or context.config.get_main_option("sqlalchemy.url"))
+    asked = context.get_x_argument(as_dictionary=True).get("url")
+    given = asked or context.config.get_main_option("sqlalchemy.url")
+    project = find_project(Path(context.config.config_file_name or "").parent)
 
     async def migrate() -> None:
+        url = await find_url(given, project)
         async with Database(url) as db, db.engine.connect() as connection:
             await connection.run_sync(_migrate, metadata)
 

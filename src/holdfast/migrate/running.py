@@ -17,6 +17,7 @@ from holdfast.database import Database
 from holdfast.errors import MigrationError
 from holdfast.events import Event
 from holdfast.migrate.environment import AFTER, AUTOGENERATE, BEFORE, CONNECTION, POLICY
+from holdfast.migrate.noop import find_current
 from holdfast.migrate.policy import MigrationPolicy
 from holdfast.migrate.scripts import load_config
 
@@ -65,7 +66,11 @@ async def upgrade(
         ConfigurationError: the alembic.ini cannot be used.
         MigrationError: a revision is missing or failed; the database is as it was before.
     """
-    return await _move(db, config, "upgrade", revision, policy)
+    begun = time.perf_counter()
+    newest = await find_current(db, config) if revision == "head" else None
+    if newest is None:
+        return await _move(db, config, "upgrade", revision, policy)
+    return _report(db, newest, newest, begun)
 
 
 async def downgrade(
@@ -120,12 +125,14 @@ async def _move(
     loaded = await _run(
         db, config, policy, lambda command, config: getattr(command, direction)(config, to)
     )
-    moved = Migrated(
-        place=db.url.place,
-        before=_heads(loaded, BEFORE),
-        after=_heads(loaded, AFTER),
-        seconds=round(time.perf_counter() - begun, 3),
-    )
+    return _report(db, _heads(loaded, BEFORE), _heads(loaded, AFTER), begun)
+
+
+def _report(
+    db: Database, before: tuple[str, ...], after: tuple[str, ...], begun: float
+) -> Migrated:
+    seconds = round(time.perf_counter() - begun, 3)
+    moved = Migrated(place=db.url.place, before=before, after=after, seconds=seconds)
     db.events.emit(moved)
     return moved
 

@@ -3,13 +3,18 @@
 import os
 
 from holdfast.errors import ConfigurationError
+from holdfast.services import PostgresPolicy, PostgresServer
+from holdfast.settings import Project
 
 # Migrations need the role that owns the tables; the application's own URL is the last resort.
 VARIABLES = ("DATABASE_OWNER_URL", "DATABASE_URL")
 
 
-def find_url(given: str | None) -> str:
-    """Give the first URL there is: the one given, `DATABASE_OWNER_URL`, `DATABASE_URL`.
+async def find_url(given: str | None, project: Project) -> str:
+    """Give the first URL there is for the role that owns the tables.
+
+    In this order: the one given, `DATABASE_OWNER_URL`, `DATABASE_URL`, the running PostgreSQL of
+    the project.
 
     Raises:
         ConfigurationError: there is none.
@@ -17,6 +22,9 @@ def find_url(given: str | None) -> str:
     for url in (given, *map(os.environ.get, VARIABLES)):
         if url:
             return url
+    server = PostgresServer(project.data_path, policy=PostgresPolicy(database=project.name))
+    if await server.attach():
+        return server.url("owner")
     raise ConfigurationError(
-        f"no database URL: set {' or '.join(VARIABLES)}, or start servers with `holdfast up`"
+        f"no database: set {' or '.join(VARIABLES)}, or start servers with `holdfast up`"
     )

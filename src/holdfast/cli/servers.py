@@ -1,0 +1,261 @@
+"""`holdfast up`, `down`, `env` and `status`."""
+
+import asyncio
+import os
+import shlex
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from holdfast import migrate
+from holdfast.cli.output import AsJson, describe_move, print_json, print_table
+from holdfast.database import Database
+from holdfast.errors import ServiceError
+from holdfast.migrate import Migrated
+from holdfast.services import (
+    PostgresPolicy,
+    PostgresServer,
+    RedisPolicy,
+    RedisServer,
+    remove,
+)
+from holdfast.settings import Project, Service, find_project
+from holdfast.urls import redact
+
+Server = PostgresServer | RedisServer
+
+LOOPBACK = "127.0.0.1"
+URL_VARIABLES: Mapping[Service, str] = {"postgres": "DATABASE_URL", "redis": "REDIS_URL"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """What `up` and `status` tell of one service.
+
+    Attributes:
+        state: `started`, `joined`, `running`, `stopped`, or `given` by its URL.
+        where: a URL, without a password.
+        seconds: until it answered.
+    """
+
+    service: str
+    state: str
+    version: str = ""
+    pid: int | None = None
+    seconds: float | None = None
+    where: str = ""
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands about servers."""
+    for command in (up, down, env, status):
+        app.command()(command)
+
+
+def up(
+    *,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Leave the servers running and return.")
+    ] = False,
+    tcp: Annotated[
+        bool, typer.Option("--tcp", help="Listen on 127.0.0.1 too, on free ports.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start the servers that no URL is given for, migrate, and stay until Ctrl-C.
+
+    With DATABASE_URL or REDIS_URL set, that server is used instead of one of our own. Servers
+    that already run for this project are joined.
+    """
+    asyncio.run(_up(find_project(), tcp=tcp, detach=detach, as_json=as_json))
+
+
+def down(
+    *,
+    remove_data: Annotated[
+        bool, typer.Option("--remove-data", help="Delete their data as well, for good.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Stop the servers of this project."""
+    project = find_project()
+    stopped = asyncio.run(_down(project, remove_data=remove_data))
+    if as_json:
+        print_json({"stopped": stopped, "data_removed": remove_data})
+    else:
+        typer.echo(f"stopped: {', '.join(stopped) or 'nothing was running'}")
+
+
+def env(*, as_json: AsJson = False) -> None:
+    """Print the URLs of the running servers for a shell: eval "$(holdfast env)".
+
+    They hold passwords where a server listens on TCP.
+    """
+    project = find_project()
+    variables = asyncio.run(_env(project))
+    if not variables:
+        raise ServiceError("nothing is running here; start the servers: holdfast up --detach")
+    if as_json:
+        print_json(variables)
+        return
+    for name, value in variables.items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+def status(*, as_json: AsJson = False) -> None:
+    """Say which servers of this project run; exit code 1 when one does not."""
+    running = asyncio.run(_status(find_project()))
+    _print_running(running, as_json=as_json)
+    if any(each.state == "stopped" for each in running):
+        raise SystemExit(1)
+
+
+async def _up(project: Project, *, tcp: bool, detach: bool, as_json: bool) -> None:
+    servers = _servers(project, tcp=tcp)
+    async with AsyncExitStack() as stack:
+        for server in servers:
+            stack.push_async_callback(server.stop)
+            await server.start(detach=detach)
+        moved = await _migrate(project)
+        running = [
+            _describe(server, "joined" if server.attached else "started") for server in servers
+        ]
+        _print_up(running, moved, _urls(servers), as_json=as_json)
+        if servers and not detach:
+            _print_stay(servers, as_json=as_json)
+            await _stay(servers)
+
+
+def _print_up(
+    running: list[Running], moved: Migrated | None, urls: dict[str, str], *, as_json: bool
+) -> None:
+    shown = {name: redact(url) for name, url in urls.items()}
+    if as_json:
+        print_json({"services": running, "migration": moved, "urls": shown})
+        return
+    _print_running(running, as_json=False)
+    if moved:
+        typer.echo(f"\n{describe_move(moved)}")
+    if shown:
+        typer.echo("\n" + "\n".join(f"{name}={url}" for name, url in shown.items()))
+        typer.echo('\nin another shell: eval "$(holdfast env)"')
+
+
+def _print_stay(servers: Sequence[Server], *, as_json: bool) -> None:
+    owned = [server.title for server in servers if not server.attached]
+    if not as_json:
+        ends = f"Ctrl-C stops {' and '.join(owned)}" if owned else "Ctrl-C leaves them running"
+        typer.echo(ends)
+
+
+def _print_running(running: list[Running], *, as_json: bool) -> None:
+    if as_json:
+        print_json(running)
+        return
+    print_table([_row(each) for each in running])
+
+
+def _row(running: Running) -> dict[str, object]:
+    return {
+        "service": running.service,
+        "state": running.state,
+        "version": running.version,
+        "pid": running.pid or "",
+        "seconds": "" if running.seconds is None else f"{running.seconds:.2f}",
+    }
+
+
+def _describe(server: Server, state: str) -> Running:
+    return Running(
+        service=server.name,
+        state=state,
+        version=f"{server.product} {server.version} ({server.source})",
+        pid=server.pid,
+        seconds=round(server.seconds, 2),
+        where=redact(server.url()),
+    )
+
+
+async def _migrate(project: Project) -> Migrated | None:
+    if "postgres" not in project.services or not project.alembic_path.is_file():
+        return None
+    async with Database(await migrate.find_url(None, project)) as db:
+        return await migrate.upgrade(db, project.alembic_path)
+
+
+async def _stay(servers: Sequence[Server]) -> None:
+    """Return at Ctrl-C or SIGTERM, or when another process stopped a server."""
+    interrupted = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupted.set)
+    waiting = [
+        asyncio.ensure_future(each) for each in (interrupted.wait(), *(s.wait() for s in servers))
+    ]
+    try:
+        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for each in done:
+            each.result()
+    finally:
+        for each in waiting:
+            each.cancel()
+
+
+async def _down(project: Project, *, remove_data: bool) -> list[str]:
+    stopped = [server.title for server in _all(project).values() if await server.down()]
+    if remove_data:
+        await remove(project.data_path)
+    return stopped
+
+
+async def _env(project: Project) -> dict[str, str]:
+    return _urls([server for server in _servers(project) if await server.attach()])
+
+
+async def _status(project: Project) -> list[Running]:
+    given = [
+        Running(service=service, state="given", where=redact(os.environ[variable]))
+        for service, variable in URL_VARIABLES.items()
+        if service in project.services and os.environ.get(variable)
+    ]
+    own = [
+        _describe(server, "running")
+        if await server.attach()
+        else Running(service=server.name, state="stopped")
+        for server in _servers(project)
+    ]
+    return [*given, *own]
+
+
+def _servers(project: Project, *, tcp: bool = False) -> list[Server]:
+    """Give the servers of the project that no URL is given for."""
+    return [
+        server
+        for service, server in _all(project, tcp=tcp).items()
+        if service in project.services and not os.environ.get(URL_VARIABLES[service])
+    ]
+
+
+def _all(project: Project, *, tcp: bool = False) -> dict[Service, Server]:
+    listen = LOOPBACK if tcp else None
+    postgres = PostgresPolicy(database=project.name, listen=listen)
+    return {
+        "postgres": PostgresServer(project.data_path, policy=postgres),
+        "redis": RedisServer(project.data_path, policy=RedisPolicy(listen=listen)),
+    }
+
+
+def _urls(servers: Sequence[Server]) -> dict[str, str]:
+    urls = {}
+    for server in servers:
+        if isinstance(server, PostgresServer):
+            urls["DATABASE_URL"] = server.url("app")
+            urls["DATABASE_OWNER_URL"] = server.url("owner")
+            urls["DATABASE_READONLY_URL"] = server.url("readonly")
+        else:
+            urls["REDIS_URL"] = server.url()
+    return urls

@@ -1,0 +1,86 @@
+"""Tell that nothing is to be migrated without Alembic, whose import takes most of such a call."""
+
+import ast
+import re
+from collections.abc import Iterator
+from configparser import ConfigParser, Error
+from pathlib import Path
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from holdfast.database import Database
+
+# What only Alembic understands; a folder that uses one of these is left to it.
+_BEYOND = ("depends_on", "branch_labels")
+# The version table is then in a schema that only the models know.
+_SCHEMA = re.compile(r"\bschema\s*=")
+
+
+async def find_current(db: Database, config: Path | str) -> tuple[str, ...] | None:
+    """Give the database's revisions when they are the newest of the files.
+
+    None leaves the question to Alembic: something differs, or is out of the ordinary.
+    """
+    heads = _read_heads(Path(config))
+    if heads is None:
+        return None
+    try:
+        async with db.read() as session:
+            found = await session.scalars(text("SELECT version_num FROM alembic_version"))
+            return heads if tuple(found) == heads else None
+    except DBAPIError:
+        return None
+
+
+def _read_heads(config: Path) -> tuple[str, ...] | None:
+    try:
+        folder = _find_versions(config)
+        scripts = [_read_script(path) for path in folder.glob("*.py")] if folder else []
+    except (OSError, ValueError, SyntaxError, Error):
+        return None
+    if any(script.get(name) for script in scripts for name in _BEYOND):
+        return None
+    followed = {down for script in scripts for down in _names(script.get("down_revision"))}
+    revisions = {name for script in scripts for name in _names(script.get("revision"))}
+    heads = tuple(revisions - followed)
+    return heads if len(heads) == 1 else None
+
+
+def _find_versions(config: Path) -> Path | None:
+    parser = ConfigParser(defaults={"here": str(config.absolute().parent)})
+    parser.read(config, encoding="utf-8")
+    section = parser["alembic"]
+    # A location with a colon is inside a package.
+    location = section.get("script_location", "")
+    if section.get("version_locations") or not location or ":" in location:
+        return None
+    return Path(location).absolute() / "versions"
+
+
+def _read_script(path: Path) -> dict[str, object]:
+    """Read the names that a migration assigns literals to, without running it."""
+    source = path.read_text(encoding="utf-8")
+    if _SCHEMA.search(source):
+        raise ValueError(f"{path} names a schema")
+    tree = ast.parse(source)
+    return {
+        name: ast.literal_eval(value)
+        for name, value in _assignments(tree)
+        if name in {"revision", "down_revision", *_BEYOND}
+    }
+
+
+def _assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                yield name, value
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                yield name, value
+
+
+def _names(value: object) -> tuple[str, ...]:
+    if isinstance(value, (list, tuple)):
+        return tuple(map(str, value))
+    return () if value is None else (str(value),)
