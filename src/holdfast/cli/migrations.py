@@ -112,6 +112,8 @@ async def _revision(
 
 
 async def _database(project: Project, url: str | None) -> Database:
+    # Before the database: opening SQLite's would make the file.
+    migrate.require_config(project.alembic_path)
     return Database(await migrate.find_url(url, project))
 
 

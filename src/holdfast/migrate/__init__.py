@@ -3,7 +3,7 @@
 from holdfast.migrate.environment import run_env
 from holdfast.migrate.policy import MigrationPolicy
 from holdfast.migrate.running import Migrated, current, downgrade, revision, upgrade
-from holdfast.migrate.scripts import Revision, head, history
+from holdfast.migrate.scripts import Revision, head, history, require_config
 from holdfast.migrate.target import find_url
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "find_url",
     "head",
     "history",
+    "require_config",
     "revision",
     "run_env",
     "upgrade",

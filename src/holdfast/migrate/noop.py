@@ -37,7 +37,7 @@ def _read_heads(config: Path) -> tuple[str, ...] | None:
     try:
         folder = _find_versions(config)
         scripts = [_read_script(path) for path in folder.glob("*.py")] if folder else []
-    except (OSError, ValueError, SyntaxError, Error):
+    except (OSError, ValueError, KeyError, SyntaxError, Error):
         return None
     if any(script.get(name) for script in scripts for name in _BEYOND):
         return None

@@ -71,15 +71,24 @@ def load_config(config: Path | str) -> "Config":
         raise MissingExtraError(
             "migrations need Alembic: pip install 'holdfast[migrate]'"
         ) from error
+    loaded = Config(str(require_config(config)), stdout=io.StringIO())
+    loaded.messaging_opts = {"quiet": True}
+    return loaded
+
+
+def require_config(config: Path | str) -> Path:
+    """Give the path of an alembic.ini that exists.
+
+    Raises:
+        ConfigurationError: there is no such file.
+    """
     path = Path(config)
     if not path.is_file():
         raise ConfigurationError(
             f"{path}: there is no such file; it is Alembic's configuration, named by "
             "`alembic` in [tool.holdfast] of pyproject.toml"
         )
-    loaded = Config(str(path), stdout=io.StringIO())
-    loaded.messaging_opts = {"quiet": True}
-    return loaded
+    return path
 
 
 def _scripts(config: "Config") -> "ScriptDirectory":
