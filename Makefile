@@ -44,7 +44,7 @@ lock: scripts/environment.py  ## write requirements.txt anew from the pyproject 
 	@python=$$(PYTHON='$(PYTHON)' sh scripts/find-python.sh) && "$$python" scripts/environment.py --lock
 
 clean:  ## stop servers of this folder and remove everything that make made
-	@sh scripts/clean.sh
+	@VENV='$(VENV)' sh scripts/clean.sh
 
 $(VENV)/installed: requirements.txt pyproject.toml $(wildcard apps/*/pyproject.toml)
 	@python=$$(PYTHON='$(PYTHON)' sh scripts/find-python.sh) && \
