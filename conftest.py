@@ -70,25 +70,25 @@ def redis_server() -> Iterator[RedisServer]:
     asyncio.run(server.stop())
 
 
+@pytest.fixture(scope="session")
+def postgres_urls(request: pytest.FixtureRequest) -> Urls:
+    """Give where test databases are made: TEST_DATABASE_URL's server where that is set."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        return Urls(owner=given, app=given)
+    server = request.getfixturevalue("postgres")
+    return Urls(owner=server.url("owner"), app=server.url("app"))
+
+
 @pytest.fixture
-async def databases(request: pytest.FixtureRequest) -> AsyncIterator[Urls]:
-    """Give an empty database of this test, on TEST_DATABASE_URL's server where that is set."""
+async def databases(postgres_urls: Urls) -> AsyncIterator[Urls]:
+    """Give an empty database of this test."""
     name = f"test_{uuid.uuid4().hex}"
-    given = os.environ.get("TEST_DATABASE_URL")
-    if given:
-        admin = owner = app = make_url(given)
-    else:
-        server = request.getfixturevalue("postgres")
-        admin, owner, app = (make_url(server.url(role)) for role in ("owner", "owner", "app"))
-    await _run_sql(admin, f'CREATE DATABASE "{name}"')
+    owner, app = make_url(postgres_urls.owner), make_url(postgres_urls.app)
+    await _run_sql(owner, f'CREATE DATABASE "{name}"')
     yield Urls(owner=_text(owner.set(database=name)), app=_text(app.set(database=name)))
-    await _run_sql(
-        admin,
-        # Not WITH (FORCE): the owner may not end the sessions of other roles. A session that a
-        # test has just closed may still be on its way out.
-        f'DROP DATABASE "{name}"',
-        tries=100,
-    )
+    # Not WITH (FORCE), which the owner may not use on other roles. A session that a test has
+    # just closed may still be on its way out.
+    await _run_sql(owner, f'DROP DATABASE "{name}"', tries=100)
 
 
 @pytest.fixture
@@ -103,14 +103,19 @@ def app_url(databases: Urls) -> str:
     return databases.app
 
 
-@pytest.fixture
-async def redis_url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    """Give the URL of an empty Redis database, on TEST_REDIS_URL's server where that is set."""
+@pytest.fixture(scope="session")
+def shared_redis_url(request: pytest.FixtureRequest) -> str:
+    """Give where tests use Redis: TEST_REDIS_URL where that is set."""
     given = os.environ.get("TEST_REDIS_URL")
-    url = given or request.getfixturevalue("redis_server").url()
-    client = redis.client(url)
+    return given or str(request.getfixturevalue("redis_server").url())
+
+
+@pytest.fixture
+async def redis_url(shared_redis_url: str) -> AsyncIterator[str]:
+    """Give the URL of an empty Redis database."""
+    client = redis.client(shared_redis_url)
     await client.flushdb()
-    yield url
+    yield shared_redis_url
     await client.flushdb()
     await client.aclose()
 
