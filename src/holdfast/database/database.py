@@ -1,11 +1,11 @@
 """The database of a service: one object that is opened at start and closed at the end."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import URL
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, AsyncSessionTransaction
 
 from holdfast import urls
@@ -15,12 +15,14 @@ from holdfast.database.policy import DatabasePolicy
 from holdfast.database.sessions import (
     OwnedSession,
     ReadSession,
+    guard_transactions,
     lock,
     refuse_changes,
     refuse_writes,
     unlock,
+    was_ended,
 )
-from holdfast.errors import TransactionOwnedError
+from holdfast.errors import TransactionAbortedError, TransactionOwnedError
 from holdfast.events import Events
 
 P = ParamSpec("P")
@@ -60,11 +62,15 @@ class Database:
         self.policy = policy or DatabasePolicy()
         self.events = events or Events()
         self._engine = drivers.make_engine(self.url, self.policy)
+        self._owned = drivers.owned(self._engine)
         self._reading = drivers.reading(self._engine)
         self._snapshot = drivers.snapshot(self._engine)
+        for view in (self._owned, self._reading, self._snapshot):
+            guard_transactions(view.sync_engine)
         for view in (self._reading, self._snapshot):
             refuse_writes(view.sync_engine)
         self._opened = False
+        self._opening = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"Database({str(self.url)!r})"
@@ -80,22 +86,24 @@ class Database:
         Raises:
             UnavailableError: it names place and likely cause.
         """
-        if self._opened:
-            return
-        try:
-            seconds = await self.ping()
-        except BaseException:
-            await self._engine.dispose()
-            raise
-        self._opened = True
-        self.events.emit(Opened(place=self.url.place, seconds=round(seconds, 4)))
+        async with self._opening:
+            if self._opened:
+                return
+            try:
+                seconds = await self.ping()
+            except BaseException:
+                await self._engine.dispose()
+                raise
+            self._opened = True
+            self.events.emit(Opened(place=self.url.place, seconds=round(seconds, 4)))
 
     async def close(self) -> None:
         """Close the connections; a closed database can be opened again."""
-        await self._engine.dispose()
-        if self._opened:
-            self._opened = False
-            self.events.emit(Closed(place=self.url.place))
+        async with self._opening:
+            await self._engine.dispose()
+            if self._opened:
+                self._opened = False
+                self.events.emit(Closed(place=self.url.place))
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -124,7 +132,7 @@ class Database:
             TransactionOwnedError: the code inside ended the transaction itself.
             TransactionAbortedError: a statement failed, and the code inside went on.
         """
-        session = OwnedSession(self._engine, expire_on_commit=False)
+        session = OwnedSession(self._owned, expire_on_commit=False)
         async with session, _owned(session):
             yield session
 
@@ -171,7 +179,7 @@ async def _owned(session: AsyncSession) -> AsyncIterator[None]:
     try:
         yield
         refuse_changes(session)
-        _require_same(session, transaction)
+        _require_whole(session, transaction)
         unlock(session)
         await session.commit()
     except BaseException as error:
@@ -182,15 +190,19 @@ async def _owned(session: AsyncSession) -> AsyncIterator[None]:
 
 async def _roll_back(session: AsyncSession, cause: BaseException) -> None:
     # Before close(): an object that was flushed could otherwise be added again and be taken for
-    # stored. A rollback that fails, on a dead connection, must not hide what went wrong.
+    # stored.
     try:
         await session.rollback()
-    except (OSError, SQLAlchemyError) as error:
+    except Exception as error:  # noqa: BLE001  -- none may hide what went wrong
         cause.add_note(f"the rollback failed too: {error}")
 
 
-def _require_same(session: AsyncSession, transaction: AsyncSessionTransaction) -> None:
-    if session.sync_session.get_transaction() is not transaction.sync_transaction:
+def _require_whole(session: AsyncSession, transaction: AsyncSessionTransaction) -> None:
+    if not session.is_active:
+        # A flush failed and the code went on: SQLAlchemy has rolled everything back.
+        raise TransactionAbortedError
+    same = session.sync_session.get_transaction() is transaction.sync_transaction
+    if not same or was_ended(session):
         raise TransactionOwnedError(
             "the transaction of this block was ended inside it, through its connection or its "
             "transaction object; leave that to the block"

@@ -4,17 +4,18 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from holdfast.database.policy import DatabasePolicy
+from holdfast.database import sqlite
+from holdfast.database.idling import ping_after_idling
+from holdfast.database.policy import DatabasePolicy, PoolPolicy
 from holdfast.errors import MissingExtraError, TransactionAbortedError
 from holdfast.urls import DatabaseUrl
 
 _EXTRAS: Mapping[str, str] = {"asyncpg": "", "psycopg": "[psycopg]", "aiosqlite": "[sqlite]"}
 # libpq's PQTRANS_INERROR.
 _IN_ERROR = 3
-_READ_OPTION = "holdfast_read"
 
 
 def make_engine(url: DatabaseUrl, policy: DatabasePolicy) -> AsyncEngine:
@@ -30,41 +31,48 @@ def make_engine(url: DatabaseUrl, policy: DatabasePolicy) -> AsyncEngine:
         raise MissingExtraError(
             f"the driver {driver} is not installed: pip install 'holdfast{_EXTRAS[driver]}'"
         ) from error
+    if url.backend == "sqlite":
+        sqlite.behave(engine.sync_engine)
+        return engine
+    ping_after_idling(engine.sync_engine, seconds=policy.pool.ping_after)
     if driver == "psycopg":
         event.listen(engine.sync_engine, "commit", _refuse_failed_commit)
-    if url.backend == "sqlite":
-        _behave(engine.sync_engine)
     return engine
+
+
+def owned(engine: AsyncEngine) -> AsyncEngine:
+    """Give a view of the engine, on the same pool, for transactions that Holdfast ends."""
+    return engine.execution_options()
 
 
 def reading(engine: AsyncEngine) -> AsyncEngine:
     """Give a view of the engine, on the same pool, whose sessions send no BEGIN and COMMIT."""
     if engine.dialect.name == "sqlite":
         # Not AUTOCOMMIT: going back from it would switch the driver's own transactions on.
-        return engine.execution_options(**{_READ_OPTION: True})
+        return engine.execution_options(**{sqlite.BEGIN: None})
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def snapshot(engine: AsyncEngine) -> AsyncEngine:
     """Give a view of the engine whose transactions are READ ONLY and see one moment."""
     if engine.dialect.name == "sqlite":
-        return engine.execution_options(**{_READ_OPTION: True})
+        return engine.execution_options(**{sqlite.BEGIN: "BEGIN"})
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
 def _options(url: DatabaseUrl, driver: str, policy: DatabasePolicy) -> dict[str, Any]:
+    # The parameters of a failed statement may be secrets: SQLAlchemy leaves them out of its
+    # messages. What the driver itself says about a value stays.
+    options = {"hide_parameters": True}
     if url.backend == "sqlite":
-        return {"connect_args": {"timeout": policy.lock_timeout}}
-    return {
-        "connect_args": _asyncpg(policy) if driver == "asyncpg" else _psycopg(policy),
-        "pool_size": policy.pool.size,
-        # Overflow connections are closed on return and made anew at every burst.
-        "max_overflow": 0,
-        "pool_timeout": policy.pool.timeout,
-        "pool_pre_ping": True,
-        # Statements' values may be secrets; they stay out of error messages and logs.
-        "hide_parameters": True,
-    }
+        return options | _pool(policy.pool) | sqlite.options(url, policy)
+    connect_args = _asyncpg(policy) if driver == "asyncpg" else _psycopg(policy)
+    return options | _pool(policy.pool) | {"connect_args": connect_args}
+
+
+def _pool(policy: PoolPolicy) -> dict[str, Any]:
+    # Overflow connections are closed on return and made anew at every burst.
+    return {"pool_size": policy.size, "max_overflow": 0, "pool_timeout": policy.timeout}
 
 
 def _asyncpg(policy: DatabasePolicy) -> dict[str, Any]:
@@ -91,26 +99,3 @@ def _refuse_failed_commit(conn: Connection) -> None:
     driver = conn.connection.driver_connection
     if driver is not None and driver.pgconn.transaction_status == _IN_ERROR:
         raise TransactionAbortedError
-
-
-def _behave(engine: Engine) -> None:
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-
-
-def _configure_sqlite(connection: Any, _record: object) -> None:
-    # The driver's own transaction handling commits at savepoints and DDL: switch it off.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(conn: Connection) -> None:
-    # A writer takes its lock at once: a transaction that reads first and writes later would
-    # fail as "locked" without waiting.
-    reads = conn.get_execution_options().get(_READ_OPTION)
-    cursor = conn.connection.cursor()
-    cursor.execute("BEGIN" if reads else "BEGIN IMMEDIATE")
-    cursor.close()

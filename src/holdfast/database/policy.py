@@ -4,6 +4,9 @@ from dataclasses import dataclass, field, fields
 
 from holdfast.errors import ConfigurationError
 
+# PostgreSQL keeps its time-outs in milliseconds as 32-bit integers: about 24 days.
+_LONGEST = 2_147_483
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolPolicy:
@@ -12,14 +15,18 @@ class PoolPolicy:
     Attributes:
         size: connections at most; they stay open once made.
         timeout: seconds that a caller waits for a free one before `sqlalchemy.exc.TimeoutError`.
+        ping_after: seconds of idling after which a connection is asked whether it still lives
+            before it is used; 0 asks each time, which costs a round trip or more.
     """
 
     size: int = 20
     timeout: float = 30.0
+    ping_after: float = 1.0
 
     def __post_init__(self) -> None:
-        _refuse(self, minimum=1, names=("size",))
-        _refuse(self, minimum=0, names=("timeout",))
+        if type(self.size) is not int or self.size < 1:
+            raise ConfigurationError(f"size is {self.size!r}; it is a whole number of at least 1")
+        _require_seconds(self, "timeout", "ping_after")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +50,14 @@ class DatabasePolicy:
     pool: PoolPolicy = field(default_factory=PoolPolicy)
 
     def __post_init__(self) -> None:
-        timeouts = tuple(each.name for each in fields(self) if each.name.endswith("_timeout"))
-        _refuse(self, minimum=0, names=timeouts)
+        timeouts = (each.name for each in fields(self) if each.name.endswith("_timeout"))
+        _require_seconds(self, *timeouts)
         if not self.connect_timeout:
             raise ConfigurationError("connect_timeout is 0: a silent server would hang the start")
+        if not isinstance(self.application_name, str) or "\0" in self.application_name:
+            raise ConfigurationError(f"application_name is {self.application_name!r}; it is a text")
+        if not isinstance(self.pool, PoolPolicy):
+            raise ConfigurationError(f"pool is {self.pool!r}; it is a PoolPolicy")
 
     def server_settings(self) -> dict[str, str]:
         """Give the limits as PostgreSQL's parameters, in its unit (milliseconds)."""
@@ -63,9 +74,14 @@ def _milliseconds(seconds: float) -> str:
     return str(-int(-seconds * 1000 // 1))
 
 
-def _refuse(policy: object, *, minimum: float, names: tuple[str, ...]) -> None:
-    for name in names:
-        value = getattr(policy, name)
-        # `not >=` and not `<`: it also catches nan.
-        if not value >= minimum or value == float("inf"):
-            raise ConfigurationError(f"{name} is {value!r}; it is a number of at least {minimum}")
+def _require_seconds(policy: object, *names: str) -> None:
+    wrong = [name for name in names if not _is_seconds(getattr(policy, name))]
+    if wrong:
+        values = ", ".join(f"{name} is {getattr(policy, name)!r}" for name in wrong)
+        raise ConfigurationError(f"{values}; seconds are a number from 0 to {_LONGEST}")
+
+
+def _is_seconds(value: object) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return 0 <= value <= _LONGEST  # false for nan, too

@@ -1,22 +1,20 @@
 """Sessions that cannot end a transaction which is not theirs, or write where they only read."""
 
-import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, NoReturn
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
+from holdfast.database.statements import ends_transaction, may_write, shortened
 from holdfast.errors import ReadOnlyError, TransactionOwnedError
 
 _LOCKED = "holdfast.locked"
-# What a reading statement begins with; a WITH that writes, and SELECT … FOR UPDATE or INTO, are
-# found by the second pattern, once texts, quoted names and comments are out of the way.
-_READS = re.compile(r"[\s(]*(?:select|with|values|table|show|explain)\b", re.IGNORECASE)
-_WRITES = re.compile(r"\b(?:insert|update|delete|merge|analyze|into)\b", re.IGNORECASE)
-_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_ROOTS = "holdfast.roots"
+# Execution options: which session a connection works for, and the engine's own BEGIN.
+_OWNER = "holdfast_owner"
+OWN_STATEMENT = "holdfast_own_statement"
 
 
 class _OwnedSession(Session):
@@ -26,37 +24,38 @@ class _OwnedSession(Session):
 
     def begin(self, nested: bool = False) -> SessionTransaction:  # noqa: FBT001, FBT002
         if not nested:
-            self._refuse_ending("begin")
+            self.refuse_ending("session.begin()")
         return super().begin(nested=nested)
 
     def commit(self) -> None:
-        self._refuse_ending("commit")
+        self.refuse_ending("session.commit()")
         super().commit()
 
     def rollback(self) -> None:
-        self._refuse_ending("rollback")
+        self.refuse_ending("session.rollback()")
         super().rollback()
 
     def prepare(self) -> None:
-        self._refuse_ending("prepare")
+        self.refuse_ending("session.prepare()")
         super().prepare()
 
     def close(self) -> None:
-        self._refuse_ending("close")
+        self.refuse_ending("session.close()")
         super().close()
 
     def reset(self) -> None:
-        self._refuse_ending("reset")
+        self.refuse_ending("session.reset()")
         super().reset()
 
     def invalidate(self) -> None:
-        self._refuse_ending("invalidate")
+        self.refuse_ending("session.invalidate()")
         super().invalidate()
 
-    def _refuse_ending(self, what: str) -> None:
+    def refuse_ending(self, what: str) -> None:
+        """Raise while the block that owns the transaction runs."""
         if _LOCKED in self.info:
             raise TransactionOwnedError(
-                f"session.{what}() inside {self._block}: the transaction ends with the block; "
+                f"{what} inside {self._block}: the transaction ends with the block; "
                 "leave the block to commit, raise to roll back, use session.begin_nested() for "
                 "a part, or db.session() to commit by hand"
             )
@@ -109,6 +108,20 @@ def refuse_changes(session: AsyncSession) -> None:
         session.sync_session.refuse_changes()
 
 
+def was_ended(session: AsyncSession) -> bool:
+    """Tell whether a transaction of the connections was ended behind the session's back."""
+    return not all(root.is_active for root in session.info.get(_ROOTS, ()))
+
+
+def guard_transactions(engine: Engine) -> None:
+    """Make it an error to end an owned transaction through its connection or as SQL text.
+
+    A commit must not get that far: what it stored could not be taken back.
+    """
+    event.listen(engine, "commit", _refuse_foreign_commit)
+    event.listen(engine, "before_cursor_execute", _refuse_ending_sql)
+
+
 def refuse_writes(engine: Engine) -> None:
     """Make every statement on this engine that would write an error, before it is sent.
 
@@ -118,16 +131,34 @@ def refuse_writes(engine: Engine) -> None:
     event.listen(engine, "before_cursor_execute", _refuse_writing_sql)
 
 
-def _refuse_writing_sql(_conn: Connection, _cursor: object, statement: str, *_more: object) -> None:
-    if _may_write(statement):
-        words = " ".join(statement.split())
-        _refuse_write(f"the statement {words if len(words) <= 60 else words[:59] + '…'!r}")
+@event.listens_for(_OwnedSession, "after_begin")
+def _note_connection(session: Session, _began: object, connection: Connection) -> None:
+    connection.execution_options(**{_OWNER: session})
+    session.info.setdefault(_ROOTS, []).append(connection.get_transaction())
 
 
-@lru_cache(maxsize=1024)
-def _may_write(sql: str) -> bool:
-    bare = _QUOTED.sub(" ", sql)
-    return not _READS.match(bare) or bool(_WRITES.search(bare))
+def _refuse_foreign_commit(conn: Connection) -> None:
+    owner = conn.get_execution_options().get(_OWNER)
+    if owner is not None:
+        owner.refuse_ending("a commit of the connection or transaction")
+
+
+def _refuse_ending_sql(
+    conn: Connection, _cursor: object, statement: str, _values: object, context: Any, _many: object
+) -> None:
+    if ends_transaction(statement) and not _is_own(context):
+        conn.get_execution_options()[_OWNER].refuse_ending(f"the statement {shortened(statement)}")
+
+
+def _refuse_writing_sql(
+    _conn: Connection, _cursor: object, statement: str, _values: object, context: Any, _many: object
+) -> None:
+    if may_write(statement) and not _is_own(context):
+        _refuse_write(f"the statement {shortened(statement)}")
+
+
+def _is_own(context: Any) -> bool:
+    return bool(context.execution_options.get(OWN_STATEMENT))
 
 
 def _refuse_write(what: str) -> NoReturn:

@@ -1,0 +1,51 @@
+"""Make SQLite keep transactions, foreign keys and waiting for locks as PostgreSQL does."""
+
+from typing import Any
+
+from sqlalchemy import AsyncAdaptedQueuePool, Connection, Engine, event
+
+from holdfast.database.policy import DatabasePolicy
+from holdfast.database.sessions import OWN_STATEMENT
+from holdfast.urls import DatabaseUrl
+
+# Execution option: what begins a transaction, None for no transaction at all.
+BEGIN = "holdfast_sqlite_begin"
+# A writer takes its lock at once: a transaction that reads first and writes later would fail as
+# "locked" without waiting.
+_BEGIN_WRITING = "BEGIN IMMEDIATE"
+
+
+def options(url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
+    """Give what the engine must be told."""
+    told: dict[str, Any] = {"connect_args": {"timeout": policy.lock_timeout}}
+    if _is_in_memory(url):
+        # One connection is the database. SQLAlchemy would hand it to all tasks at once, where
+        # one's rollback undoes the other's writes.
+        told |= {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1}
+    return told
+
+
+def behave(engine: Engine) -> None:
+    """Set up each connection of the engine, and begin its transactions."""
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+
+
+def _is_in_memory(url: DatabaseUrl) -> bool:
+    name = url.engine.database or ":memory:"
+    return ":memory:" in name or url.engine.query.get("mode") == "memory"
+
+
+def _configure(connection: Any, _entry: object) -> None:
+    # The driver's own transaction handling commits at savepoints and DDL: switch it off.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(conn: Connection) -> None:
+    statement = conn.get_execution_options().get(BEGIN, _BEGIN_WRITING)
+    if statement is not None:
+        conn.exec_driver_sql(statement, execution_options={OWN_STATEMENT: True})

@@ -1,0 +1,50 @@
+"""Tell from a statement's text whether it writes, or ends a transaction."""
+
+import re
+from functools import lru_cache
+
+_SHOWN = 60
+# Texts, quoted names and comments, which may hold any word.
+_QUOTED = re.compile(
+    r"\be'(?:[^'\\]|\\.|'')*'"
+    r"|'(?:[^']|'')*'"
+    r'|"(?:[^"]|"")*"'
+    r"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"
+    r"|--[^\n]*"
+    r"|/\*.*?\*/",
+    re.DOTALL | re.IGNORECASE,
+)
+_READS = re.compile(r"[\s(]*(?:select|with|values|table|show|explain)\b", re.IGNORECASE)
+# A WITH that writes, SELECT … INTO, row locks, and a second statement. After a dot stands a
+# column's name: a table of permissions may have one called `update`.
+_WRITES = re.compile(
+    r"(?<!\.)\b(?:insert|update|delete|merge|analyze|into)\b"
+    r"|\bfor\s+(?:key\s+)?share\b"
+    r"|;\s*\S",
+    re.IGNORECASE,
+)
+# `end` only at the start: after a semicolon it closes the body of a trigger or function.
+_ENDS = re.compile(
+    r"(?:\A\s*end\b|(?:\A|;)\s*(?:commit|abort|prepare\s+transaction"
+    r"|rollback(?!\s+(?:work\s+|transaction\s+)?to\b))\b)",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=1024)
+def may_write(sql: str) -> bool:
+    """Tell whether a statement could write; in doubt it could."""
+    bare = _QUOTED.sub(" ", sql)
+    return not _READS.match(bare) or bool(_WRITES.search(bare))
+
+
+@lru_cache(maxsize=1024)
+def ends_transaction(sql: str) -> bool:
+    """Tell whether a statement commits or rolls back; going back to a savepoint is neither."""
+    return bool(_ENDS.search(_QUOTED.sub(" ", sql)))
+
+
+def shortened(sql: str) -> str:
+    """Give the statement for a message: one line, quoted, not too long."""
+    words = " ".join(sql.split())
+    return repr(words if len(words) <= _SHOWN else words[: _SHOWN - 1] + "…")

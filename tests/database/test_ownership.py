@@ -1,0 +1,203 @@
+"""Nobody inside a block ends the block's transaction."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from holdfast.database import Database, DatabasePolicy, PoolPolicy
+from holdfast.errors import TransactionAbortedError, TransactionOwnedError
+
+INSERT = text("INSERT INTO notes VALUES (1, 'first')")
+BODIES = "SELECT body FROM notes"
+METHODS = ["commit", "rollback", "close", "reset", "invalidate", "begin"]
+ENDINGS = ["COMMIT", "rollback", " /* done */ End;", "ABORT", "ROLLBACK AND CHAIN", "ROLLBACK WORK"]
+
+Act = Callable[[AsyncSession], Awaitable[object]]
+
+
+async def block(db: Database, *acts: Act) -> None:
+    async with db.begin() as session:
+        await session.execute(INSERT)
+        for act in acts:
+            await act(session)
+
+
+async def swallowed(session: AsyncSession, act: Act) -> None:
+    with pytest.raises(TransactionOwnedError):
+        await act(session)
+
+
+def call(method: str) -> Act:
+    return lambda session: getattr(session, method)()
+
+
+def call_below(method: str) -> Act:
+    return lambda session: session.run_sync(lambda sync: getattr(sync, method)())
+
+
+def execute(sql: str) -> Act:
+    return lambda session: session.execute(text(sql))
+
+
+def execute_on_connection(sql: str) -> Act:
+    async def act(session: AsyncSession) -> None:
+        await (await session.connection()).exec_driver_sql(sql)
+
+    return act
+
+
+def call_on_connection(method: str) -> Act:
+    async def act(session: AsyncSession) -> None:
+        await getattr(await session.connection(), method)()
+
+    return act
+
+
+def call_on_transaction(method: str) -> Act:
+    return lambda session: getattr(session.get_transaction(), method)()
+
+
+async def test_a_session_of_begin_refuses_every_way_to_end_it(any_db, look):
+    """The error names the call, and what the block wrote before is not stored."""
+    for method in METHODS:
+        with pytest.raises(TransactionOwnedError, match=rf"session\.{method}\(\) inside begin\(\)"):
+            await block(any_db, call(method))
+
+    assert await look(BODIES) == []
+
+
+async def test_the_sync_session_below_refuses_too(any_db, look):
+    """So does the session that run_sync() hands out."""
+    for method in METHODS:
+        with pytest.raises(TransactionOwnedError, match=rf"session\.{method}\(\)"):
+            await block(any_db, call_below(method))
+
+    assert await look(BODIES) == []
+
+
+async def test_run_and_read_refuse_too(any_db):
+    """Every block owns its transaction."""
+    for method in METHODS:
+        with pytest.raises(TransactionOwnedError, match=r"inside begin\(\)"):
+            await any_db.run(call(method))
+        with pytest.raises(TransactionOwnedError, match=r"inside read\(\)"):
+            async with any_db.read() as session:
+                await call(method)(session)
+
+
+async def test_going_on_after_the_refusal_loses_nothing(any_db, look):
+    """The refused call did nothing, so the block can still commit."""
+    await block(any_db, lambda session: swallowed(session, call("commit")))
+
+    assert await look(BODIES) == ["first"]
+
+
+async def test_leaving_the_session_inside_is_refused(any_db, look):
+    """`async with session:` would close it at its end."""
+
+    async def leave(session):
+        async with session:
+            pass
+
+    with pytest.raises(TransactionOwnedError, match="close"):
+        await block(any_db, leave)
+
+    assert await look(BODIES) == []
+
+
+@pytest.mark.parametrize("act", [call_on_connection("commit"), call_on_transaction("commit")])
+async def test_a_commit_behind_the_session_stores_nothing(any_db, look, act):
+    """It is refused before it is sent: what it stored could not be taken back."""
+    with pytest.raises(TransactionOwnedError, match="a commit of the connection or transaction"):
+        await block(any_db, act)
+    with pytest.raises((TransactionOwnedError, TransactionAbortedError)):
+        await block(any_db, lambda session: swallowed(session, act))
+
+    assert await look(BODIES) == []
+
+
+@pytest.mark.filterwarnings("default:transaction already deassociated")
+@pytest.mark.parametrize("act", [call_on_connection("rollback"), call_on_transaction("rollback")])
+async def test_a_rollback_behind_the_session_is_found(any_db, look, act):
+    """The block reports neither what is gone nor what came after it as stored."""
+    with pytest.raises(TransactionOwnedError, match="was ended inside it"):
+        await block(any_db, act)
+    with pytest.raises(TransactionOwnedError, match="was ended inside it"):
+        await block(any_db, act, execute("INSERT INTO notes VALUES (2, 'second')"))
+
+    assert await look(BODIES) == []
+
+
+async def test_sql_that_ends_the_transaction_is_refused(any_db, look):
+    """Text that commits or rolls back would leave the rest outside of any transaction."""
+    for sql in ENDINGS:
+        for act in (execute(sql), execute_on_connection(sql)):
+            with pytest.raises(TransactionOwnedError, match="the statement"):
+                await block(any_db, act)
+
+    assert await look(BODIES) == []
+
+
+async def test_sql_that_ends_nothing_passes(db, look):
+    """Savepoints, texts, comments and bodies of functions may hold the same words."""
+    await block(
+        db,
+        execute_on_connection("SAVEPOINT a"),
+        execute_on_connection("ROLLBACK TO SAVEPOINT a"),
+        execute_on_connection("rollback work to a"),
+        execute_on_connection("SELECT 'commit', \"body\", $$; ROLLBACK;$$ FROM notes -- ; commit"),
+        execute_on_connection(r"SELECT E'\'; commit'"),
+        execute_on_connection("DO $$ BEGIN PERFORM 1; END $$"),
+        execute_on_connection("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END"),
+    )
+
+    assert await look(BODIES) == ["first"]
+
+
+async def test_a_connection_invalidated_inside_is_an_error(db, look):
+    """What it had written is gone, so the block fails instead of storing the rest."""
+    with pytest.raises(Exception, match=r"inval|ended inside"):
+        await block(db, call_on_connection("invalidate"))
+
+    assert await look(BODIES) == []
+
+
+async def test_blocks_of_other_tasks_are_not_affected(any_db, look):
+    """While one block refuses, another commits."""
+
+    async def write(number):
+        async with any_db.begin() as session:
+            await session.execute(text(f"INSERT INTO notes VALUES ({number}, '{number}')"))
+            if number % 2:
+                await session.commit()
+
+    ended = await asyncio.gather(*map(write, range(10)), return_exceptions=True)
+
+    assert [type(each) for each in ended] == [type(None), TransactionOwnedError] * 5
+    assert sorted(await look(BODIES)) == ["0", "2", "4", "6", "8"]
+
+
+async def test_a_plain_session_commits_by_hand(any_db, look):
+    """`session()` refuses nothing; what was not committed is not stored."""
+    async with any_db.session() as session:
+        await session.execute(INSERT)
+        await session.commit()
+        await session.execute(text("INSERT INTO notes VALUES (2, 'second')"))
+
+    assert await look(BODIES) == ["first"]
+
+
+async def test_a_pooled_connection_does_not_remember_whose_it_was(any_url, look):
+    """After a block, a plain session on the same connection commits through that."""
+    policy = DatabasePolicy(pool=PoolPolicy(size=1))
+    async with Database(any_url, policy=policy) as db:
+        async with db.begin() as session:
+            await session.execute(text("CREATE TABLE notes (id int, body text)"))
+        async with db.session() as session:
+            await session.execute(INSERT)
+            await (await session.connection()).commit()
+
+    assert await look(BODIES) == ["first"]
