@@ -1,6 +1,7 @@
 """Real PostgreSQL and Redis as child processes, for development and tests."""
 
 from holdfast.services.binaries import Binary, BinaryPassedOver, find_postgres, find_redis
+from holdfast.services.folders import remove
 from holdfast.services.postgres import PostgresPolicy, PostgresServer
 from holdfast.services.redis import RedisPolicy, RedisServer
 from holdfast.services.server import ServerStarted, ServerStopped
@@ -16,4 +17,5 @@ __all__ = [
     "ServerStopped",
     "find_postgres",
     "find_redis",
+    "remove",
 ]

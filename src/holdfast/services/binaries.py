@@ -63,6 +63,7 @@ class _Kind:
     variable: str
     minimum: tuple[int, int]
     wanted: str
+    fault: str
     program: Callable[[Path], Path]
     candidates: Callable[[], Iterable[tuple[str, Path | None]]]
 
@@ -99,7 +100,7 @@ class _Search:
     def _at(self, source: str, path: Path | None) -> Binary | None:
         binary = path and _identify(path, source)
         if not path or not binary:
-            self.places.append(f"{source}: {f'{path} does not run' if path else 'not there'}")
+            self.places.append(f"{source}: {f'{path} {self.kind.fault}' if path else 'not there'}")
             return None
         if _number(binary.version) < self.kind.minimum:
             self.places.append(self._too_old(binary))
@@ -232,6 +233,7 @@ POSTGRES = _Kind(
     variable="HOLDFAST_POSTGRES_BIN",
     minimum=(14, 0),
     wanted="a folder that holds the programs postgres and initdb",
+    fault="does not run or lacks initdb",
     program=lambda folder: folder / "postgres",
     candidates=_postgres_candidates,
 )
@@ -240,6 +242,7 @@ REDIS = _Kind(
     variable="HOLDFAST_REDIS_BIN",
     minimum=(6, 2),
     wanted="the file of a redis-server or valkey-server that runs",
+    fault="does not run",
     program=lambda path: path,
     candidates=_redis_candidates,
 )

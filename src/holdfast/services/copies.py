@@ -5,8 +5,9 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from holdfast.services.account import reaches
 from holdfast.services.binaries import Binary
-from holdfast.services.folders import Place, reaches
+from holdfast.services.place import Place
 
 POSTGRES_PARTS = ("bin", "lib", "share")  # not `include`, which nothing needs at run time
 

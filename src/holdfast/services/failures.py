@@ -1,11 +1,14 @@
 """Say why a server did not start or went away, in the words of its log."""
 
+import shutil
 from pathlib import Path
 
 from holdfast.errors import ServiceError
 from holdfast.services.process import describe
 
-TAIL = 2_000  # characters of a log that go into an error
+TAIL = 2_000  # bytes of a log that are looked at for an error
+LINES = 10  # of these, how many are shown
+FULL = 100_000  # bytes: with less than this free, a log that has no words was cut off by it
 
 # What servers print, and what it means to whoever started them.
 REASONS = {
@@ -24,9 +27,12 @@ def read_tail(log: Path, start: int = 0) -> str:
     try:
         with log.open("rb") as file:
             file.seek(max(start, log.stat().st_size - TAIL))
-            return file.read().decode(errors="replace").strip()
+            text = file.read().decode(errors="replace").strip()
     except OSError:
-        return ""
+        text = ""
+    if not text and shutil.disk_usage(log.parent).free < FULL:
+        return "(nothing could be written: No space left on device)"
+    return text
 
 
 def failure(what: str, status: int | None, text: str) -> ServiceError:
@@ -34,9 +40,9 @@ def failure(what: str, status: int | None, text: str) -> ServiceError:
     reason = next((f": {why}" for sign, why in REASONS.items() if sign in text), "")
     kind = PortLostError if "Address already in use" in text else ServiceError
     how = f" ({describe(status)})" if status is not None else ""
-    return kind(f"{what} ended{how}{reason}; it said:{indented(text[-TAIL:])}")
+    return kind(f"{what} ended{how}{reason}; it said:{indented(text)}")
 
 
 def indented(text: str) -> str:
-    """Put a server's words below a message."""
-    return "".join(f"\n  {line}" for line in text.splitlines()) or " nothing"
+    """Put a server's last words below a message."""
+    return "".join(f"\n  {line}" for line in text.splitlines()[-LINES:]) or " nothing"

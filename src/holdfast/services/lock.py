@@ -21,8 +21,11 @@ class Lock:
 
     @classmethod
     def take(cls, path: Path) -> Self | None:
-        """Take the lock, or answer None at once when somebody has it."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        """Take the lock, or answer None at once when somebody has it or its folder is gone."""
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except FileNotFoundError:
+            return None
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(fd).st_ino == path.stat().st_ino:
@@ -47,6 +50,10 @@ class Lock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Let go of it; processes that have inherited it hold it on."""
         os.close(self.fd)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,8 +24,8 @@ from holdfast.events import Events
 from holdfast.services.binaries import Binary, find_postgres
 from holdfast.services.copies import within_reach
 from holdfast.services.failures import failure
-from holdfast.services.folders import Info, Place
 from holdfast.services.lock import Lock
+from holdfast.services.place import Info, Place
 from holdfast.services.policy import ServerPolicy
 from holdfast.services.ports import free_port, in_url
 from holdfast.services.process import alive, in_thread, runs_in, until
@@ -151,11 +152,16 @@ class PostgresServer(Server):
         return Launch(info=info, command=[binary.path, "-D", place.data, *self._options(info)])
 
     def _choose(self, place: Place) -> Binary:
-        version = place.data / "PG_VERSION"
-        if not place.data.exists():
-            binary = find_postgres(events=self._events)
-        else:
-            binary = find_postgres(major=version.read_text().strip(), events=self._events)
+        made_by = _major_of(place.data)
+        try:
+            binary = find_postgres(major=made_by, events=self._events)
+        except ConfigurationError as error:
+            if made_by is None:
+                raise
+            raise ConfigurationError(
+                f"{place.data} was made by PostgreSQL {made_by}, which alone can read it: {error}; "
+                f"install PostgreSQL {made_by}, or remove {place.root} to begin anew"
+            ) from error
         return within_reach(binary, place)
 
     def _options(self, info: Info) -> list[str]:
@@ -180,6 +186,7 @@ class PostgresServer(Server):
             new = place.make(new)
             status, words = await self._initdb(binary, place, lock, new, "C")
         if status != 0:
+            shutil.rmtree(new)
             raise failure(f"initdb of {binary} for {place.root}", status, words)
         new.rename(place.data)
 
@@ -199,15 +206,14 @@ class PostgresServer(Server):
         ]
         # A pipe, because on a full disk there is no room for words in a file; they fit into it.
         reader, writer = os.pipe()
-        try:
-            stops = (signal.SIGTERM, signal.SIGKILL)
-            child = self._spawn(command, place, lock, output=writer, signals=stops)
-            os.close(writer)
+        stops = (signal.SIGTERM, signal.SIGKILL)
+        with os.fdopen(reader, "rb") as words:
+            with os.fdopen(writer, "wb"):
+                child = self._spawn(command, place, lock, output=writer, signals=stops)
             if not await until(lambda: child.status is not None, self._policy.start_timeout):
                 raise ServiceError(f"initdb did not end within {self._policy.start_timeout:g} s")
-            return child.status, os.read(reader, 65_536).decode(errors="replace")
-        finally:
-            os.close(reader)
+            child.release()
+            return child.status, words.read().decode(errors="replace")
 
     async def _reach(self, info: Info, seconds: float) -> bool:
         try:
@@ -217,6 +223,17 @@ class PostgresServer(Server):
             return False
 
     async def _settle(self, info: Info) -> None:
+        seconds = self._policy.start_timeout
+        try:
+            async with asyncio.timeout(seconds):
+                await self._set_up(info)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            what = f"in {seconds:g} s" if isinstance(error, TimeoutError) else f"({error})"
+            raise ServiceError(
+                f"PostgreSQL started, but its roles and databases could not be made {what}"
+            ) from error
+
+    async def _set_up(self, info: Info) -> None:
         async with _superuser(info) as connection:
             await connection.execute(SETTING_UP)
             if not await _exists(connection, "pg_roles WHERE rolname", ROLES[-1]):
@@ -278,6 +295,19 @@ def _verifier(password: str) -> str:
     server = hmac.digest(salted, b"Server Key", "sha256")
     parts = [base64.b64encode(part).decode() for part in (salt, client, server)]
     return f"SCRAM-SHA-256${rounds}:{parts[0]}${parts[1]}:{parts[2]}"
+
+
+def _major_of(data: Path) -> str | None:
+    """Read which major version made a data folder, None where there is none yet."""
+    try:
+        return (data / "PG_VERSION").read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        if not data.exists():
+            return None
+        raise ConfigurationError(
+            f"{data} is no data folder of PostgreSQL, it has no PG_VERSION: "
+            f"remove it to begin anew, or put the right one there"
+        ) from None
 
 
 def _noted_pid(place: Place) -> int | None:

@@ -8,12 +8,12 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Self, TypeVar
 
 from holdfast.errors import ServiceError
+from holdfast.services.account import Account
 from holdfast.services.lock import Lock, held
 
 T = TypeVar("T")
@@ -22,15 +22,6 @@ PAUSE = 0.01  # seconds between two looks at a fact; a server needs at least a f
 DETACHED_WITHIN = 5.0  # seconds for the shell to read one line and end
 
 WATCH = files(__package__).joinpath("watch.sh").read_text(encoding="utf-8")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """The user that servers run as when this process is root, since PostgreSQL refuses root."""
-
-    name: str
-    uid: int
-    gid: int
 
 
 class Child:
@@ -68,19 +59,23 @@ class Child:
         """
         names = " ".join(each.name.removeprefix("SIG") for each in signals)
         seconds = str(max(1, math.ceil(patience)))
-        popen = subprocess.Popen(
-            ["/bin/sh", "-c", WATCH, "holdfast-watch", names, seconds, *command],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=lock.fd,
-            cwd=folder,
-            env=_environment(),
-            bufsize=0,
-            start_new_session=True,
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=[] if account else None,
-        )
+        try:
+            popen = subprocess.Popen(
+                ["/bin/sh", "-c", WATCH, "holdfast-watch", names, seconds, *command],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=lock.fd,
+                cwd=folder,
+                env=_environment(),
+                bufsize=0,
+                start_new_session=True,
+                user=account.uid if account else None,
+                group=account.gid if account else None,
+                extra_groups=[] if account else None,
+            )
+        except (OSError, ValueError) as error:
+            who = f"as the user {account.name} " if account else ""
+            raise ServiceError(f"/bin/sh could not be run {who}in {folder}: {error}") from error
         return cls(popen, lock_path, lock.mark)
 
     @property
@@ -90,8 +85,7 @@ class Child:
 
     def release(self) -> None:
         """Have it stopped: nothing to wait for, and safe to repeat."""
-        if self._popen.stdin:
-            self._popen.stdin.close()
+        self._say(b"stop\n")
 
     def gone(self) -> bool:
         """Tell whether nothing is left of it, not even a child of its own."""
@@ -103,10 +97,7 @@ class Child:
         Raises:
             ServiceError: it has ended.
         """
-        if self._popen.stdin:
-            with suppress(BrokenPipeError):  # it has ended by itself
-                self._popen.stdin.write(b"detach\n")
-            self._popen.stdin.close()
+        self._say(b"detach\n")
         if status := self._popen.wait(DETACHED_WITHIN):
             raise ServiceError(f"the server ended while it was being detached: {describe(status)}")
 
@@ -114,6 +105,13 @@ class Child:
         """Kill the shell and what has stayed in its process group, when signals did not help."""
         if self.status is None:
             os.killpg(self._popen.pid, signal.SIGKILL)
+
+    def _say(self, line: bytes) -> None:
+        """Write a line, not only close the pipe: processes that were forked hold it as well."""
+        if self._popen.stdin and not self._popen.stdin.closed:
+            with suppress(BrokenPipeError):  # it has ended by itself
+                self._popen.stdin.write(line)
+            self._popen.stdin.close()
 
 
 async def until(fact: Callable[[], bool], seconds: float) -> bool:

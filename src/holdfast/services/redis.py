@@ -11,8 +11,8 @@ from holdfast.errors import ConfigurationError
 from holdfast.events import Events
 from holdfast.services.binaries import find_redis
 from holdfast.services.copies import within_reach
-from holdfast.services.folders import Info, Place
 from holdfast.services.lock import Lock
+from holdfast.services.place import Info, Place
 from holdfast.services.policy import ServerPolicy
 from holdfast.services.ports import free_port, in_url
 from holdfast.services.process import in_thread

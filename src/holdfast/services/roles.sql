@@ -5,6 +5,8 @@ CREATE ROLE owner LOGIN CREATEDB NOSUPERUSER NOCREATEROLE NOBYPASSRLS;
 CREATE ROLE app LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS;
 CREATE ROLE readonly LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS;
 ALTER ROLE readonly SET default_transaction_read_only = on;
+-- To drop a database WITH (FORCE) while applications are connected to it, as tests do.
+GRANT pg_signal_backend TO owner;
 
 -- As in PostgreSQL 15 and newer, for 14: the database's owner has `public`, nobody else makes
 -- anything in it.

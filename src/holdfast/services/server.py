@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import tempfile
 import time
@@ -18,8 +17,15 @@ from typing import ClassVar, Self
 from holdfast.errors import ServiceError
 from holdfast.events import Event, Events
 from holdfast.services.failures import PortLostError, failure, indented, read_tail
-from holdfast.services.folders import Info, Place, explained, find_place, make_place, make_temporary
+from holdfast.services.folders import (
+    explained,
+    find_place,
+    make_place,
+    make_temporary,
+    remove_temporary,
+)
 from holdfast.services.lock import Lock, held, mark_of
+from holdfast.services.place import Info, Place
 from holdfast.services.policy import ServerPolicy
 from holdfast.services.process import PAUSE, Child, in_thread, until
 
@@ -79,7 +85,7 @@ class Server(ABC):
         self._policy = policy
         self._events = events or Events()
         self._changing = asyncio.Lock()
-        self._temporary: Path | None = None
+        self._temporary: tuple[Path, Lock] | None = None
         self._child: Child | None = None
         self._running: _Running | None = None
 
@@ -287,9 +293,7 @@ class Server(ABC):
     async def _bring_up(self) -> _Running:
         began = time.monotonic()
         deadline = began + self._policy.start_timeout
-        if self._folder is None and self._temporary is None:
-            self._temporary = make_temporary()
-        folder = (self._folder or self._temporary or Path()).resolve()
+        folder = (self._folder or self._temporary_folder()).resolve()
         while True:
             place = make_place(folder, self.name)
             if lock := Lock.take(place.lock):
@@ -381,8 +385,14 @@ class Server(ABC):
 
     async def _remove_temporary(self) -> None:
         if self._temporary:
-            await in_thread(partial(shutil.rmtree, self._temporary, ignore_errors=True))
+            folder, claim = self._temporary
+            await in_thread(partial(remove_temporary, folder))
+            claim.release()
             self._temporary = None
+
+    def _temporary_folder(self) -> Path:
+        self._temporary = self._temporary or make_temporary()
+        return self._temporary[0]
 
     def _let_go(self) -> None:
         # Nothing is awaited here: a cancelled start has either kept its child or finished.

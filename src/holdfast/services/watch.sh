@@ -3,8 +3,8 @@
 #   sh -c "$(cat watch.sh)" name SIGNALS SECONDS COMMAND [ARGUMENT ...]
 #
 # SIGNALS   what to send, in this order, SECONDS apart, until the server has ended
-# 0 (in)    a pipe that the owner holds: its end, however the owner ended, stops the server;
-#           the line "detach" lets the server go on without an owner
+# 0 (in)    a pipe that the owner holds: a line, or its end, however the owner ended, stops the
+#           server; the line "detach" lets it go on without an owner
 # 1 (out)   where the server's output goes
 # 2 (out)   the lock: every process of the server inherits it, so it is free when the last is gone
 # Ends with the server's own exit status.
@@ -24,15 +24,23 @@ server=$!
     trap 'kill -s TERM "$pause"; wait; exit' TERM
     for signal in $signals; do
         kill -s "$signal" "$server"
-        sleep "$seconds" &
-        pause=$!
-        wait "$pause"
+        waited=0
+        while [ "$waited" -lt "$seconds" ]; do
+            sleep 1 &
+            pause=$!
+            wait "$pause"
+            # Only if the shell below was killed: then nobody ends this loop.
+            kill -0 "$server" || exit
+            waited=$((waited + 1))
+        done
     done
 } <&4 2>/dev/null &
 reader=$!
 exec 4<&-
 wait "$server"
 status=$?
-kill -s TERM "$reader"
-wait "$reader"
+{
+    kill -s TERM "$reader"
+    wait "$reader"
+} 2>/dev/null
 exit "$status"
