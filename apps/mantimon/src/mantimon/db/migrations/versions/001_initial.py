@@ -27,9 +27,11 @@ def upgrade() -> None:
         sa.Column("premium_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_login", sa.DateTime(timezone=True), nullable=True),
         *_timestamps(),
-        sa.PrimaryKeyConstraint("id", name="pk_users"),
-        sa.UniqueConstraint("email", name="uq_users_email"),
-        sa.UniqueConstraint("oauth_provider", "oauth_id", name="uq_users_oauth_provider_oauth_id"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
+        sa.UniqueConstraint("email", name=op.f("uq_users_email")),
+        sa.UniqueConstraint(
+            "oauth_provider", "oauth_id", name=op.f("uq_users_oauth_provider_oauth_id")
+        ),
     )
     op.create_table(
         "active_games",
@@ -50,20 +52,22 @@ def upgrade() -> None:
         sa.Column("turn_deadline", sa.DateTime(timezone=True), nullable=True),
         sa.Column("version", sa.BigInteger(), server_default="0", nullable=False),
         *_timestamps(),
-        sa.CheckConstraint("turn_number >= 0", name="ck_active_games_turn_number_not_negative"),
+        sa.CheckConstraint(
+            "turn_number >= 0", name=op.f("ck_active_games_turn_number_not_negative")
+        ),
         sa.ForeignKeyConstraint(
             ["player1_id"],
             ["users.id"],
-            name="fk_active_games_player1_id_users",
+            name=op.f("fk_active_games_player1_id_users"),
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
             ["player2_id"],
             ["users.id"],
-            name="fk_active_games_player2_id_users",
+            name=op.f("fk_active_games_player2_id_users"),
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("id", name="pk_active_games"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_active_games")),
     )
     op.create_index("ix_active_games_player1_id", "active_games", ["player1_id"])
     op.create_index("ix_active_games_player2_id", "active_games", ["player2_id"])
@@ -82,18 +86,25 @@ def upgrade() -> None:
         sa.Column("mantibucks", sa.Integer(), server_default="0", nullable=False),
         *_timestamps(),
         sa.CheckConstraint(
-            "booster_packs >= 0", name="ck_campaign_progress_booster_packs_not_negative"
+            "booster_packs >= 0", name=op.f("ck_campaign_progress_booster_packs_not_negative")
         ),
-        sa.CheckConstraint("mantibucks >= 0", name="ck_campaign_progress_mantibucks_not_negative"),
         sa.CheckConstraint(
-            "total_losses >= 0", name="ck_campaign_progress_total_losses_not_negative"
+            "mantibucks >= 0", name=op.f("ck_campaign_progress_mantibucks_not_negative")
         ),
-        sa.CheckConstraint("total_wins >= 0", name="ck_campaign_progress_total_wins_not_negative"),
+        sa.CheckConstraint(
+            "total_losses >= 0", name=op.f("ck_campaign_progress_total_losses_not_negative")
+        ),
+        sa.CheckConstraint(
+            "total_wins >= 0", name=op.f("ck_campaign_progress_total_wins_not_negative")
+        ),
         sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name="fk_campaign_progress_user_id_users", ondelete="CASCADE"
+            ["user_id"],
+            ["users.id"],
+            name=op.f("fk_campaign_progress_user_id_users"),
+            ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("id", name="pk_campaign_progress"),
-        sa.UniqueConstraint("user_id", name="uq_campaign_progress_user_id"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_campaign_progress")),
+        sa.UniqueConstraint("user_id", name=op.f("uq_campaign_progress_user_id")),
     )
     op.create_table(
         "collections",
@@ -104,13 +115,13 @@ def upgrade() -> None:
         sa.Column("source", sa.String(length=32), nullable=False),
         sa.Column("obtained_at", sa.DateTime(timezone=True), server_default=_NOW, nullable=False),
         *_timestamps(),
-        sa.CheckConstraint("quantity >= 1", name="ck_collections_quantity_positive"),
+        sa.CheckConstraint("quantity >= 1", name=op.f("ck_collections_quantity_positive")),
         sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name="fk_collections_user_id_users", ondelete="CASCADE"
+            ["user_id"], ["users.id"], name=op.f("fk_collections_user_id_users"), ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("id", name="pk_collections"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_collections")),
         sa.UniqueConstraint(
-            "user_id", "card_definition_id", name="uq_collections_user_id_card_definition_id"
+            "user_id", "card_definition_id", name=op.f("uq_collections_user_id_card_definition_id")
         ),
     )
     op.create_index("ix_collections_user_id", "collections", ["user_id"])
@@ -129,9 +140,9 @@ def upgrade() -> None:
         sa.Column("starter_type", sa.String(length=32), nullable=True),
         *_timestamps(),
         sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name="fk_decks_user_id_users", ondelete="CASCADE"
+            ["user_id"], ["users.id"], name=op.f("fk_decks_user_id_users"), ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("id", name="pk_decks"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_decks")),
     )
     op.create_index("ix_decks_user_id", "decks", ["user_id"])
     op.create_table(
@@ -149,25 +160,28 @@ def upgrade() -> None:
         sa.Column("played_at", sa.DateTime(timezone=True), server_default=_NOW, nullable=False),
         *_timestamps(),
         sa.CheckConstraint(
-            "duration_seconds >= 0", name="ck_game_history_duration_seconds_not_negative"
+            "duration_seconds >= 0", name=op.f("ck_game_history_duration_seconds_not_negative")
         ),
-        sa.CheckConstraint("turn_count >= 0", name="ck_game_history_turn_count_not_negative"),
+        sa.CheckConstraint("turn_count >= 0", name=op.f("ck_game_history_turn_count_not_negative")),
         sa.ForeignKeyConstraint(
             ["player1_id"],
             ["users.id"],
-            name="fk_game_history_player1_id_users",
+            name=op.f("fk_game_history_player1_id_users"),
             ondelete="SET NULL",
         ),
         sa.ForeignKeyConstraint(
             ["player2_id"],
             ["users.id"],
-            name="fk_game_history_player2_id_users",
+            name=op.f("fk_game_history_player2_id_users"),
             ondelete="SET NULL",
         ),
         sa.ForeignKeyConstraint(
-            ["winner_id"], ["users.id"], name="fk_game_history_winner_id_users", ondelete="SET NULL"
+            ["winner_id"],
+            ["users.id"],
+            name=op.f("fk_game_history_winner_id_users"),
+            ondelete="SET NULL",
         ),
-        sa.PrimaryKeyConstraint("id", name="pk_game_history"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_game_history")),
     )
     op.create_index(
         "ix_game_history_player1_id_played_at_id", "game_history", ["player1_id", "played_at", "id"]
