@@ -188,9 +188,12 @@ class UUIDKey:
 class Timestamps:
     """`created_at` and `updated_at`, both by the server's clock, also for bare Core statements."""
 
-    created_at: Mapped[datetime] = mapped_column(server_default=clock_timestamp(), sort_order=1)
+    # With their type, for bases that do not have our annotation map.
+    created_at: Mapped[datetime] = mapped_column(
+        UTCDateTime(), server_default=clock_timestamp(), sort_order=1
+    )
     updated_at: Mapped[datetime] = mapped_column(
-        server_default=clock_timestamp(), onupdate=clock_timestamp(), sort_order=1
+        UTCDateTime(), server_default=clock_timestamp(), onupdate=clock_timestamp(), sort_order=1
     )
 
 

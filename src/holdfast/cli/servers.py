@@ -126,8 +126,7 @@ async def _up(project: Project, *, tcp: bool, detach: bool, as_json: bool) -> No
         ]
         _print_up(running, moved, _urls(servers), as_json=as_json)
         if servers and not detach:
-            _print_stay(servers, as_json=as_json)
-            await _stay(servers)
+            await _stay(servers, as_json=as_json)
 
 
 def _print_up(
@@ -187,12 +186,13 @@ async def _migrate(project: Project) -> Migrated | None:
         return await migrate.upgrade(db, project.alembic_path)
 
 
-async def _stay(servers: Sequence[Server]) -> None:
+async def _stay(servers: Sequence[Server], *, as_json: bool) -> None:
     """Return at Ctrl-C or SIGTERM, or when another process stopped a server."""
     interrupted = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupted.set)
+    _print_stay(servers, as_json=as_json)
     waiting = [
         asyncio.ensure_future(each) for each in (interrupted.wait(), *(s.wait() for s in servers))
     ]

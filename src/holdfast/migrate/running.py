@@ -3,18 +3,18 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from holdfast.database import Database
-from holdfast.errors import MigrationError
+from holdfast.errors import HoldfastError, MigrationError
 from holdfast.events import Event
 from holdfast.migrate.environment import AFTER, AUTOGENERATE, BEFORE, CONNECTION, POLICY
 from holdfast.migrate.noop import find_current
@@ -149,7 +149,8 @@ async def _run(
 
     def call(connection: Connection) -> None:
         loaded.attributes[CONNECTION] = connection
-        _translate_errors(db, partial(work, command, loaded))
+        with _failures(db, loaded):
+            work(command, loaded)
 
     from alembic import command  # noqa: PLC0415  -- 370 ms, when used
 
@@ -169,19 +170,31 @@ async def _one_at_a_time() -> AsyncIterator[None]:
         _ALEMBIC.release()
 
 
-def _translate_errors(db: Database, work: Callable[[], object]) -> None:
+@contextmanager
+def _failures(db: Database, config: "Config") -> Iterator[None]:
+    """Turn what goes wrong in Alembic, env.py or a migration into one error that says where."""
     from alembic.util import CommandError  # noqa: PLC0415
 
     try:
-        work()
+        yield
+    except HoldfastError:
+        raise
     except CommandError as error:
         raise MigrationError(f"{db.url.place}: {error}") from error
-    except DBAPIError as error:
-        cause = " ".join(str(error.orig).split())
+    except Exception as error:
+        cause = error.orig if isinstance(error, DBAPIError) else f"{type(error).__name__}: {error}"
+        ran = f"; the statement was: {error.statement}" if isinstance(error, DBAPIError) else ""
         raise MigrationError(
-            f"{db.url.place}: a migration failed and everything it did was rolled back: {cause}; "
-            f"the statement was: {error.statement}"
+            f"{db.url.place}: a migration failed and everything it did was rolled back: "
+            f"{' '.join(str(cause).split())}{_where(error, config)}{ran}"
         ) from error
+
+
+def _where(error: Exception, config: "Config") -> str:
+    """Name the innermost line of the project's own files that led to the error."""
+    root = str(Path(config.config_file_name or "").absolute().parent)
+    frames = [f for f in extract_tb(error.__traceback__) if f.filename.startswith(root)]
+    return f", at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
 def _heads(config: "Config", when: str) -> tuple[str, ...]:

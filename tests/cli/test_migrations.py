@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import pytest
+
+
+def test_forward_and_back(shell, database_url):
+    """`migrate` and `downgrade` move the database and say from where to where."""
+    up = shell.json("migrate", "--url", database_url)
+    again = shell.json("migrate", "--url", database_url)
+    down = shell.json("downgrade", "base", "--url", database_url)
+
+    assert (up["before"], up["after"]) == ([], ["001"])
+    assert (again["before"], again["after"]) == (["001"], ["001"])
+    assert (down["before"], down["after"]) == (["001"], [])
+
+
+def test_words_for_people(shell, database_url):
+    """Without --json a command prints one line."""
+    first = shell("migrate", DATABASE_OWNER_URL=database_url)
+    second = shell("migrate", DATABASE_URL=database_url)
+
+    assert "migrated from nothing to 001" in first.stdout
+    assert second.stdout.endswith("is at 001: nothing to migrate\n")
+
+
+def test_history(shell):
+    """`history` lists revisions without a database."""
+    listed = shell.json("history")
+    printed = shell("history")
+
+    assert [(each["revision"], each["message"]) for each in listed] == [("001", "Make items")]
+    assert "001" in printed.stdout
+    assert "Make items" in printed.stdout
+
+
+def test_revision_writes_what_is_new(shell, project, database_url):
+    """`revision` writes the difference between models and database, and nothing when equal."""
+    shell.json("migrate", "--url", database_url)
+    nothing = shell.json("revision", "-m", "nothing new", "--url", database_url)
+    models = project / "models.py"
+    models.write_text(models.read_text() + "    price: Mapped[int]\n")
+    written = shell.json("revision", "-m", "add price", "--url", database_url)
+
+    assert nothing["path"] is None
+    assert "sa.Column('price', sa.Integer(), nullable=False)" in Path(written["path"]).read_text()
+    moved = shell.json("migrate", "--url", database_url)
+    assert moved["before"] == ["001"]
+    assert moved["after"] != ["001"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["migrate", "--url", "mysql://u:hunter2@h/x"], 2, "the scheme 'mysql' is not known"),
+        (["migrate", "--url", "nonsense"], 2, "it cannot be read"),
+        (["migrate", "--url", "postgresql://u:hunter2@127.0.0.1:1/x"], 1, "refused"),
+        (["migrate"], 2, "no database: set DATABASE_OWNER_URL or DATABASE_URL"),
+        (["downgrade"], 2, "REVISION"),
+        (["revision"], 2, "--message"),
+        (["nonsense"], 2, "nonsense"),
+    ],
+)
+def test_wrong_use(shell, arguments, code, words):
+    """Wrong use ends with 2 and failure with 1, in words, without traceback or password."""
+    done = shell(*arguments)
+
+    assert done.returncode == code
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_an_unknown_revision(shell, database_url):
+    """A revision that no file has is named."""
+    done = shell("migrate", "nix", "--url", database_url)
+
+    assert done.returncode == 1
+    assert "'nix'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[tool.holdfast\n", "it cannot be read"),
+        ("[tool.holdfast]\nservises = []\n", "did you mean services?"),
+        ('[tool.holdfast]\nservices = ["mysql"]\n', "services"),
+        ("[tool.holdfast]\nalembic = 3\n", "alembic"),
+        ("[tool]\nholdfast = 3\n", "is a table"),
+    ],
+)
+def test_a_broken_section(shell, project, content, words):
+    """A broken [tool.holdfast] is one error that names file and key."""
+    (project / "pyproject.toml").write_text(content)
+    done = shell("status")
+
+    assert done.returncode == 2
+    assert str(project / "pyproject.toml") in done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_errors_as_json(shell):
+    """With --json an error is an object too, on the error stream."""
+    done = shell("migrate", "--json")
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith('{"error": "no database')
+
+
+def test_a_missing_alembic_ini_touches_no_database(shell, project):
+    """Without its alembic.ini a command fails before SQLite makes a file."""
+    (project / "alembic.ini").unlink()
+    done = shell("migrate", "--url", "sqlite:///new.db")
+
+    assert done.returncode == 2
+    assert "alembic.ini: there is no such file" in done.stderr
+    assert not (project / "new.db").exists()

@@ -1,0 +1,178 @@
+import os
+import signal
+
+import pytest
+from sqlalchemy import make_url
+
+
+def test_up_detached_starts_and_migrates(shell, running):
+    """`up --detach` leaves both servers running and the database at the newest revision."""
+    told = shell.json("up", "--detach")
+
+    assert running() == ["postgres", "redis"]
+    assert [each["state"] for each in told["services"]] == ["started", "started"]
+    assert told["migration"]["before"] == []
+    assert told["migration"]["after"] == ["001"]
+    assert make_url(told["urls"]["DATABASE_URL"]).database == "shop"
+
+
+def test_a_second_up_joins(shell):
+    """A second `up` joins the servers and finds nothing to migrate."""
+    first = shell.json("up", "--detach")
+    second = shell.json("up", "--detach")
+
+    assert [each["state"] for each in second["services"]] == ["joined", "joined"]
+    assert [each["pid"] for each in second["services"]] == [e["pid"] for e in first["services"]]
+    assert second["migration"]["before"] == second["migration"]["after"] == ["001"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_up_stays_until_it_is_told_to_stop(shell, running, number):
+    """Ctrl-C, and SIGTERM, end `up` with exit code 0 and leave nothing running."""
+    up = shell.start("up")
+    assert any("Ctrl-C stops PostgreSQL and Redis" in line for line in up.stdout)
+    assert running() == ["postgres", "redis"]
+    up.send_signal(number)
+    _, errors = up.communicate(timeout=30)
+
+    assert (up.returncode, errors) == (0, "")
+    assert running() == []
+
+
+def test_up_ends_when_a_server_dies(shell, running):
+    """When a server is killed under it, `up` says so, stops the other one and fails."""
+    up = shell.start("up")
+    assert any("Ctrl-C" in line for line in up.stdout)
+    pid = shell.json("status")[0]["pid"]
+    os.kill(pid, signal.SIGKILL)
+    _, errors = up.communicate(timeout=30)
+
+    assert up.returncode == 1
+    assert errors.startswith("error: PostgreSQL")
+    assert "Traceback" not in errors
+    assert running() == []
+
+
+def test_a_joined_up_leaves_the_servers(shell, running):
+    """Ctrl-C in an `up` that joined leaves the servers to who started them."""
+    shell("up", "--detach")
+    up = shell.start("up")
+    assert any("Ctrl-C leaves them running" in line for line in up.stdout)
+    up.send_signal(signal.SIGINT)
+    up.communicate(timeout=30)
+
+    assert up.returncode == 0
+    assert running() == ["postgres", "redis"]
+
+
+def test_down_stops_and_may_be_repeated(shell, running):
+    """`down` stops what runs; a second one has nothing to do."""
+    shell("up", "--detach")
+
+    assert shell.json("down")["stopped"] == ["PostgreSQL", "Redis"]
+    assert running() == []
+    assert shell.json("down")["stopped"] == []
+
+
+def test_data_survives_and_can_be_removed(shell, project):
+    """Data outlives `down`, and goes with `down --remove-data`."""
+    shell("up", "--detach")
+    shell("down")
+    again = shell.json("up", "--detach")
+    assert again["migration"]["before"] == ["001"]
+
+    shell("down", "--remove-data")
+
+    assert not (project / ".holdfast" / "postgres").exists()
+
+
+def test_status_before_and_after(shell):
+    """`status` ends with 1 while a server does not run, and with 0 when all do."""
+    before = shell("status", "--json")
+    shell("up", "--detach")
+    after = shell("status", "--json")
+
+    assert before.returncode == 1
+    assert '"stopped"' in before.stdout
+    assert after.returncode == 0
+    assert '"running"' in after.stdout
+
+
+def test_env_is_for_a_shell(shell):
+    """`env` prints lines that a shell evaluates, with a URL for each role."""
+    shell("up", "--detach")
+    lines = shell("env").stdout.splitlines()
+    urls = shell.json("env")
+
+    assert all(line.startswith("export ") for line in lines)
+    assert list(urls) == [
+        "DATABASE_URL",
+        "DATABASE_OWNER_URL",
+        "DATABASE_READONLY_URL",
+        "REDIS_URL",
+    ]
+    assert [make_url(url).username for url in list(urls.values())[:3]] == [
+        "app",
+        "owner",
+        "readonly",
+    ]
+
+
+def test_env_without_servers_says_what_to_do(shell):
+    """`env` fails in one line when nothing runs."""
+    done = shell("env")
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: nothing is running here; start the servers: holdfast up --detach\n"
+    )
+
+
+def test_tcp_on_request(shell):
+    """`up --tcp` listens on loopback with a password that only `env` shows."""
+    told = shell.json("up", "--detach", "--tcp")
+
+    assert make_url(told["urls"]["DATABASE_URL"]).host == "127.0.0.1"
+    assert "***" in told["urls"]["DATABASE_URL"]
+    assert "***" in told["urls"]["REDIS_URL"]
+
+
+def test_given_urls_are_used(shell, running, database_url, redis_url):
+    """With DATABASE_URL and REDIS_URL set, nothing is started and that database is migrated."""
+    told = shell.json("up", DATABASE_URL=database_url, REDIS_URL=redis_url)
+
+    assert told["services"] == []
+    assert told["migration"]["after"] == ["001"]
+    assert running() == []
+    given = shell.json("status", DATABASE_URL=database_url, REDIS_URL=redis_url)
+    assert [each["state"] for each in given] == ["given", "given"]
+
+
+def test_only_the_services_that_are_listed(shell, project, running):
+    """`services` of [tool.holdfast] says which servers a project has."""
+    (project / "pyproject.toml").write_text('[tool.holdfast]\nservices = ["redis"]\n')
+    told = shell.json("up", "--detach")
+
+    assert [each["service"] for each in told["services"]] == ["redis"]
+    assert told["migration"] is None
+    assert running() == ["redis"]
+
+
+def test_up_in_a_subfolder_means_the_same_project(shell, project, running):
+    """The nearest pyproject.toml upward says where the project is."""
+    shell.folder = project / "migrations"
+    shell("up", "--detach")
+
+    assert running() == ["postgres", "redis"]
+
+
+def test_a_failed_migration_leaves_nothing_running(shell, project, running):
+    """`up` fails with the migration's error, and stops what it had started."""
+    broken = project / "migrations" / "versions" / "001_items.py"
+    broken.write_text(broken.read_text().replace("op.create_table(", "op.creat_table("))
+    done = shell("up")
+
+    assert done.returncode == 1
+    assert "creat_table" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert running() == []

@@ -1,0 +1,91 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from holdfast import migrate
+from holdfast.database import Database
+from holdfast.errors import MigrationError
+
+ENV = "from holdfast import migrate\nfrom sqlalchemy import MetaData\nmigrate.run_env(MetaData())\n"
+SCRIPT = "revision = {revision!r}\ndown_revision = {down!r}\n{more}\ndef upgrade(): pass\n"
+PROGRAM = """
+import asyncio, sys
+from holdfast import migrate
+from holdfast.database import Database
+from holdfast.errors import MigrationError
+
+async def main():
+    async with Database(sys.argv[1]) as db:
+        await migrate.upgrade(db, sys.argv[2])
+
+asyncio.run(main())
+print("alembic" in sys.modules)
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "m" / "versions").mkdir(parents=True)
+    (tmp_path / "m" / "env.py").write_text(ENV)
+    path = tmp_path / "alembic.ini"
+    path.write_text("[alembic]\nscript_location = %(here)s/m\npath_separator = os\n")
+    return path
+
+
+def _write(config: Path, revision: str, down: object = None, more: str = "") -> None:
+    file = config.parent / "m" / "versions" / f"{revision}.py"
+    file.write_text(SCRIPT.format(revision=revision, down=down, more=more))
+
+
+def _loads_alembic(url: str, config: Path) -> bool:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, url, str(config)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip() == "True"
+
+
+async def test_nothing_to_do_is_found_without_alembic(database_url, config):
+    """At the newest revision Alembic is not even imported; before it is."""
+    _write(config, "a")
+    _write(config, "b", "a")
+
+    assert _loads_alembic(database_url, config)
+    assert not _loads_alembic(database_url, config)
+
+
+async def test_a_new_file_is_seen(database_url, config):
+    """A migration added after the last run is run."""
+    _write(config, "a")
+    async with Database(database_url) as db:
+        await migrate.upgrade(db, config)
+        _write(config, "b", "a")
+        moved = await migrate.upgrade(db, config)
+
+    assert (moved.before, moved.after) == (("a",), ("b",))
+
+
+@pytest.mark.parametrize(
+    "more", ["branch_labels = ('x',)", "SCHEMA = dict(schema='shop')", "depends_on = None or ()"]
+)
+async def test_what_is_out_of_the_ordinary_is_left_to_alembic(database_url, config, more):
+    """Labels, dependencies and schemas are Alembic's to judge."""
+    _write(config, "a", None, more)
+    _loads_alembic(database_url, config)
+
+    assert _loads_alembic(database_url, config)
+
+
+async def test_two_heads_are_still_an_error(database_url, config):
+    """Two heads are not taken for one, although the database may be at both."""
+    _write(config, "a")
+    async with Database(database_url) as db:
+        await migrate.upgrade(db, config)
+        _write(config, "b", "a")
+        _write(config, "c", "a")
+        with pytest.raises(MigrationError, match="heads"):
+            await migrate.upgrade(db, config)
