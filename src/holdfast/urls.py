@@ -26,9 +26,9 @@ QUERY_KEYS: Mapping[str, frozenset[str]] = {
     "psycopg": frozenset({"host", "port", "sslmode"}),
     "aiosqlite": frozenset({"cache", "mode", "uri"}),
 }
-_PASSWORD = re.compile(
-    r"(?P<before>[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s]*(?P<after>@)", re.IGNORECASE
-)
+_LAST_PORT = 65535
+# From the scheme to the last @ of the line: a password may hold anything, spaces and @ included.
+_PASSWORD = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^\s:/?#@]*:).*(?P<after>@)", re.IGNORECASE)
 _QUERY_SECRET = re.compile(r"(?P<before>[?&](?:password|sslpassword|token)=)[^&\s]+", re.IGNORECASE)
 
 
@@ -49,14 +49,15 @@ class DatabaseUrl:
         """Where it is, for messages: `localhost:5432/shop`, a socket folder or a file."""
         if self.backend == "sqlite":
             return self.engine.database or ":memory:"
-        host = self.engine.host or self.engine.query.get("host") or "localhost"
-        port = self.engine.port or 5432
-        where = host if isinstance(host, str) else ",".join(host)
-        return f"{where}/{self._name}" if where.startswith("/") else f"{where}:{port}/{self._name}"
+        name = self.engine.database or self.engine.username or ""
+        return f"{','.join(self._hosts())}/{name}"
 
-    @property
-    def _name(self) -> str:
-        return self.engine.database or self.engine.username or ""
+    def _hosts(self) -> list[str]:
+        url = self.engine
+        hosts = _values(url.host) or _values(url.query.get("host")) or ["localhost"]
+        ports = _values(str(url.port or "")) or _values(url.query.get("port")) or ["5432"]
+        each = ports if len(ports) == len(hosts) else ports[:1] * len(hosts)
+        return [_join(host, port) for host, port in zip(hosts, each, strict=True)]
 
     def __str__(self) -> str:
         return self.engine.render_as_string(hide_password=True)
@@ -74,7 +75,8 @@ def parse(url: str | URL) -> DatabaseUrl:
         parse("postgres://ann:secret@db/shop").engine.drivername   # "postgresql+asyncpg"
 
     Raises:
-        ConfigurationError: it is not a URL, or the scheme or a query key is unknown.
+        ConfigurationError: it is not a URL, the scheme or a query key is unknown, or a host,
+            port or @ is where it cannot be. The message repeats nothing that may be secret.
     """
     made = _make(url)
     if made.drivername not in DRIVERS:
@@ -84,6 +86,13 @@ def parse(url: str | URL) -> DatabaseUrl:
         )
     backend, driver = DRIVERS[made.drivername]
     _refuse_unknown_keys(made, driver)
+    if backend == "postgresql":
+        _refuse_wrong_address(made)
+    elif made.host or made.username:
+        raise ConfigurationError(
+            "database URL: SQLite has no host or user; write sqlite:///file.db for a relative "
+            "path, sqlite:////folder/file.db for an absolute one"
+        )
     return DatabaseUrl(engine=made.set(drivername=f"{backend}+{driver}"), backend=backend)
 
 
@@ -96,10 +105,12 @@ def redact(text: str) -> str:
 def _make(url: str | URL) -> URL:
     if isinstance(url, URL):
         return url
-    if not url.strip():
+    # None is what an unset environment variable gives.
+    if not url or not url.strip():
         raise ConfigurationError(
             "database URL: it is empty; it looks like postgresql://user:password@host/name"
         )
+    _refuse_raw_at(url)
     try:
         return make_url(url.strip())
     except (ArgumentError, ValueError):
@@ -108,6 +119,32 @@ def _make(url: str | URL) -> URL:
             "database URL: it cannot be read; it looks like "
             "postgresql://user:password@host:5432/name or sqlite:///file.db"
         ) from None
+
+
+def _refuse_raw_at(url: str) -> None:
+    # SQLAlchemy ends a password at the first @, and shows the rest of it as the host.
+    if url.count("@") > 1 and not url.lstrip().startswith("sqlite"):
+        raise ConfigurationError(
+            "database URL: it has more than one @; inside a user, password or name write %40"
+        )
+
+
+def _refuse_wrong_address(url: URL) -> None:
+    for key, given in (("host", url.host), ("port", url.port)):
+        if given is not None and key in url.query:
+            raise ConfigurationError(f"database URL: it has two places for the {key}; keep one")
+    if url.port is not None and not 0 < url.port <= _LAST_PORT:
+        raise ConfigurationError(f"database URL: the port {url.port} is not from 1 to {_LAST_PORT}")
+
+
+def _values(given: str | tuple[str, ...] | None) -> list[str]:
+    return given.split(",") if isinstance(given, str) and given else list(given or ())
+
+
+def _join(host: str, port: str) -> str:
+    if "/" in host or re.fullmatch(r"[^:]+:\d+", host):
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _refuse_unknown_keys(url: URL, driver: str) -> None:

@@ -1,6 +1,7 @@
 """A database of each kind with a table of notes, and a wire on which everything can be seen."""
 
 import asyncio
+import re
 import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -100,7 +101,7 @@ class Wire:
 
     def url(self, url: str) -> str:
         """Give the same database's URL, through this wire."""
-        engine = parse(url).engine.difference_update_query(["host"])
+        engine = parse(url).engine.difference_update_query(["host", "port"])
         return engine.set(host="127.0.0.1", port=self.port).render_as_string(hide_password=False)
 
     def clear(self) -> None:
@@ -120,12 +121,8 @@ class Wire:
     @property
     def transactions(self) -> list[str]:
         """The words that begin and end transactions, in the order sent."""
-        return [
-            word
-            for message in self.sent
-            for word in ("BEGIN", "COMMIT", "ROLLBACK")
-            if word.encode() in message
-        ]
+        found = re.findall(rb"\b(BEGIN|COMMIT|ROLLBACK)\b", b" ".join(self.sent))
+        return [word.decode() for word in found]
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(self._pass(reader, writer))
@@ -167,7 +164,7 @@ class Wire:
 async def wire(database_url: str) -> AsyncIterator[Wire]:
     """Give a wire to the server of `database_url`."""
     url = parse(database_url).engine
-    wire = Wire(f"{url.query['host']}/.s.PGSQL.{url.port or 5432}")
+    wire = Wire(f"{url.query['host']}/.s.PGSQL.{url.query.get('port', 5432)}")
     await wire.start()
     yield wire
     await wire.stop()

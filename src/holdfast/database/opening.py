@@ -1,17 +1,17 @@
 """Reach the database once, and say in one sentence why that did not work."""
 
 import asyncio
-import math
+import re
 import socket
 import ssl
 import time
 from dataclasses import dataclass
-from typing import ClassVar
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import QueuePool
 
 from holdfast.errors import (
     CANNOT_CONNECT_NOW,
@@ -24,6 +24,7 @@ from holdfast.errors import (
 from holdfast.events import Event
 from holdfast.urls import DatabaseUrl, redact
 
+_EXHAUSTED = "all connections of the pool are in use: raise PoolPolicy.size, or look who holds them"
 _CAUSES = {
     INVALID_PASSWORD: "the password for {user!r} was refused",
     INVALID_AUTHORIZATION: "{user!r} may not log in: the role is missing or pg_hba.conf refuses it",
@@ -31,6 +32,11 @@ _CAUSES = {
     TOO_MANY_CONNECTIONS: "the server has no free connection: raise max_connections or lower pools",
     CANNOT_CONNECT_NOW: "the server is starting or stopping: try again in a moment",
 }
+# What libpq puts before and after the server's own words.
+_LIBPQ = re.compile(
+    r"^connection (?:failed|is bad): (?:connection to server .*? failed: )?(?:FATAL:\s+)?"
+    r"|;? Multiple connection attempts failed\..*$"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +51,6 @@ class Opened(Event):
 class Closed(Event):
     """A database's connections are closed."""
 
-    level: ClassVar[int] = Event.level
     place: str
 
 
@@ -60,8 +65,15 @@ async def reach(engine: AsyncEngine, url: DatabaseUrl, *, within: float) -> floa
         async with asyncio.timeout(within), engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
     except (OSError, DBAPIError, PoolTimeoutError) as error:
-        raise UnavailableError(f"{_name(url)}: {_cause(error, url, within)}") from error
+        full = isinstance(error, TimeoutError) and _is_full(engine)
+        cause = _EXHAUSTED if full else _cause(error, url, within)
+        raise UnavailableError(f"{_name(url)}: {cause}") from error
     return time.perf_counter() - begun
+
+
+def _is_full(engine: AsyncEngine) -> bool:
+    pool = engine.pool
+    return isinstance(pool, QueuePool) and pool.checkedout() >= pool.size()
 
 
 def _name(url: DatabaseUrl) -> str:
@@ -71,7 +83,7 @@ def _name(url: DatabaseUrl) -> str:
 
 def _cause(error: Exception, url: DatabaseUrl, within: float) -> str:
     if isinstance(error, PoolTimeoutError):
-        return "all connections of the pool are in use"
+        return _EXHAUSTED
     if isinstance(error, DBAPIError):
         return _refused(error, url)
     return _unreachable(error, within)
@@ -85,14 +97,18 @@ def _unreachable(error: Exception, within: float) -> str:
     if isinstance(error, socket.gaierror):
         return "the host name is unknown: is it spelled right, does DNS answer?"
     if isinstance(error, TimeoutError):
-        return f"no answer within {math.ceil(within)} s: a firewall, or a wrong address?"
+        return f"no answer within {within:g} s: a firewall, or a wrong address?"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {error}"
-    return redact(str(error)) or type(error).__name__
+    return _in_one_line(error) or type(error).__name__
 
 
 def _refused(error: DBAPIError, url: DatabaseUrl) -> str:
     cause = _CAUSES.get(getattr(error.orig, "sqlstate", None) or "")
     if cause is None:
-        return redact(" ".join(str(error.orig).split()))
+        return _LIBPQ.sub("", _in_one_line(error.orig))
     return cause.format(user=url.engine.username, database=url.engine.database)
+
+
+def _in_one_line(error: object) -> str:
+    return redact("; ".join(filter(None, map(str.strip, str(error).splitlines()))))
