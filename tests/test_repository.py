@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scripts import environment
+
 ROOT = Path(__file__).parent.parent
 PINS = (ROOT / "requirements.txt").read_text(encoding="utf-8")
 TARGETS = ("demo", "test", "check", "bench", "proofs", "acceptance", "soak", "clean")
@@ -92,6 +94,33 @@ def test_a_newer_python_beside_an_old_one_is_found(tmp_path):
     ).stdout
 
     assert found == "python3.12\n"
+
+
+def test_a_python_without_venv_is_told_how_to_get_it(monkeypatch, tmp_path):
+    """Debian keeps it in a package of its own, and the message names it."""
+    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(environment, "UV_FOLDER", tmp_path / ".uv")
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(environment.SetupError, match=r"apt install python3\.\d+-venv"):
+        environment.find_uv()
+
+
+def test_a_failed_step_is_one_line_and_a_broken_install_is_seen(monkeypatch, tmp_path, capfd):
+    """The stamp is written last, so that the next run begins anew."""
+    for name in ("requirements.txt", "pyproject.toml"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "uv").write_text("#!/bin/sh\n[ $1 = venv ]\n")
+    (tmp_path / "uv").chmod(0o755)
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "REQUIREMENTS", tmp_path / "requirements.txt")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path))
+    (tmp_path / ".venv").mkdir()
+
+    assert environment.main([]) == 1
+    assert capfd.readouterr().err == "environment: uv pip failed (exit 1)\n"
+    assert not (tmp_path / ".venv" / "installed").exists()
 
 
 def test_the_workflow_runs_the_same_on_the_oldest_and_a_newer_python():
