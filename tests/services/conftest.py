@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,10 @@ from pathlib import Path
 import pytest
 
 from holdfast.events import Events
-from holdfast.services import Binary, PostgresServer, binaries, find_postgres
+from holdfast.services import Binary, PostgresServer, binaries, find_postgres, find_redis
+from holdfast.services.account import Account
+from holdfast.services.copies import within_reach
+from holdfast.services.place import Place
 
 PATIENCE = 20.0  # seconds for a process to end
 OWNER = Path(__file__).with_name("owner.py")
@@ -104,6 +108,20 @@ def running(base: Path) -> Callable[[], list[str]]:
 
 
 @pytest.fixture
+def ordinary_user(base: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Name a user who is not root, or nobody else where this process is one already."""
+    if os.geteuid() != 0:
+        return ""
+    entry = pwd.getpwnam("nobody")
+    account = Account(name=entry.pw_name, uid=entry.pw_uid, gid=entry.pw_gid)
+    place = Place(folder=base, root=base, account=account)
+    postgres, redis = (within_reach(find(), place) for find in (find_postgres, find_redis))
+    monkeypatch.setenv("HOLDFAST_POSTGRES_BIN", str(postgres.path.parent))
+    monkeypatch.setenv("HOLDFAST_REDIS_BIN", str(redis.path))
+    return account.name
+
+
+@pytest.fixture
 def owner() -> Iterator[Callable[..., "Owner"]]:
     """Start servers in processes of their own, which are killed in the end."""
     owners: list[Owner] = []
@@ -120,10 +138,10 @@ def owner() -> Iterator[Callable[..., "Owner"]]:
 class Owner:
     """A process that starts a server, says how to reach it, and waits."""
 
-    def __init__(self, folder: Path, *options: str, user: str = "") -> None:
+    def __init__(self, folder: Path | str, *options: str, user: str = "") -> None:
         environment = {key: value for key, value in os.environ.items() if "COV" not in key}
         self.process = subprocess.Popen(
-            [sys.executable, OWNER, folder, *options],
+            [sys.executable, OWNER, str(folder), *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -143,6 +161,12 @@ class Owner:
         """Kill it as kill -9 does, and wait for its end."""
         self.process.kill()
         self.process.wait(PATIENCE)
+
+    def leave(self) -> str:
+        """Let it stop what it has started, and give what it printed as errors."""
+        self.process.stdin.close()
+        self.process.wait(PATIENCE)
+        return self.end()
 
     def end(self) -> str:
         """End it if it lives, and give what it printed as errors."""

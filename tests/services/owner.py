@@ -1,9 +1,10 @@
 """Start a server, print how to reach it as JSON, and wait; run by tests as a process of its own.
 
-owner.py FOLDER [redis] [detach]
+owner.py FOLDER [postgres|redis] [detach]; an empty FOLDER is a temporary one
 """
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401  -- loaded late otherwise, when it may not be read
 import contextlib
 import json
 import os
@@ -25,7 +26,7 @@ def become(name: str) -> None:
     os.environ["HOME"] = "/nonexistent"
 
 
-async def main(folder: Path, options: list[str]) -> None:
+async def main(folder: Path | None, options: list[str]) -> None:
     server = RedisServer(folder) if "redis" in options else PostgresServer(folder)
     await server.start(detach="detach" in options)
     url = server.url()
@@ -43,4 +44,4 @@ if __name__ == "__main__":
     if user := os.environ.get("HOLDFAST_TEST_USER"):
         become(user)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main(Path(sys.argv[1]), sys.argv[2:]))
+        asyncio.run(main(Path(sys.argv[1]) if sys.argv[1] else None, sys.argv[2:]))

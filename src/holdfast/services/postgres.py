@@ -135,7 +135,7 @@ class PostgresServer(Server):
 
     async def _launch(self, place: Place, lock: Lock) -> Launch:
         binary = await in_thread(partial(self._choose, place))
-        _refuse_foreign(place)
+        self._refuse_foreign(place)
         if not place.data.exists():
             await self._make_data(binary, place, lock)
         listen = self._policy.listen
@@ -242,9 +242,29 @@ class PostgresServer(Server):
                 await connection.execute(f"ALTER ROLE {role} PASSWORD '{_verifier(password)}'")
             await _create(connection, self._database)
 
+    def _pid_file(self, place: Place) -> Path:
+        return place.data / "postmaster.pid"
+
     def _read_pid(self, place: Place) -> int | None:
-        pid = _noted_pid(place)
+        # A file that a killed server has left may name a process that is none of ours.
+        pid = super()._read_pid(place)
         return pid if pid and runs_in(pid, place.data) else None
+
+    def _refuse_foreign(self, place: Place) -> None:
+        """Deal with a pid file whose process lives: PostgreSQL would refuse to start beside it.
+
+        The lock was free, so no server of ours is left: either somebody started one by hand, or
+        the number belongs to something else by now.
+        """
+        pid = super()._read_pid(place)
+        if pid is None or not alive(pid):
+            return
+        if runs_in(pid, place.data):
+            raise ServiceError(
+                f"a PostgreSQL that Holdfast did not start, process {pid}, uses {place.data}: "
+                f"stop it with: kill -INT {pid}"
+            )
+        self._pid_file(place).unlink()
 
 
 @asynccontextmanager
@@ -308,27 +328,3 @@ def _major_of(data: Path) -> str | None:
             f"{data} is no data folder of PostgreSQL, it has no PG_VERSION: "
             f"remove it to begin anew, or put the right one there"
         ) from None
-
-
-def _noted_pid(place: Place) -> int | None:
-    try:
-        return int((place.data / "postmaster.pid").read_text(encoding="utf-8").split("\n")[0])
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def _refuse_foreign(place: Place) -> None:
-    """Deal with a pid file whose process lives: PostgreSQL would refuse to start beside it.
-
-    The lock was free, so no server of ours is left: either somebody started one by hand, or the
-    number belongs to something else by now.
-    """
-    pid = _noted_pid(place)
-    if pid is None or not alive(pid):
-        return
-    if runs_in(pid, place.data):
-        raise ServiceError(
-            f"a PostgreSQL that Holdfast did not start, process {pid}, uses {place.data}: "
-            f"stop it with: kill -INT {pid}"
-        )
-    (place.data / "postmaster.pid").unlink()

@@ -126,14 +126,7 @@ class RedisServer(Server):
     async def _settle(self, info: Info) -> None:
         """Everything is in the configuration."""
 
-    def _read_pid(self, place: Place) -> int | None:
-        try:
-            return int(self._pid_file(place).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return None
-
-    @staticmethod
-    def _pid_file(place: Place) -> Path:
+    def _pid_file(self, place: Place) -> Path:
         return place.root / "redis.pid"
 
 

@@ -248,8 +248,15 @@ class Server(ABC):
         """Make what the policy promises in a server that answers; may be repeated."""
 
     @abstractmethod
+    def _pid_file(self, place: Place) -> Path:
+        """Say where the server notes its number, and removes it when it is told to stop."""
+
     def _read_pid(self, place: Place) -> int | None:
-        """Read the server's own pid file."""
+        """Read the number of the server, None while there is none."""
+        try:
+            return int(self._pid_file(place).read_text(encoding="utf-8").split("\n")[0])
+        except (FileNotFoundError, ValueError):
+            return None
 
     def _spawn(
         self,
@@ -403,7 +410,7 @@ class Server(ABC):
     def _refuse_to_hide(self, state: _Running) -> None:
         """Raise unless the server ended as it does when it is told to: pid file gone, status 0."""
         status = self._child.status if self._child else None
-        if status == 0 or (status is None and self._read_pid(state.place) is None):
+        if status == 0 or (status is None and not self._pid_file(state.place).exists()):
             return
         text = read_tail(state.place.log)
         raise failure(f"{self.title} {state.info.version} in {state.place.root}", status, text)
