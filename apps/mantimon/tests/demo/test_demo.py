@@ -1,0 +1,119 @@
+import io
+import sys
+import uuid
+from collections.abc import Mapping
+
+import pytest
+from mantimon.db.models import CardSource, User
+from mantimon.demo import __main__ as demo
+from mantimon.demo import play, stack
+from mantimon.services import boosters, collections
+from rich.console import Console
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from holdfast import redis
+from holdfast.database import Database
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Play with few players: what is checked does not depend on how many."""
+    monkeypatch.setattr(play, "PLAYERS", 10)
+    monkeypatch.setattr(play, "BOOSTERS", 60)
+
+
+@pytest.fixture
+def _given(monkeypatch: pytest.MonkeyPatch, database_url: str, redis_url: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+
+
+@pytest.fixture
+def console() -> Console:
+    """Give a console that keeps what is printed."""
+    return Console(file=io.StringIO(), width=160)
+
+
+@pytest.mark.usefixtures("_given")
+async def test_given_servers_are_used_and_left_clean(console, database_url, redis_url):
+    """On servers that the environment names, the demo plays, and removes its players again."""
+    held = await demo.run(console)
+
+    printed = console.file.getvalue()
+    assert held
+    assert "from DATABASE_URL" in printed
+    assert "from REDIS_URL" in printed
+    assert "60 opened by 50 tasks at once" in printed
+    assert "revision 001" in printed
+    async with Database(database_url) as db, db.read() as session:
+        assert await session.scalar(select(func.count()).select_from(User)) == 0
+    async with redis.client(redis_url) as client:
+        assert await client.keys("demo:*") == []
+
+
+@pytest.mark.usefixtures("_given")
+async def test_a_lost_card_is_found(console, monkeypatch):
+    """When one booster's cards are not stored, the check says so and the demo fails."""
+    calls = 0
+
+    async def lose_one(
+        session: AsyncSession, user: uuid.UUID, copies: Mapping[str, int], source: CardSource
+    ) -> dict[str, int]:
+        nonlocal calls
+        calls += 1
+        if calls == 30:
+            return {}
+        return await collections.add_copies(session, user, copies, source)
+
+    monkeypatch.setattr(boosters, "add_copies", lose_one)
+
+    assert not await demo.run(console)
+    assert console.file.getvalue().count("BROKEN") == 2
+
+
+def test_own_servers_are_started_and_stopped(monkeypatch, capsys):
+    """Without URLs the demo runs on servers of its own, ends with `demo: ok` and stops them."""
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    stopped = []
+    for kind in (stack.PostgresServer, stack.RedisServer):
+        stop = kind.stop
+
+        async def watched(server, stop=stop):
+            await stop(server)
+            stopped.append(server.title)
+
+        monkeypatch.setattr(kind, "stop", watched)
+
+    demo.main()
+
+    printed = capsys.readouterr().out
+    assert printed.endswith("\ndemo: ok\n")
+    assert "PostgreSQL" in printed
+    assert sorted(stopped) == ["PostgreSQL", "Redis"]
+
+
+def test_an_unreachable_database_is_one_line(monkeypatch, capsys):
+    """A database that does not answer ends the demo in one line, without the password."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://ann:hunter2@127.0.0.1:1/shop")
+    monkeypatch.setattr(sys, "argv", ["demo"])
+
+    with pytest.raises(SystemExit) as ended:
+        demo.main()
+
+    assert str(ended.value.code).startswith("error: PostgreSQL at 127.0.0.1:1/shop: ")
+    assert "hunter2" not in str(ended.value.code) + capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_given")
+def test_a_broken_check_fails(monkeypatch):
+    """A check that does not hold ends the demo with an exit code of its own words."""
+
+    async def broken(_console: Console) -> bool:
+        return False
+
+    monkeypatch.setattr(demo, "run", broken)
+
+    with pytest.raises(SystemExit, match="a check does not hold"):
+        demo.main()
