@@ -9,13 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, delete, make_url, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.pool import NullPool
-
-from holdfast import migrate
-from holdfast.database import Database
 from mantimon import config
 from mantimon.cards.definition import CardDefinition
 from mantimon.db import redis, session
@@ -29,6 +22,13 @@ from mantimon.db.models import (
     User,
 )
 from mantimon.services.card_service import CardService
+from sqlalchemy import URL, delete, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from holdfast import migrate
+from holdfast.database import Database
 
 APP = Path(__file__).parent.parent
 OBJECT_IN_USE = "55006"
@@ -43,10 +43,11 @@ class Server:
     app: URL
 
     def of(self, name: str) -> "Server":
+        """Give the same server with another database."""
         return Server(owner=self.owner.set(database=name), app=self.app.set(database=name))
 
     async def run(self, sql: str, *, tries: int = 1) -> None:
-        """Run a statement that may not be in a transaction, waiting for sessions that are ending."""
+        """Run one statement outside of a transaction; wait for sessions that are ending."""
         engine = create_async_engine(
             self.owner.set(drivername="postgresql+asyncpg"),
             isolation_level="AUTOCOMMIT",
@@ -140,6 +141,7 @@ class Make:
         self._numbers = itertools.count(1)
 
     def user(self, **values: object) -> User:
+        """Build a player."""
         number = next(self._numbers)
         defaults = {
             "email": f"player{number}@example.test",
@@ -149,25 +151,30 @@ class Make:
         }
         return User(**defaults | values)
 
-    def collection(self, user: User, **values: object) -> Collection:
+    def collection(self, owner: User, /, **values: object) -> Collection:
+        """Build a card that is owned."""
         defaults = {
-            "user_id": user.id,
+            "user_id": owner.id,
             "card_definition_id": f"card-{next(self._numbers)}",
             "source": "booster",
         }
         return Collection(**defaults | values)
 
-    def deck(self, user: User, **values: object) -> Deck:
-        return Deck(**{"user_id": user.id, "name": "Deck"} | values)
+    def deck(self, owner: User, /, **values: object) -> Deck:
+        """Build an empty deck."""
+        return Deck(**{"user_id": owner.id, "name": "Deck"} | values)
 
-    def campaign(self, user: User, **values: object) -> CampaignProgress:
-        return CampaignProgress(**{"user_id": user.id} | values)
+    def campaign(self, owner: User, /, **values: object) -> CampaignProgress:
+        """Build a campaign."""
+        return CampaignProgress(**{"user_id": owner.id} | values)
 
-    def game(self, user: User, **values: object) -> ActiveGame:
-        return ActiveGame(**{"player1_id": user.id, "game_type": "ranked"} | values)
+    def game(self, owner: User, /, **values: object) -> ActiveGame:
+        """Build a game in the first seat."""
+        return ActiveGame(**{"player1_id": owner.id, "game_type": "ranked"} | values)
 
-    def history(self, user: User, **values: object) -> GameHistory:
-        defaults = {"player1_id": user.id, "game_type": "ranked", "end_reason": "prizes_taken"}
+    def history(self, owner: User, /, **values: object) -> GameHistory:
+        """Build a game that was played in the first seat."""
+        defaults = {"player1_id": owner.id, "game_type": "ranked", "end_reason": "prizes_taken"}
         return GameHistory(**defaults | values)
 
 

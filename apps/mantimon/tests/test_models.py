@@ -4,9 +4,6 @@ import uuid
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import delete, func, insert, select, text, update
-from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
-
 from mantimon.db import models
 from mantimon.db.models import (
     ActiveGame,
@@ -21,6 +18,8 @@ from mantimon.db.models import (
     OAuthProvider,
     User,
 )
+from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 
 # Model, how the builder is called, and a column with another value to update it to.
 MODELS = [
@@ -51,7 +50,7 @@ async def refused(db, thing, constraint):
 
 
 @ALL
-async def test_create(db, make, player, model, kind, column, value):
+async def test_create(*, db, make, player, model, kind, column, value):
     """A new object gets an id of version 7 and both timestamps, without another query."""
     thing = build(make, kind, player)
     db.add(thing)
@@ -63,7 +62,7 @@ async def test_create(db, make, player, model, kind, column, value):
 
 
 @ALL
-async def test_read(db, make, player, store, model, kind, column, value):
+async def test_read(*, db, make, player, store, model, kind, column, value):
     """What was stored is read back equal, column by column."""
     thing = build(make, kind, player, **{column: value})
     await store(thing)
@@ -71,12 +70,12 @@ async def test_read(db, make, player, store, model, kind, column, value):
     read = await db.get_one(model, thing.id)
 
     assert read is not thing
-    for name in model.__table__.columns.keys():
+    for name in (column.key for column in model.__table__.c):
         assert getattr(read, name) == getattr(thing, name), name
 
 
 @ALL
-async def test_update(db, make, player, store, model, kind, column, value):
+async def test_update(*, db, make, player, store, model, kind, column, value):
     """A changed column is stored, and `updated_at` moves on."""
     thing = build(make, kind, player)
     await store(thing)
@@ -94,7 +93,7 @@ async def test_update(db, make, player, store, model, kind, column, value):
 
 
 @ALL
-async def test_delete(db, make, player, store, model, kind, column, value):
+async def test_delete(*, db, make, player, store, model, kind, column, value):
     """A deleted object is gone."""
     thing = build(make, kind, player)
     await store(thing)
@@ -106,7 +105,7 @@ async def test_delete(db, make, player, store, model, kind, column, value):
 
 
 @ALL
-async def test_bare_sql_fills_the_defaults(db, make, player, model, kind, column, value):
+async def test_bare_sql_fills_the_defaults(*, db, make, player, model, kind, column, value):
     """A row that another program inserts, with only what has no default, is complete."""
     thing = build(make, kind, player)
     given = {name: v for name, v in vars(thing).items() if not name.startswith("_")}
@@ -116,12 +115,12 @@ async def test_bare_sql_fills_the_defaults(db, make, player, model, kind, column
 
     stored = row.mappings().one()
     assert stored["created_at"] <= stored["updated_at"]
-    for name in model.__table__.columns.keys():
-        assert model.__table__.c[name].nullable or stored[name] is not None, name
+    for each in model.__table__.c:
+        assert each.nullable or stored[each.name] is not None, each.name
 
 
 @ALL
-async def test_bulk_update_moves_updated_at(db, make, player, store, model, kind, column, value):
+async def test_bulk_update_moves_updated_at(*, db, make, player, store, model, kind, column, value):
     """A bare UPDATE through Core moves `updated_at` as well."""
     thing = build(make, kind, player)
     await store(thing)
@@ -205,7 +204,7 @@ ENUMS = [
 
 
 @pytest.mark.parametrize(("kind", "column", "members"), ENUMS)
-async def test_enums_are_stored_by_value(db, make, player, store, kind, column, members):
+async def test_enums_are_stored_by_value(*, db, make, player, store, kind, column, members):
     """Every member is stored as its value, and comes back as the member."""
     things = [build(make, kind, player, **{column: member}) for member in members]
     await store(*things)
@@ -383,7 +382,7 @@ DEEP = {
     ("kind", "column"),
     [("game", "game_state"), ("game", "rules_config"), ("history", "replay_data")],
 )
-async def test_json_comes_back_as_it_was(db, make, player, store, kind, column):
+async def test_json_comes_back_as_it_was(*, db, make, player, store, kind, column):
     """Nested values, all types and hostile text survive the way through JSONB."""
     thing = build(make, kind, player, **{column: DEEP})
     await store(thing)
@@ -428,7 +427,7 @@ async def test_history_defaults(db, make, player, store):
         ("history", "duration_seconds", "ck_game_history_duration_seconds_not_negative"),
     ],
 )
-async def test_counts_are_never_negative(db, make, player, kind, column, constraint):
+async def test_counts_are_never_negative(*, db, make, player, kind, column, constraint):
     """A negative count is refused by the database."""
     await refused(db, build(make, kind, player, **{column: -1}), constraint)
 

@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from mantimon.cards.definition import CardDefinition, Rarity
 from mantimon.db.models import CardSource
-from mantimon.errors import InvalidInputError
 from mantimon.services.card_service import CardService
 from mantimon.services.collections import add_copies
 
@@ -44,13 +43,10 @@ async def open_booster(
     """Draw a booster of a set for a player; return its cards, most frequent rarity first.
 
     Raises:
-        InvalidInputError: there is no such set. Nothing is written.
+        CardQueryError: there is no such set. Nothing is written.
         sqlalchemy.exc.IntegrityError: there is no such player.
     """
-    in_set = cards.get_cards_by_set(set_code)
-    if not in_set:
-        raise InvalidInputError(f"there is no card set {set_code!r}")
-    drawn = draw_booster(in_set, rng)
+    drawn = draw_booster(cards.get_cards_by_set(set_code), rng)
     copies = Counter(card.id for card in drawn)
     await add_copies(session, user_id, copies, CardSource.BOOSTER)
     return drawn

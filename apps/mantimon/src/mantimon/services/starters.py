@@ -31,6 +31,7 @@ async def give_starter(
     Raises:
         InvalidInputError: there is no starter of this element, or the set has too few cards for
             one. Nothing is written.
+        CardQueryError: there is no such set. Nothing is written.
         sqlalchemy.exc.IntegrityError: there is no such player.
     """
     starter = choose_starter(element, cards.get_cards_by_set(set_code))
