@@ -109,6 +109,10 @@ class Wire:
         self.sent.clear()
         self.answers.clear()
 
+    def thaw(self) -> None:
+        """Let everything through again."""
+        self._open.set()
+
     def freeze(self) -> None:
         """Let nothing through any more; connections stay open."""
         self._open.clear()

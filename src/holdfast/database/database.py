@@ -71,6 +71,7 @@ class Database:
             refuse_writes(view.sync_engine)
         self._opened = False
         self._opening = asyncio.Lock()
+        self._leaving: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return f"Database({str(self.url)!r})"
@@ -100,6 +101,7 @@ class Database:
     async def close(self) -> None:
         """Close the connections; a closed database can be opened again."""
         async with self._opening:
+            await asyncio.gather(*self._leaving, return_exceptions=True)
             await self._engine.dispose()
             if self._opened:
                 self._opened = False
@@ -118,7 +120,9 @@ class Database:
         Raises:
             UnavailableError: there was no answer within `connect_timeout`.
         """
-        return await reach(self._reading, self.url, within=self.policy.connect_timeout)
+        return await reach(
+            self._reading, self.url, within=self.policy.connect_timeout, leaving=self._leaving
+        )
 
     def session(self) -> AsyncSession:
         """Give a plain session, for code that commits itself: `async with db.session() as s`."""

@@ -54,21 +54,44 @@ class Closed(Event):
     place: str
 
 
-async def reach(engine: AsyncEngine, url: DatabaseUrl, *, within: float) -> float:
+async def reach(
+    engine: AsyncEngine, url: DatabaseUrl, *, within: float, leaving: set["asyncio.Task[None]"]
+) -> float:
     """Run `SELECT 1` on a pooled or new connection and return the seconds it took.
+
+    The time limit holds for a server that freezes, too, of which a driver takes its leave for
+    up to ten seconds: that goes on in the background, in a task that `leaving` keeps.
 
     Raises:
         UnavailableError: it names place and likely cause, never the password.
     """
     begun = time.perf_counter()
+    check = asyncio.create_task(_select(engine))
+    leaving.add(check)
+    check.add_done_callback(lambda ended: _let_go(ended, leaving))
     try:
-        async with asyncio.timeout(within), engine.connect() as connection:
-            await connection.execute(text("SELECT 1"))
+        await asyncio.wait({check}, timeout=within)
+        if not check.done():
+            raise TimeoutError
+        check.result()
     except (OSError, DBAPIError, PoolTimeoutError) as error:
         full = isinstance(error, TimeoutError) and _is_full(engine)
         cause = _EXHAUSTED if full else _cause(error, url, within)
         raise UnavailableError(f"{_name(url)}: {cause}") from error
+    finally:
+        check.cancel()
     return time.perf_counter() - begun
+
+
+def _let_go(check: "asyncio.Task[None]", leaving: set["asyncio.Task[None]"]) -> None:
+    leaving.discard(check)
+    if not check.cancelled():
+        check.exception()  # asked for, so that nobody reports it as overlooked
+
+
+async def _select(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT 1"))
 
 
 def _is_full(engine: AsyncEngine) -> bool:

@@ -1,0 +1,329 @@
+"""Opening: one clear sentence within the time limit, and never a password."""
+
+import asyncio
+import logging
+import struct
+import time
+import traceback
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from holdfast.database import Closed, Database, DatabasePolicy, Opened, PoolPolicy
+from holdfast.errors import HoldfastError, MissingExtraError, UnavailableError
+from holdfast.events import Events
+from holdfast.services import PostgresPolicy, PostgresServer
+from holdfast.urls import parse
+
+SSL_REQUEST = 80877103
+QUICK = DatabasePolicy(connect_timeout=0.3)
+DRIVERS = ["asyncpg", "psycopg"]
+with_drivers = pytest.mark.parametrize("driver", DRIVERS)
+
+
+class Impostor:
+    """Listens like PostgreSQL, and refuses as it would: with an error, or with silence."""
+
+    def __init__(self, code: str | None, words: str = "") -> None:
+        self.code = code
+        self.words = words
+        self._waiting: set[asyncio.Task[None] | None] = set()
+
+    async def __aenter__(self) -> int:
+        self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def __aexit__(self, *_exc: object) -> None:
+        self._server.close()
+        for task in filter(None, self._waiting):
+            task.cancel()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._waiting.add(asyncio.current_task())
+        try:
+            if self.code is None:
+                await reader.read()
+            else:
+                await self._refuse(reader, writer)
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await self._start(reader) == SSL_REQUEST:
+            writer.write(b"N")
+            await self._start(reader)
+        fields = f"SFATAL\0VFATAL\0C{self.code}\0M{self.words}\0\0".encode()
+        writer.write(b"E" + struct.pack("!i", len(fields) + 4) + fields)
+        await writer.drain()
+
+    async def _start(self, reader: asyncio.StreamReader) -> int:
+        length, code = struct.unpack("!ii", await reader.readexactly(8))
+        await reader.readexactly(length - 8)
+        return int(code)
+
+
+async def reason(url: str, policy: DatabasePolicy | None = None) -> str:
+    """Give the message of the error that opening ends in, and prove that nothing stays open."""
+    db = Database(url, policy=policy)
+    with pytest.raises(UnavailableError) as caught:
+        await db.open()
+    assert db.engine.pool.checkedin() == 0
+    return str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def guarded() -> AsyncIterator[PostgresServer]:
+    """Give a PostgreSQL that asks for passwords."""
+    server = PostgresServer(policy=PostgresPolicy(listen="127.0.0.1"))
+    with asyncio.Runner() as runner:
+        runner.run(server.start())
+        yield server
+        runner.run(server.stop())
+
+
+@with_drivers
+async def test_nothing_listens(driver):
+    """A refused connection is said to be one, with the place."""
+    said = await reason(f"postgresql+{driver}://ann:secret@127.0.0.1:1/shop")
+
+    assert said.startswith("PostgreSQL at 127.0.0.1:1/shop: ")
+    assert "refused" in said
+
+
+@with_drivers
+async def test_a_silent_server(driver):
+    """One that accepts and says nothing is given up after connect_timeout."""
+    async with Impostor(None) as port:
+        said = await reason(f"postgresql+{driver}://ann:secret@127.0.0.1:{port}/shop", QUICK)
+
+    assert said.endswith("no answer within 0.3 s: a firewall, or a wrong address?")
+
+
+def test_the_limit_is_five_seconds():
+    """That is what a silent server costs when nothing else is said."""
+    assert DatabasePolicy().connect_timeout == 5.0
+
+
+@with_drivers
+async def test_an_unknown_host(driver):
+    """A name that nobody knows is said to be the problem."""
+    said = await reason(f"postgresql+{driver}://ann:secret@nowhere.invalid/shop")
+
+    assert "host" in said
+    assert "nowhere.invalid" in said
+
+
+@with_drivers
+async def test_a_missing_socket(driver, tmp_path):
+    """The folder is named, and that nothing is there."""
+    said = await reason(f"postgresql+{driver}:///shop?host={tmp_path}")
+
+    assert said.startswith(f"PostgreSQL at {tmp_path}/shop: ")
+    assert "no socket" in said or "No such file" in said
+
+
+@with_drivers
+async def test_a_wrong_password(driver, guarded):
+    """The role is named; the password is not."""
+    url = parse(guarded.url("app")).engine.set(drivername=f"postgresql+{driver}", password="sesame")
+
+    said = await reason(url)
+
+    assert "password" in said
+    assert "app" in said
+    assert "sesame" not in said
+
+
+@with_drivers
+async def test_the_right_password(driver, guarded):
+    """The same server lets in who knows it."""
+    async with Database(guarded.url("app").replace("postgresql", f"postgresql+{driver}", 1)) as db:
+        assert await db.ping() > 0
+
+
+@with_drivers
+async def test_no_such_role(driver, database_url):
+    """The missing role is named."""
+    url = parse(database_url).engine.set(drivername=f"postgresql+{driver}", username="nobody-here")
+
+    assert "nobody-here" in await reason(url)
+
+
+@with_drivers
+async def test_no_such_database(driver, database_url):
+    """The missing database is named."""
+    url = parse(database_url).engine.set(drivername=f"postgresql+{driver}", database="nothing-here")
+
+    assert "nothing-here" in (await reason(url)).partition(": ")[2]
+
+
+@with_drivers
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [("57P03", "the database system is starting up"), ("53300", "sorry, too many clients already")],
+)
+async def test_a_server_that_lets_nobody_in_now(driver, code, words):
+    """It is starting, or has no free connection: the cause is said."""
+    async with Impostor(code, words) as port:
+        said = await reason(f"postgresql+{driver}://ann:secret@127.0.0.1:{port}/shop")
+
+    assert "starting" in said or "too many clients" in said or "no free connection" in said
+
+
+@pytest.mark.parametrize(("driver", "key"), [("asyncpg", "ssl"), ("psycopg", "sslmode")])
+async def test_tls_that_the_server_has_not(driver, key, guarded):
+    """TLS asked for and refused is an error, not a plain connection."""
+    url = parse(guarded.url("app")).engine.set(drivername=f"postgresql+{driver}")
+
+    assert "SSL" in await reason(url.set(query={key: "require"}))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda folder: folder / "missing" / "notes.db", "unable to open"),
+        (lambda folder: folder, "unable to open"),
+        (lambda folder: folder / "text.db", "not a database"),
+    ],
+)
+async def test_a_sqlite_file_that_is_none(tmp_path, make, says):
+    """A missing folder, a folder and another file are each one sentence."""
+    (tmp_path / "text.db").write_text("no database, " * 100)
+
+    assert says in await reason(f"sqlite:///{make(tmp_path)}")
+
+
+@with_drivers
+async def test_a_full_pool_is_no_silent_server(driver, database_url):
+    """A ping that finds no free connection says so, and who might hold them."""
+    url = database_url.replace("postgresql", f"postgresql+{driver}", 1)
+    policy = DatabasePolicy(connect_timeout=0.3, pool=PoolPolicy(size=1))
+    async with Database(url, policy=policy) as db, db.begin() as session:
+        await session.execute(text("SELECT 1"))
+        with pytest.raises(UnavailableError, match="all connections of the pool are in use"):
+            await db.ping()
+
+
+@with_drivers
+async def test_a_frozen_server_ends_a_ping_in_time(driver, wire, database_url):
+    """A connection that was fine and then answers nothing is given up after connect_timeout."""
+    url = wire.url(database_url.replace("postgresql", f"postgresql+{driver}", 1))
+    db = Database(url, policy=QUICK)
+    await db.open()
+    wire.freeze()
+    begun = time.perf_counter()
+
+    with pytest.raises(UnavailableError, match=r"no answer within 0\.3 s"):
+        await db.ping()
+
+    assert time.perf_counter() - begun < 1.5
+    wire.thaw()
+    await db.close()
+
+
+async def test_events_tell_of_opening_and_closing(any_url):
+    """Once each, however often it is opened and closed; the place has no password."""
+    told = []
+    db = Database(any_url, events=Events(told.append))
+
+    await asyncio.gather(*(db.open() for _ in range(5)))
+    await db.close()
+    await asyncio.gather(*(db.close() for _ in range(5)))
+
+    assert [type(each) for each in told] == [Opened, Closed]
+    assert {each.place for each in told} == {db.url.place}
+    assert 0 <= told[0].seconds < 5
+
+
+async def test_a_closed_database_opens_again(any_url):
+    """It works as before."""
+    db = Database(any_url)
+    for _ in range(2):
+        async with db, db.read() as session:
+            assert await session.scalar(text("SELECT 1")) == 1
+
+
+async def test_closing_what_was_never_opened_does_nothing(any_url):
+    """No connection is made, and no event told."""
+    told = []
+
+    await Database(any_url, events=Events(told.append)).close()
+
+    assert told == []
+
+
+async def test_making_one_does_no_io(tmp_path):
+    """Neither a server nor a file is touched before it is opened."""
+    Database("postgresql://ann:secret@nowhere.invalid/shop")
+    Database(f"sqlite:///{tmp_path}/notes.db")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "extra"),
+    [
+        ("postgresql+psycopg://db/shop", "psycopg", r"'holdfast\[psycopg\]'"),
+        ("sqlite:///notes.db", "aiosqlite", r"'holdfast\[sqlite\]'"),
+        ("postgresql://db/shop", "asyncpg", "'holdfast'"),
+    ],
+)
+def test_a_missing_driver(monkeypatch, url, module, extra):
+    """The error has the command that installs it."""
+    monkeypatch.setitem(__import__("sys").modules, module, None)
+
+    with pytest.raises(MissingExtraError, match=rf"driver {module} is not installed.*{extra}"):
+        Database(url)
+
+
+PASSWORDS = st.text(st.characters(blacklist_categories=["Cs"]), max_size=12).map("Zq7{}Xk9".format)
+
+
+def drawn(strategy: st.SearchStrategy[str], number: int) -> list[str]:
+    """Give examples of a strategy to async code, which `given` cannot call."""
+    found: list[str] = []
+
+    @settings(max_examples=number, database=None)
+    @given(strategy)
+    def draw(example: str) -> None:
+        found.append(example)
+
+    draw()
+    return found
+
+
+def everything_said(error: BaseException, caplog: pytest.LogCaptureFixture) -> str:
+    chain = "".join(traceback.format_exception(error))
+    return "\n".join([chain, str(error), repr(error), caplog.text])
+
+
+@pytest.mark.parametrize("code", ["28P01", "08P01"])
+@with_drivers
+async def test_no_password_comes_out_of_a_failed_opening(driver, code, caplog):
+    """Message, repr, chain of causes, logs and events hold no piece of any password."""
+    caplog.set_level(logging.DEBUG)
+    async with Impostor(code, "refused for a reason") as port:
+        for password in [
+            *drawn(PASSWORDS, 12),
+            "Zq7%Xk9",
+            "Zq7%41Xk9",
+            "Zq7@:/?#[]Xk9",
+            "Zq7'\" =\\Xk9",
+        ]:
+            plain = f"postgresql+{driver}://ann@127.0.0.1:{port}/shop"
+            url = parse(plain).engine.set(password=password)
+            db = Database(
+                url,
+                policy=QUICK,
+                events=Events(lambda event: logging.getLogger().info("%r", event)),
+            )
+            with pytest.raises(HoldfastError) as caught:
+                await db.open()
+            said = everything_said(caught.value, caplog) + repr(db) + str(db.url)
+            assert "Zq7" not in said
+            assert "Xk9" not in said
