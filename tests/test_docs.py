@@ -1,9 +1,10 @@
 """The documentation tells the truth: its examples run, its links lead somewhere.
 
-Every `python` block of README.md, the guide and the applications' pages runs by itself, in an
-empty folder, with DATABASE_URL and REDIS_URL of real servers. One that cannot is marked with
-`<!-- no-run: reason -->` on the line above. A `console` or `bash` block runs when it is marked
-with `<!-- run -->`, in a copy of the application's folder where it is an application's page.
+Every `python` block of README.md and the guide runs by itself, in an empty folder, with
+DATABASE_URL and REDIS_URL of real servers; a shell block runs when it is marked with
+`<!-- run -->` on the line above. An application's page is a story: all its python and shell blocks
+run in their order, in one shell, in a copy of the application's folder. A block that cannot run
+is marked with `<!-- no-run: reason -->`.
 """
 
 import os
@@ -11,16 +12,19 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-RUNNING = ("README.md", "docs/guide/*.md", "apps/*/README.md")
-PAGES = (*RUNNING, "*.md", "docs/*.md")
-BLOCK_LIMIT = 60  # seconds; a block that hangs is as wrong as one that fails
+GUIDE = ("README.md", "docs/guide/*.md")
+STORIES = ("apps/*/README.md",)
+PAGES = (*GUIDE, *STORIES, "*.md", "docs/*.md")
+SHELLS = frozenset({"bash", "console", "sh"})
+OWN_SERVERS = ("DATABASE_URL", "REDIS_URL")  # a story starts its own
+LIMIT = 60  # seconds; an example that hangs is as wrong as one that fails
 README_LINES = 150
 NOT_RUN_AT_MOST = 0.2  # of the python blocks: an example that cannot run teaches little
 
@@ -46,20 +50,23 @@ class Block:
 
     @property
     def runs(self) -> bool:
-        """Whether the tests execute it."""
-        if self.language == "python":
-            return self.mark != "no-run"
-        return self.language in {"bash", "console"} and self.mark == "run"
+        """Whether the tests execute it by itself."""
+        return self.mark == "run" if self.language in SHELLS else self.is_told
 
     @property
-    def command(self) -> list[str]:
-        """How it is executed: of a console block, the lines that have a prompt."""
+    def is_told(self) -> bool:
+        """Whether the tests execute it as a part of a story."""
+        return self.language in {"python", *SHELLS} and self.mark != "no-run"
+
+    @property
+    def script(self) -> str:
+        """What a shell executes: of a console block, the lines that have a prompt."""
         if self.language == "python":
-            return [sys.executable, "-c", self.text]
-        lines = self.text.splitlines()
+            return f"python - <<'END_OF_BLOCK'\n{self.text}END_OF_BLOCK\n"
+        lines = self.text.splitlines(keepends=True)
         if self.language == "console":
             lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
-        return ["sh", "-euc", "\n".join(lines)]
+        return "".join(lines)
 
     @property
     def name(self) -> str:
@@ -81,40 +88,63 @@ def blocks_of(page: Path) -> list[Block]:
     ]
 
 
-BLOCKS = [block for page in pages(RUNNING) for block in blocks_of(page)]
+def execute(script: str, folder: Path, variables: Mapping[str, str]) -> tuple[int, str]:
+    """Run a script as a reader would, with the project's commands; return exit code and output."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    result = subprocess.run(
+        ["sh", "-euc", script],
+        cwd=folder,
+        env={**variables, "PATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    return result.returncode, result.stdout
+
+
+EXAMPLES = [block for page in pages(GUIDE) for block in blocks_of(page)]
+TOLD = [block for page in pages(STORIES) for block in blocks_of(page)]
 
 
 @pytest.mark.parametrize(
-    "block", [pytest.param(block, id=block.name) for block in BLOCKS if block.runs]
+    "block", [pytest.param(block, id=block.name) for block in EXAMPLES if block.runs]
 )
 def test_the_example_runs(block, tmp_path, database_url, redis_url):
-    """It ends without an error, as its reader would run it."""
-    folder = tmp_path / "here"
-    if "apps" in block.page.relative_to(ROOT).parts:
-        left = shutil.ignore_patterns(".*_cache", "__pycache__", ".holdfast", "tests")
-        shutil.copytree(block.page.parent, folder, ignore=left)
-    else:
-        folder.mkdir()
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    """It ends without an error, by itself."""
     servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
 
-    result = subprocess.run(
-        block.command,
-        cwd=folder,
-        env=os.environ | servers | {"PATH": path},
-        capture_output=True,
-        text=True,
-        timeout=BLOCK_LIMIT,
-        check=False,
-    )
+    code, output = execute(block.script, tmp_path, os.environ | servers)
 
-    assert result.returncode == 0, result.stdout + result.stderr
+    assert code == 0, output
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, id=page.parent.name) for page in pages(STORIES)]
+)
+def test_the_quick_start_of_an_application_runs(page, tmp_path):
+    """Its blocks run one after the other, from nothing, on servers that it starts itself."""
+    folder = tmp_path / page.parent.name
+    left = shutil.ignore_patterns(".*_cache", "__pycache__", ".holdfast", "tests")
+    shutil.copytree(page.parent, folder, ignore=left)
+    story = [block.script for block in blocks_of(page) if block.is_told]
+    variables = {name: value for name, value in os.environ.items() if name not in OWN_SERVERS}
+
+    try:
+        code, output = execute("".join(story), folder, variables)
+    finally:
+        execute("holdfast down --remove-data", folder, variables)
+
+    assert story
+    assert code == 0, output
 
 
 def test_examples_that_do_not_run_say_why_and_are_few():
     """Each has a reason, and most run."""
-    examples = [block for block in BLOCKS if block.language == "python"]
-    left_out = [block for block in examples if not block.runs]
+    examples = [block for block in EXAMPLES + TOLD if block.language == "python"]
+    left_out = [block for block in EXAMPLES + TOLD if block.mark == "no-run"]
 
     assert [block.name for block in left_out if not block.reason] == []
     assert len(left_out) <= NOT_RUN_AT_MOST * len(examples)
@@ -162,4 +192,5 @@ def test_blocks_are_read_with_their_marks(tmp_path):
         ("console", 12, True, None),
         ("bash", 19, False, None),
     ]
-    assert found[3].command == ["sh", "-euc", "true\necho"]
+    assert found[0].script == "python - <<'END_OF_BLOCK'\nx = 1\nEND_OF_BLOCK\n"
+    assert found[3].script == "true\necho\n"
