@@ -92,15 +92,17 @@ async def _make_database(server: Server, name: str) -> None:
 
 
 @pytest.fixture
-def clean_environment(
+async def clean_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[pytest.MonkeyPatch]:
-    """Leave no setting of the machine, and no `.env`, in the way of a test."""
+) -> AsyncIterator[pytest.MonkeyPatch]:
+    """Leave no setting of the machine, and no `.env`, in the way; close what the test opened."""
     for name in [*VARIABLES, *(name for name in os.environ if name.startswith("MANTIMON_"))]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     config.get_settings.cache_clear()
     yield monkeypatch
+    await session.close_database()
+    await redis.close_redis()
     config.get_settings.cache_clear()
 
 

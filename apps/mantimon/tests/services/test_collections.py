@@ -1,0 +1,134 @@
+"""Adding cards is atomic: whatever happens at once, no card is lost."""
+
+import asyncio
+import random
+import uuid
+from collections import Counter
+
+import pytest
+from mantimon.db.models import CardSource, Collection
+from mantimon.db.session import get_engine, get_session
+from mantimon.errors import InvalidInputError
+from mantimon.services.boosters import open_booster
+from mantimon.services.collections import MOST_COPIES_AT_ONCE, add_copies, get_owned
+from sqlalchemy import event, func, select
+from sqlalchemy.exc import IntegrityError
+
+
+async def add(player, copies, source=CardSource.BOOSTER):
+    async with get_session() as session:
+        return await add_copies(session, player.id, copies, source)
+
+
+async def test_new_cards_are_owned(db, player):
+    """Cards that a player did not have are there, with their source and time."""
+    assert await add(player, {"b": 2, "a": 1}, CardSource.STARTER) == {"a": 1, "b": 2}
+
+    rows = (await db.scalars(select(Collection).order_by(Collection.card_definition_id))).all()
+    assert [(row.card_definition_id, row.quantity) for row in rows] == [("a", 1), ("b", 2)]
+    assert {row.source for row in rows} == {CardSource.STARTER}
+    assert {row.id.version for row in rows} == {7}
+
+
+async def test_more_copies_are_added(db, player):
+    """Copies of an owned card are added to it; how it first came is kept."""
+    await add(player, {"a": 1}, CardSource.STARTER)
+    before = (await db.scalars(select(Collection))).one()
+    db.expunge_all()
+
+    assert await add(player, {"a": 3, "b": 1}) == {"a": 4, "b": 1}
+
+    row = (await db.scalars(select(Collection).where(Collection.quantity == 4))).one()
+    assert (row.id, row.source, row.obtained_at) == (before.id, "starter", before.obtained_at)
+    assert row.updated_at > before.updated_at
+
+
+async def test_many_cards_are_one_statement(db, player):
+    """Any number of cards is one statement."""
+    statements = []
+    event.listen(
+        get_engine().sync_engine,
+        "before_cursor_execute",
+        lambda _connection, _cursor, statement, *_more: statements.append(statement),
+    )
+    copies = {f"card-{number:04}": 1 + number % 4 for number in range(372)}
+
+    assert await add_copies(db, player.id, copies, CardSource.REWARD) == copies
+    assert len(statements) == 1
+    assert await get_owned(db, player.id) == copies
+
+
+async def test_nothing_to_add(db, player):
+    """An empty booster is no error."""
+    assert await add(player, {}) == {}
+
+
+async def test_two_boosters_at_once_lose_no_card(db, player, cards):
+    """Sixty boosters opened at once, all for one player: every card drawn is owned."""
+
+    async def open_one(number):
+        async with get_session() as session:
+            rng = random.Random(number)
+            return await open_booster(session, player.id, "M1", cards=cards, rng=rng)
+
+    boosters = await asyncio.gather(*map(open_one, range(60)))
+
+    drawn = Counter(card.id for booster in boosters for card in booster)
+    assert await get_owned(db, player.id) == drawn
+    assert drawn.total() == 600
+
+
+async def test_the_same_cards_in_any_order_at_once(db, player):
+    """Tasks that add the same cards, each in another order, neither lose one nor deadlock."""
+    ids = [f"card-{number:02}" for number in range(40)]
+
+    async def add_shuffled(number):
+        shuffled = random.Random(number).sample(ids, len(ids))
+        await add(player, dict.fromkeys(shuffled, 2))
+
+    await asyncio.gather(*map(add_shuffled, range(50)))
+
+    assert await get_owned(db, player.id) == dict.fromkeys(ids, 100)
+
+
+async def test_players_own_their_own_cards(db, player, rival):
+    """What one player gets, another does not have."""
+    await asyncio.gather(add(player, {"a": 1}), add(rival, {"a": 2, "b": 1}))
+
+    assert await get_owned(db, player.id) == {"a": 1}
+    assert await get_owned(db, rival.id) == {"a": 2, "b": 1}
+
+
+@pytest.mark.parametrize("quantity", [0, -1, MOST_COPIES_AT_ONCE + 1, 1.5, "2", None])
+async def test_a_wrong_quantity_is_refused(db, player, quantity):
+    """A quantity below one is one line that names the card; nothing is written."""
+    with pytest.raises(
+        InvalidInputError, match=r"quantity of bad: .*; it is between 1 and"
+    ) as error:
+        await add(player, {"good": 1, "bad": quantity})
+
+    assert "\n" not in str(error.value)
+    assert await db.scalar(select(func.count()).select_from(Collection)) == 0
+
+
+async def test_all_wrong_quantities_are_named(db, player):
+    """Every wrong quantity is named at once."""
+    with pytest.raises(InvalidInputError, match="quantity of a: 0, c: -2; it is"):
+        await add(player, {"a": 0, "b": 1, "c": -2})
+
+
+async def test_an_unknown_player_is_refused(db, make):
+    """Cards for a player who does not exist are refused by the database."""
+    nobody = make.user(id=uuid.uuid4())
+
+    with pytest.raises(IntegrityError, match="fk_collections_user_id_users"):
+        await add(nobody, {"a": 1})
+
+
+async def test_a_rolled_back_booster_leaves_nothing(db, player):
+    """What a transaction added goes with it."""
+    player_id = player.id
+    await add_copies(db, player_id, {"a": 1}, CardSource.BOOSTER)
+    await db.rollback()
+
+    assert await get_owned(db, player_id) == {}
