@@ -6,12 +6,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LEAST_COVERAGE = 90  # percent, of each package by itself
+# A test that hangs ends the run after two minutes, and shows where it stood.
+NO_HANGING = ("-o", "faulthandler_timeout=120", "-o", "faulthandler_exit_on_timeout=true")
 
 
 def main(arguments: list[str]) -> int:
     """Run pytest with the given arguments; return its exit code, or 1 where coverage is short."""
     failed = subprocess.run(
-        [sys.executable, "-m", "pytest", "--cov", "--cov-report=term", *arguments],
+        [sys.executable, "-m", "pytest", "--cov", "--cov-report=term", *NO_HANGING, *arguments],
         cwd=ROOT,
         check=False,
     ).returncode

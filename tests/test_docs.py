@@ -2,17 +2,15 @@
 
 Every `python` block of README.md and the guide runs by itself, in an empty folder, with
 DATABASE_URL and REDIS_URL of real servers; a shell block runs when it is marked with
-`<!-- run -->` on the line above. An application's page is a story: all its python and shell blocks
-run in their order, in one shell, in a copy of the application's folder. A block that cannot run
-is marked with `<!-- no-run: reason -->`.
+`<!-- run -->` on the line above. A block that cannot run is marked with
+`<!-- no-run: reason -->`. The applications' own tests run their pages.
 """
 
 import os
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +18,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 GUIDE = ("README.md", "docs/guide/*.md")
-STORIES = ("apps/*/README.md",)
-PAGES = (*GUIDE, *STORIES, "*.md", "docs/*.md")
+PAGES = (*GUIDE, "*.md", "docs/*.md", "apps/*/README.md")
 SHELLS = frozenset({"bash", "console", "sh"})
-OWN_SERVERS = ("DATABASE_URL", "REDIS_URL")  # a story starts its own
 LIMIT = 60  # seconds; an example that hangs is as wrong as one that fails
 README_LINES = 150
 NOT_RUN_AT_MOST = 0.2  # of the python blocks: an example that cannot run teaches little
@@ -50,13 +46,10 @@ class Block:
 
     @property
     def runs(self) -> bool:
-        """Whether the tests execute it by itself."""
-        return self.mark == "run" if self.language in SHELLS else self.is_told
-
-    @property
-    def is_told(self) -> bool:
-        """Whether the tests execute it as a part of a story."""
-        return self.language in {"python", *SHELLS} and self.mark != "no-run"
+        """Whether the tests execute it."""
+        if self.language == "python":
+            return self.mark != "no-run"
+        return self.language in SHELLS and self.mark == "run"
 
     @property
     def script(self) -> str:
@@ -88,25 +81,7 @@ def blocks_of(page: Path) -> list[Block]:
     ]
 
 
-def execute(script: str, folder: Path, variables: Mapping[str, str]) -> tuple[int, str]:
-    """Run a script as a reader would, with the project's commands; return exit code and output."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    result = subprocess.run(
-        ["sh", "-euc", script],
-        cwd=folder,
-        env={**variables, "PATH": path},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
-    return result.returncode, result.stdout
-
-
 EXAMPLES = [block for page in pages(GUIDE) for block in blocks_of(page)]
-TOLD = [block for page in pages(STORIES) for block in blocks_of(page)]
 
 
 @pytest.mark.parametrize(
@@ -115,36 +90,26 @@ TOLD = [block for page in pages(STORIES) for block in blocks_of(page)]
 def test_the_example_runs(block, tmp_path, database_url, redis_url):
     """It ends without an error, by itself."""
     servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    result = subprocess.run(
+        ["sh", "-euc", block.script],
+        cwd=tmp_path,
+        env=os.environ | servers | {"PATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
 
-    code, output = execute(block.script, tmp_path, os.environ | servers)
-
-    assert code == 0, output
-
-
-@pytest.mark.parametrize(
-    "page", [pytest.param(page, id=page.parent.name) for page in pages(STORIES)]
-)
-def test_the_quick_start_of_an_application_runs(page, tmp_path):
-    """Its blocks run one after the other, from nothing, on servers that it starts itself."""
-    folder = tmp_path / page.parent.name
-    left = shutil.ignore_patterns(".*_cache", "__pycache__", ".holdfast", "tests")
-    shutil.copytree(page.parent, folder, ignore=left)
-    story = [block.script for block in blocks_of(page) if block.is_told]
-    variables = {name: value for name, value in os.environ.items() if name not in OWN_SERVERS}
-
-    try:
-        code, output = execute("".join(story), folder, variables)
-    finally:
-        execute("holdfast down --remove-data", folder, variables)
-
-    assert story
-    assert code == 0, output
+    assert result.returncode == 0, result.stdout
 
 
 def test_examples_that_do_not_run_say_why_and_are_few():
     """Each has a reason, and most run."""
-    examples = [block for block in EXAMPLES + TOLD if block.language == "python"]
-    left_out = [block for block in EXAMPLES + TOLD if block.mark == "no-run"]
+    examples = [block for block in EXAMPLES if block.language == "python"]
+    left_out = [block for block in EXAMPLES if block.mark == "no-run"]
 
     assert [block.name for block in left_out if not block.reason] == []
     assert len(left_out) <= NOT_RUN_AT_MOST * len(examples)
