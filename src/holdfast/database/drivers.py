@@ -8,8 +8,8 @@ from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from holdfast.database import sqlite
-from holdfast.database.idling import ping_after_idling
 from holdfast.database.policy import DatabasePolicy, PoolPolicy
+from holdfast.database.pooling import close_after_dispose, ping_after_idling
 from holdfast.errors import MissingExtraError, TransactionAbortedError
 from holdfast.urls import DatabaseUrl
 
@@ -31,6 +31,7 @@ def make_engine(url: DatabaseUrl, policy: DatabasePolicy) -> AsyncEngine:
         raise MissingExtraError(
             f"the driver {driver} is not installed: pip install 'holdfast{_EXTRAS[driver]}'"
         ) from error
+    close_after_dispose(engine.sync_engine)
     if url.backend == "sqlite":
         sqlite.behave(engine.sync_engine)
         return engine

@@ -1,4 +1,4 @@
-"""Ask a pooled connection whether it is alive, but only when it has been idle for a while."""
+"""What the pool does when a connection is taken from it and given back."""
 
 import time
 from typing import Any
@@ -8,6 +8,7 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 _IDLE_SINCE = "holdfast.idle_since"
+_POOL = "holdfast.pool"
 
 
 def ping_after_idling(engine: Engine, *, seconds: float) -> None:
@@ -29,6 +30,23 @@ def ping_after_idling(engine: Engine, *, seconds: float) -> None:
 
     event.listen(engine, "checkin", note)
     event.listen(engine, "checkout", check)
+
+
+def close_after_dispose(engine: Engine) -> None:
+    """Close what was in use when the engine was disposed of as soon as it is given back.
+
+    SQLAlchemy would keep it open in the old pool, where nobody finds it.
+    """
+
+    def note(_connection: object, entry: ConnectionPoolEntry) -> None:
+        entry.info[_POOL] = engine.pool
+
+    def close_if_old(_connection: object, entry: ConnectionPoolEntry) -> None:
+        if entry.info.get(_POOL) is not engine.pool:
+            entry.close()
+
+    event.listen(engine, "connect", note)
+    event.listen(engine, "checkin", close_if_old)
 
 
 def _is_closed(connection: Any) -> bool:

@@ -1,0 +1,181 @@
+"""Cancelled at any moment, a unit of work is stored whole or not at all, and nothing leaks."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from holdfast.database import Database, DatabasePolicy, PoolPolicy
+
+UNITS = 120
+STATE = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+IDLE_IN_TRANSACTION = STATE + " AND state LIKE 'idle in transaction%'"
+
+
+async def write_pair(session, number):
+    """Write two rows that belong together."""
+    for half in ("a", "b"):
+        await session.execute(text(f"INSERT INTO pairs VALUES ({number}, '{half}')"))
+    return number
+
+
+async def through_begin(db: Database, number: int) -> None:
+    async with db.begin() as session:
+        await write_pair(session, number)
+
+
+async def through_run(db: Database, number: int) -> None:
+    await db.run(write_pair, number)
+
+
+async def through_commit(db: Database, number: int) -> None:
+    async with db.session() as session:
+        await write_pair(session, number)
+        await session.commit()
+
+
+async def through_read(db: Database, number: int) -> None:
+    async with db.read(snapshot=number % 2 == 0) as session:
+        await session.execute(text("SELECT * FROM pairs"))
+
+
+async def through_ping(db: Database, number: int) -> None:
+    await db.ping()
+
+
+WAYS = [through_begin, through_run, through_commit, through_read, through_ping]
+
+
+async def turns(number: int) -> None:
+    """Let the loop turn so often, which is a moment that no clock decides."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+async def cancel_midway(unit: Callable[[], Awaitable[None]], after: int) -> bool:
+    """Start the unit, cancel it after so many turns, and tell whether it had finished."""
+    task = asyncio.ensure_future(unit())
+    await turns(after)
+    task.cancel()
+    [ended] = await asyncio.gather(task, return_exceptions=True)
+    if isinstance(ended, Exception):
+        raise ended
+    return not isinstance(ended, asyncio.CancelledError)
+
+
+async def until(fact: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for what goes on in the background: a server's goodbye, a connection on its way."""
+    async with asyncio.timeout(10):
+        while not await fact():
+            pass
+
+
+async def until_all_are_back(db: Database) -> None:
+    async def fact() -> bool:
+        await asyncio.sleep(0)
+        return db.engine.pool.checkedout() == 0
+
+    await until(fact)
+
+
+async def only_one(look) -> bool:
+    """Tell whether the asker's own connection is the only one to the database."""
+    return await look(STATE) == [1]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_nothing_leaks_and_nothing_is_half(postgres_url, look, way):
+    """After a storm of cancellations the pool is whole, and no pair of rows is torn."""
+    chance = random.Random(7)
+    policy = DatabasePolicy(pool=PoolPolicy(size=4, ping_after=0))
+    async with Database(postgres_url, policy=policy) as db:
+        async with db.begin() as session:
+            await session.execute(text("CREATE TABLE pairs (number int, half text)"))
+
+        finished = await asyncio.gather(
+            *(
+                cancel_midway(lambda number=number: way(db, number), chance.randrange(120))
+                for number in range(UNITS)
+            )
+        )
+
+        await until_all_are_back(db)
+        assert await look(IDLE_IN_TRANSACTION) == [0]
+        torn = await look("SELECT number FROM pairs GROUP BY number HAVING count(*) <> 2")
+        assert torn == []
+        stored = set(await look("SELECT number FROM pairs"))
+        acknowledged = {number for number, done in enumerate(finished) if done}
+        assert way in {through_read, through_ping} or acknowledged <= stored
+        await asyncio.gather(*(way(db, UNITS + number) for number in range(8)))
+
+    await until(partial(only_one, look))
+
+
+async def test_every_moment_of_one_unit(any_url, look):
+    """Cancelled after each number of turns in order, one unit never leaves half of itself."""
+    async with Database(any_url, policy=DatabasePolicy(pool=PoolPolicy(size=1))) as db:
+        async with db.begin() as session:
+            await session.execute(text("CREATE TABLE pairs (number int, half text)"))
+
+        ends = [
+            await cancel_midway(lambda number=number: through_begin(db, number), number)
+            for number in range(0, 90, 2)
+        ]
+
+        assert db.engine.pool.checkedout() == 0
+        assert await look("SELECT number FROM pairs GROUP BY number HAVING count(*) <> 2") == []
+        stored = set(await look("SELECT number FROM pairs"))
+        assert {2 * place for place, done in enumerate(ends) if done} <= stored
+
+
+async def test_a_cancelled_group_leaves_nothing_open(db, look):
+    """When one task of a group fails, the others are rolled back with it."""
+
+    async def write(number):
+        async with db.begin() as session:
+            await session.execute(text(f"INSERT INTO notes VALUES ({number}, '{number}')"))
+            await (asyncio.Event().wait() if number else session.execute(text("SELECT 1/0")))
+
+    async def write_together():
+        async with asyncio.TaskGroup() as group:
+            for number in (1, 2, 3, 0):
+                group.create_task(write(number))
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await write_together()
+
+    assert caught.group_contains(DBAPIError)
+    assert await look("SELECT count(*) FROM notes") == [0]
+    assert await look(IDLE_IN_TRANSACTION) == [0]
+
+
+async def test_a_connection_that_died_while_idle_is_replaced(postgres_url, look):
+    """After the server ended every connection of the pool, the next units do not notice."""
+    policy = DatabasePolicy(pool=PoolPolicy(size=3, ping_after=0))
+    async with Database(postgres_url, policy=policy) as db:
+        await asyncio.gather(*(db.ping() for _ in range(3)))
+        await look(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+        assert all(await asyncio.gather(*(db.ping() for _ in range(6))))
+
+
+async def test_closing_while_a_unit_runs_leaves_no_connection(postgres_url, look):
+    """The unit ends as it would have, and its connection is closed afterwards."""
+    db = Database(postgres_url)
+    async with db:
+        async with db.begin() as session:
+            await session.execute(text("CREATE TABLE pairs (number int, half text)"))
+        async with db.begin() as session:
+            await session.execute(text("SELECT 1"))
+            await db.close()
+            await write_pair(session, 1)
+
+    assert await look("SELECT count(*) FROM pairs") == [2]
+    await until(partial(only_one, look))
