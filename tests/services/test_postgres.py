@@ -66,15 +66,6 @@ async def test_start_and_stop_may_be_repeated(project: Path, running) -> None:
         server.url()
 
 
-async def test_a_temporary_folder_is_removed() -> None:
-    """Without a folder there is a temporary one, of which nothing is left."""
-    async with PostgresServer() as server:
-        root = server.log.parent.parent
-        assert root.is_dir()
-
-    assert not root.exists()
-
-
 async def test_urls_serve_every_client(project: Path) -> None:
     """The same URL is understood by asyncpg, psycopg and SQLAlchemy on either."""
     async with PostgresServer(project) as server:
@@ -169,6 +160,8 @@ async def test_a_wrong_setting_is_said_by_the_server(project: Path, running) -> 
         ({"port": 5432}, "listen is None"),
         ({"database": ""}, "database"),
         ({"database": "x" * 64}, "database"),
+        ({"settings": {"Port": "5432"}}, "settings has 'Port'"),
+        ({"settings": {"work_mem": "1MB\n"}}, "not one line"),
     ],
 )
 def test_a_wrong_policy_names_its_field(fields: dict[str, object], named: str) -> None:

@@ -95,10 +95,11 @@ async def test_a_wrong_setting_is_said_by_the_server(redis_binary, folder: Path,
     assert running() == []
 
 
-def test_a_setting_is_one_line() -> None:
-    """A value cannot smuggle in a second setting."""
-    with pytest.raises(ConfigurationError, match="maxmemory"):
-        RedisPolicy(settings={"maxmemory": "1mb\nport 6379"})
+@pytest.mark.parametrize("settings", [{"maxmemory": "1mb\nport 6379"}, {"port": "6379"}])
+def test_a_setting_that_moves_the_server(settings: dict[str, str]) -> None:
+    """Where the server listens is not for `settings`, nor for a second line in a value."""
+    with pytest.raises(ConfigurationError, match=f"settings has {next(iter(settings))!r}"):
+        RedisPolicy(settings=settings)
 
 
 async def test_a_temporary_folder_is_removed() -> None:

@@ -4,7 +4,7 @@ from holdfast.services.binaries import Binary, BinaryPassedOver, find_postgres, 
 from holdfast.services.folders import remove
 from holdfast.services.postgres import PostgresPolicy, PostgresServer
 from holdfast.services.redis import RedisPolicy, RedisServer
-from holdfast.services.server import ServerStarted, ServerStopped
+from holdfast.services.running import ServerStarted, ServerStopped
 
 __all__ = [
     "Binary",

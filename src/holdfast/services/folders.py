@@ -83,21 +83,23 @@ def make_place(folder: Path, name: str) -> Place:
 
 
 def make_temporary() -> tuple[Path, Lock]:
-    """Make a temporary folder, and remove those of processes that were killed.
-
-    The lock is to be held until the folder is removed.
-    """
+    """Make a temporary folder; its lock is to be held until the folder is removed."""
     account = account_for(Path("/"))
-    base = temporary_folders(account)[0]
-    for left in base.glob("holdfast-*"):
-        with suppress(OSError):
-            _remove_abandoned(left)
-    folder = Path(tempfile.mkdtemp(prefix="holdfast-", dir=base))
+    folder = Path(tempfile.mkdtemp(prefix="holdfast-", dir=temporary_folders(account)[0]))
     if account:
         folder.chmod(0o711)
     lock = Lock.take(folder / OWNER)
     assert lock, "the name is random, so nobody else knows it"
     return folder, lock
+
+
+def remove_abandoned() -> None:
+    """Remove the temporary folders of processes that were killed."""
+    for folder in temporary_folders(account_for(Path("/")))[0].glob("holdfast-*"):
+        locks = [folder / OWNER, *(folder / name / "lock" for name in SERVERS)]
+        with suppress(OSError):
+            if locks[0].stat().st_uid == os.geteuid() and not any(map(held, locks)):
+                remove_temporary(folder)
 
 
 def remove_temporary(folder: Path) -> None:
@@ -195,10 +197,3 @@ def _remove_place(place: Place, name: str) -> None:
 def _remove_sockets(place: Place) -> None:
     for short in place.short_folders():
         shutil.rmtree(short, ignore_errors=True)
-
-
-def _remove_abandoned(folder: Path) -> None:
-    """Remove a temporary folder if neither its process nor a server of it lives."""
-    locks = [folder / OWNER, *(folder / name / "lock" for name in SERVERS)]
-    if locks[0].stat().st_uid == os.geteuid() and not any(map(held, locks)):
-        remove_temporary(folder)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from holdfast.errors import ConfigurationError
 from holdfast.services.ports import check_address
 
 
@@ -27,3 +28,18 @@ class ServerPolicy:
 
     def __post_init__(self) -> None:
         check_address(self.listen, self.port)
+
+
+def refuse_settings(settings: Mapping[str, str], reserved: frozenset[str]) -> None:
+    """Refuse settings that are decided elsewhere, or that are more than one line.
+
+    Raises:
+        ConfigurationError: names the setting.
+    """
+    for name, value in settings.items():
+        if name.lower() in reserved:
+            raise ConfigurationError(
+                f"settings has {name!r}, which cannot be set there: use the policy's other fields"
+            )
+        if {"\n", "\r", "\0"} & set(name + value):
+            raise ConfigurationError(f"settings has {name!r}, which is not one line")

@@ -4,21 +4,26 @@ import asyncio
 import signal
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 from urllib.parse import quote
 
-from holdfast.errors import ConfigurationError
 from holdfast.events import Events
 from holdfast.services.binaries import find_redis
 from holdfast.services.copies import within_reach
 from holdfast.services.lock import Lock
 from holdfast.services.place import Info, Place
-from holdfast.services.policy import ServerPolicy
+from holdfast.services.policy import ServerPolicy, refuse_settings
 from holdfast.services.ports import free_port, in_url
 from holdfast.services.process import in_thread
-from holdfast.services.server import Launch, Server
+from holdfast.services.running import Launch, Spawn, noted_pid
+from holdfast.services.server import Server
 
 SOCKET = "redis.sock"
+
+# Where the server is found is decided here, by the policy's other fields.
+RESERVED = frozenset(
+    {"daemonize", "dir", "pidfile", "unixsocket", "unixsocketperm", "port", "bind", "requirepass"}
+    | {"logfile", "tls-port", "supervised"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +39,7 @@ class RedisPolicy(ServerPolicy):
 
     def __post_init__(self) -> None:
         ServerPolicy.__post_init__(self)  # a class with slots has no super() in a dataclass
-        for name, value in self.settings.items():
-            if {"\n", "\r", "\0"} & set(name + value):
-                raise ConfigurationError(f"settings has {name!r}, which is not one line")
+        refuse_settings(self.settings, RESERVED)
 
 
 class RedisServer(Server):
@@ -52,10 +55,6 @@ class RedisServer(Server):
         ...     client = redis.asyncio.from_url(server.url())
     """
 
-    name: ClassVar[str] = "redis"
-    title: ClassVar[str] = "Redis"
-    signals: ClassVar[tuple[signal.Signals, ...]] = (signal.SIGTERM, signal.SIGKILL)
-
     def __init__(
         self,
         folder: Path | None = None,
@@ -63,7 +62,8 @@ class RedisServer(Server):
         policy: RedisPolicy | None = None,
         events: Events | None = None,
     ) -> None:
-        super().__init__(folder, policy or RedisPolicy(), events)
+        policy, events = policy or RedisPolicy(), events or Events()
+        super().__init__(folder, _Engine(policy, events), policy, events)
 
     def url(self, database: int = 0) -> str:
         """Give the URL of a database; with a password, and so a secret, where it is TCP.
@@ -78,9 +78,21 @@ class RedisServer(Server):
         secret = f"&password={password}" if password else ""
         return f"unix://{quote(f'{info.socket}/{SOCKET}')}?db={database}{secret}"
 
-    async def _launch(self, place: Place, lock: Lock) -> Launch:
+
+class _Engine:
+    """How Redis is prepared, run and reached."""
+
+    name = "redis"
+    title = "Redis"
+    signals = (signal.SIGTERM, signal.SIGKILL)
+
+    def __init__(self, policy: RedisPolicy, events: Events) -> None:
+        self._policy = policy
+        self._events = events
+
+    async def launch(self, place: Place, lock: Lock, spawn: Spawn) -> Launch:
         binary = await in_thread(lambda: within_reach(find_redis(events=self._events), place))
-        self._pid_file(place).unlink(missing_ok=True)
+        self.pid_file(place).unlink(missing_ok=True)
         if not place.data.exists():
             place.make(place.data)
         listen = self._policy.listen
@@ -99,6 +111,23 @@ class RedisServer(Server):
         place.write(configuration, self._configuration(place, info))
         return Launch(info=info, command=[binary.path, configuration])
 
+    async def reach(self, info: Info, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await _ping(info)
+        except OSError:
+            return False
+
+    async def settle(self, info: Info) -> None:
+        """Leave it as it is: everything is in the configuration."""
+
+    def pid_file(self, place: Place) -> Path:
+        return place.root / "redis.pid"
+
+    def read_pid(self, place: Place) -> int | None:
+        # The one who starts a server removes the file first, so it is never an old one.
+        return noted_pid(self.pid_file(place))
+
     def _configuration(self, place: Place, info: Info) -> str:
         lines = {
             "save": '""',
@@ -107,7 +136,7 @@ class RedisServer(Server):
             **self._policy.settings,
             "daemonize": "no",
             "dir": _quoted(place.data),
-            "pidfile": _quoted(self._pid_file(place)),
+            "pidfile": _quoted(self.pid_file(place)),
             "unixsocket": _quoted(Path(info.socket, SOCKET)),
             "unixsocketperm": "700",
             "port": str(info.port),
@@ -115,19 +144,6 @@ class RedisServer(Server):
         if info.listen:
             lines |= {"bind": info.listen, "requirepass": info.passwords["default"]}
         return "".join(f"{name} {value}\n" for name, value in lines.items())
-
-    async def _reach(self, info: Info, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                return await _ping(info)
-        except OSError:
-            return False
-
-    async def _settle(self, info: Info) -> None:
-        """Everything is in the configuration."""
-
-    def _pid_file(self, place: Place) -> Path:
-        return place.root / "redis.pid"
 
 
 async def _ping(info: Info) -> bool:

@@ -1,93 +1,39 @@
-"""The life of a server in a folder: start or join it, watch it, stop it, leave nothing behind."""
+"""The life of a server as its user sees it: start or join it, watch it, stop it."""
 
 import asyncio
 import os
-import signal
 import tempfile
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Self
 
 from holdfast.errors import ServiceError
-from holdfast.events import Event, Events
-from holdfast.services.failures import PortLostError, failure, indented, read_tail
-from holdfast.services.folders import (
-    explained,
-    find_place,
-    make_place,
-    make_temporary,
-    remove_temporary,
-)
-from holdfast.services.lock import Lock, held, mark_of
-from holdfast.services.place import Info, Place
+from holdfast.events import Events
+from holdfast.services.folders import explained, find_place
+from holdfast.services.keeper import Keeper
+from holdfast.services.lock import held, mark_of
+from holdfast.services.place import Place
 from holdfast.services.policy import ServerPolicy
-from holdfast.services.process import PAUSE, Child, in_thread, until
-
-ANSWER = 1.0  # seconds for a server to answer once, on the same machine
-KILLED_WITHIN = 5.0  # seconds for the kernel and the last backends, after the last signal
+from holdfast.services.process import PAUSE, until
+from holdfast.services.running import Engine, Running, ServerStarted, ServerStopped
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerStarted(Event):
-    """A server answers; `attached` when it was found running."""
+class Server:
+    """What `PostgresServer` and `RedisServer` have in common."""
 
-    name: str
-    version: str
-    source: str
-    pid: int
-    attached: bool
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerStopped(Event):
-    """A server that was started here has stopped."""
-
-    name: str
-    pid: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Launch:
-    """How to run a server, and what other processes are told about it."""
-
-    info: Info
-    command: Sequence[str | Path]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Running:
-    place: Place
-    info: Info
-    mark: str
-    pid: int
-    attached: bool
-    seconds: float
-
-
-class Server(ABC):
-    """What PostgreSQL and Redis have in common; use `PostgresServer` and `RedisServer`."""
-
-    name: ClassVar[str]
-    title: ClassVar[str]
-    # Sent in this order until the server has ended, `stop_timeout` apart.
-    signals: ClassVar[tuple[signal.Signals, ...]]
-
-    def __init__(self, folder: Path | None, policy: ServerPolicy, events: Events | None) -> None:
+    def __init__(
+        self, folder: Path | None, engine: Engine, policy: ServerPolicy, events: Events
+    ) -> None:
         self._folder = folder.absolute() if folder else None
+        self._engine = engine
         self._policy = policy
-        self._events = events or Events()
+        self._events = events
+        self._keeper = Keeper(engine, policy)
         self._changing = asyncio.Lock()
-        self._temporary: tuple[Path, Lock] | None = None
-        self._child: Child | None = None
-        self._running: _Running | None = None
+        self._running: Running | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -154,18 +100,16 @@ class Server(ABC):
             ServiceError: the server did not start; the message has the reason.
         """
         async with self._changing:
-            if self._running and not self._ended():
+            if self._running and not self._keeper.ended(self._running):
                 return
             try:
-                await self._clear()
-                with explained(self._folder or Path(tempfile.gettempdir())):
-                    self._running = await self._bring_up()
-                    await self._settle(self._running.info)
+                await self._bring_up()
                 if detach:
-                    self._let_go()
+                    self._keeper.let_go()
             except BaseException:
-                await self._clear()
-                await self._remove_temporary()
+                self._running = None
+                await self._keeper.clear()
+                await self._keeper.remove_temporary()
                 raise
         self._tell(self._state)
 
@@ -177,11 +121,12 @@ class Server(ABC):
             ServiceError: the server runs, but what it left for others is damaged.
         """
         async with self._changing:
-            if self._running and not self._ended():
+            if self._running and not self._keeper.ended(self._running):
                 return True
+            self._running = None
             place = self._find()
             if place and held(place.lock):
-                self._running = await self._join(place, time.monotonic())
+                self._running = await self._keeper.join(place, time.monotonic())
             return self._running is not None
 
     async def stop(self) -> None:
@@ -193,16 +138,17 @@ class Server(ABC):
         Raises:
             ServiceError: it is still there after every signal.
         """
-        if self._child:
-            self._child.release()
+        self._keeper.release()
         async with self._changing:
-            was = self._running if self._child else None
+            was = self._running if self._keeper.has_child else None
             began = time.monotonic()
-            await self._clear()
-            await self._remove_temporary()
+            self._running = None
+            await self._keeper.clear()
+            await self._keeper.remove_temporary()
         if was:
             seconds = round(time.monotonic() - began, 3)
-            self._events.emit(ServerStopped(name=was.info.product, pid=was.pid, seconds=seconds))
+            event = ServerStopped(name=was.info.product, pid=was.pid, seconds=seconds)
+            self._events.emit(event)
 
     async def wait(self) -> None:
         """Return when the server was stopped, by `stop()` or by another process's `down()`.
@@ -212,8 +158,8 @@ class Server(ABC):
         """
         state = self._state
         while self._running is state:
-            if self._ended():
-                self._refuse_to_hide(state)
+            if self._keeper.ended(state):
+                self._keeper.refuse_to_hide(state)
                 return
             await asyncio.sleep(PAUSE * 5)
 
@@ -227,201 +173,45 @@ class Server(ABC):
         place = self._find()
         if place is None or not held(place.lock):
             return False
-        for number in self.signals:
+        mark = mark_of(place.lock)  # or one that somebody starts right after it would be stopped
+        for number in self._engine.signals:
             with explained(place.root), suppress(ProcessLookupError):
-                if pid := await self._pid_of_starting(place):
+                if pid := await self._pid_of_starting(place, mark):
                     os.kill(pid, number)
-            if await until(lambda: not held(place.lock), self._policy.stop_timeout):
+            if await until(lambda: not held(place.lock, mark), self._policy.stop_timeout):
                 return True
-        raise ServiceError(f"{self.title} in {place.root} did not stop; its log is {place.log}")
-
-    @abstractmethod
-    async def _launch(self, place: Place, lock: Lock) -> Launch:
-        """Prepare the data under the lock, and say how to run the server."""
-
-    @abstractmethod
-    async def _reach(self, info: Info, seconds: float) -> bool:
-        """Try once to use the server, within some seconds."""
-
-    @abstractmethod
-    async def _settle(self, info: Info) -> None:
-        """Make what the policy promises in a server that answers; may be repeated."""
-
-    @abstractmethod
-    def _pid_file(self, place: Place) -> Path:
-        """Say where the server notes its number, and removes it when it is told to stop."""
-
-    def _read_pid(self, place: Place) -> int | None:
-        """Read the number of the server, None while there is none."""
-        try:
-            return int(self._pid_file(place).read_text(encoding="utf-8").split("\n")[0])
-        except (FileNotFoundError, ValueError):
-            return None
-
-    def _spawn(
-        self,
-        command: Sequence[str | Path],
-        place: Place,
-        lock: Lock,
-        *,
-        output: int,
-        signals: Sequence[signal.Signals],
-    ) -> Child:
-        """Run a program that is stopped, and waited for, when this object is."""
-        self._child = Child.spawn(
-            command,
-            lock=lock,
-            lock_path=place.lock,
-            output=output,
-            folder=place.root,
-            account=place.account,
-            signals=signals,
-            patience=self._policy.stop_timeout,
+        raise ServiceError(
+            f"{self._engine.title} in {place.root} did not stop; its log is {place.log}"
         )
-        return self._child
 
     @property
-    def _state(self) -> _Running:
+    def _state(self) -> Running:
         if self._running is None:
-            raise ServiceError(f"{self.title} is not started: call start() or attach() first")
+            title = self._engine.title
+            raise ServiceError(f"{title} is not started: call start() or attach() first")
         return self._running
 
     def _find(self) -> Place | None:
         if self._folder is None:
             return None
         with explained(self._folder):
-            return find_place(self._folder.resolve(), self.name)
+            return find_place(self._folder.resolve(), self._engine.name)
 
-    def _ended(self) -> bool:
-        if self._child:
-            return self._child.status is not None
-        return not held(self._state.place.lock, self._state.mark)
-
-    async def _bring_up(self) -> _Running:
-        began = time.monotonic()
-        deadline = began + self._policy.start_timeout
-        folder = (self._folder or self._temporary_folder()).resolve()
-        while True:
-            place = make_place(folder, self.name)
-            if lock := Lock.take(place.lock):
-                running = await self._own(place, lock, began, deadline)
-            else:
-                running = await self._join(place, began)
-            if running:
-                return running
-            if time.monotonic() > deadline:
-                raise self._hung(place)
-            await asyncio.sleep(PAUSE)
-
-    async def _own(
-        self, place: Place, lock: Lock, began: float, deadline: float
-    ) -> _Running | None:
-        """Start the server; None when it lost a free port to somebody else."""
-        with lock:
-            place.forget_info()
-            launch = await self._launch(place, lock)
-            place.write_info(launch.info)
-            with place.open_log() as log:
-                start = os.fstat(log.fileno()).st_size
-                child = self._spawn(
-                    launch.command, place, lock, output=log.fileno(), signals=self.signals
-                )
-        try:
-            await self._until_reached(place, child, launch.info, start, deadline)
-        except PortLostError:
-            if self._policy.port:
-                raise
-            await self._clear()
-            return None
-        return self._now(place, launch.info, began, attached=False)
-
-    async def _until_reached(
-        self, place: Place, child: Child, info: Info, start: int, deadline: float
-    ) -> None:
-        while not await self._reach(info, ANSWER):
-            if child.status is not None:
-                what = f"{self.title} {info.version} in {place.root}"
-                raise failure(what, child.status, read_tail(place.log, start))
-            if time.monotonic() > deadline:
-                raise self._hung(place)
-            await asyncio.sleep(PAUSE)
-
-    async def _join(self, place: Place, began: float) -> _Running | None:
-        """Use the server that another process has started, if it answers."""
-        info = place.read_info()
-        if info is None or not await self._reach(info, ANSWER):
-            return None
-        wanted = self._policy
-        if wanted.listen not in (None, info.listen) or wanted.port not in (0, info.port):
-            raise ServiceError(
-                f"{self.title} runs in {place.root} already, and does not listen on "
-                f"{wanted.listen} port {wanted.port or 'any'}: stop it and start again"
-            )
-        return self._now(place, info, began, attached=True)
-
-    def _now(self, place: Place, info: Info, began: float, *, attached: bool) -> _Running:
-        return _Running(
-            place=place,
-            info=info,
-            mark=mark_of(place.lock),
-            pid=self._read_pid(place) or 0,
-            attached=attached,
-            seconds=time.monotonic() - began,
-        )
-
-    def _hung(self, place: Place) -> ServiceError:
-        holder = self._read_pid(place) or mark_of(place.lock).partition(" ")[0]
-        return ServiceError(
-            f"{self.title} in {place.root} did not answer within {self._policy.start_timeout:g} s; "
-            f"process {holder} has it; the end of {place.log}:{indented(read_tail(place.log))}"
-        )
-
-    async def _clear(self) -> None:
-        """Stop what was started here, and wait for its end."""
+    async def _bring_up(self) -> None:
         self._running = None
-        if self._child is None:
-            return
-        child = self._child
-        child.release()
-        patience = (self._policy.stop_timeout + 1) * len(self.signals)
-        if not await until(child.gone, patience):
-            child.kill()
-            if not await until(child.gone, KILLED_WITHIN):
-                raise ServiceError(f"{self.title} did not stop, not even when it was killed")
-        self._child = None
+        await self._keeper.clear()
+        with explained(self._folder or Path(tempfile.gettempdir())):
+            self._running = await self._keeper.bring_up(self._folder)
+            await self._engine.settle(self._running.info)
 
-    async def _remove_temporary(self) -> None:
-        if self._temporary:
-            folder, claim = self._temporary
-            await in_thread(partial(remove_temporary, folder))
-            claim.release()
-            self._temporary = None
-
-    def _temporary_folder(self) -> Path:
-        self._temporary = self._temporary or make_temporary()
-        return self._temporary[0]
-
-    def _let_go(self) -> None:
-        # Nothing is awaited here: a cancelled start has either kept its child or finished.
-        if self._child:
-            self._child.detach()
-            self._child = None
-
-    def _refuse_to_hide(self, state: _Running) -> None:
-        """Raise unless the server ended as it does when it is told to: pid file gone, status 0."""
-        status = self._child.status if self._child else None
-        if status == 0 or (status is None and not self._pid_file(state.place).exists()):
-            return
-        text = read_tail(state.place.log)
-        raise failure(f"{self.title} {state.info.version} in {state.place.root}", status, text)
-
-    async def _pid_of_starting(self, place: Place) -> int | None:
+    async def _pid_of_starting(self, place: Place, mark: str) -> int | None:
         """Give a server that is just being started the time to say its number."""
-        known = partial(self._read_pid, place)
-        await until(lambda: bool(known()) or not held(place.lock), self._policy.stop_timeout)
+        known = partial(self._engine.read_pid, place)
+        seconds = self._policy.stop_timeout
+        await until(lambda: bool(known()) or not held(place.lock, mark), seconds)
         return known()
 
-    def _tell(self, running: _Running) -> None:
+    def _tell(self, running: Running) -> None:
         self._events.emit(
             ServerStarted(
                 name=running.info.product,
