@@ -1,10 +1,13 @@
 """A declarative base and column types that mean the same on PostgreSQL and SQLite.
 
-class Deck(UUIDKey, Timestamps, Base):
-__tablename__ = "decks"
-name: Mapped[str]
-cards: Mapped[dict[str, int]] = mapped_column(json_type())
-status: Mapped[DeckStatus] = mapped_column(ValueEnum(DeckStatus))
+    class Deck(UUIDKey, Timestamps, Base):
+        __tablename__ = "decks"
+
+        name: Mapped[str]
+        cards: Mapped[dict[str, int]] = mapped_column(json_type())
+        status: Mapped[DeckStatus] = mapped_column(ValueEnum(DeckStatus))
+
+The mixins and types also work on a declarative base of one's own.
 """
 
 import enum
@@ -66,8 +69,8 @@ class UTCDateTime(TypeDecorator[datetime]):
     value is stored there in UTC.
 
     Raises:
-        ValueError: on binding a naive datetime; PostgreSQL would have taken it for the local
-            time of the process.
+        ValueError: on binding a naive datetime, which PostgreSQL would have taken for the local
+            time of the process; SQLAlchemy wraps it into `StatementError`.
     """
 
     impl = DateTime(timezone=True)
@@ -77,7 +80,7 @@ class UTCDateTime(TypeDecorator[datetime]):
         """Refuse a naive value and turn an aware one into UTC."""
         if value is None:
             return None
-        if value.tzinfo is None:
+        if value.utcoffset() is None:
             raise ValueError(f"{value!r} has no time zone; use datetime.now(UTC)")
         return value.astimezone(UTC)
 
@@ -98,7 +101,8 @@ class ValueEnum(TypeDecorator[E], Generic[E]):
 
     Raises:
         ConfigurationError: a value is not a string or too long, at class definition.
-        LookupError: on binding what is no member, or on loading a value that is none.
+        LookupError: on loading a value that is no member, and on binding one, where SQLAlchemy
+            wraps it into `StatementError`.
     """
 
     impl = String(ENUM_LENGTH)
@@ -168,6 +172,9 @@ class Base(DeclarativeBase):
 
     Values that the server makes (timestamps) come back with the INSERT or UPDATE itself, so
     that reading one afterwards needs no query: a lazy one is impossible in async code.
+
+    Its classes share one `MetaData` and one registry of names. A part with a schema or names of
+    its own makes its own base from this one, with `__abstract__ = True` and a `metadata`.
     """
 
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
@@ -176,7 +183,7 @@ class Base(DeclarativeBase):
     @declared_attr.directive
     @classmethod
     def __mapper_args__(cls) -> dict[str, Any]:
-        return {"eager_defaults": True}
+        return _mapper_args(cls)
 
 
 class UUIDKey:
@@ -198,11 +205,35 @@ class Timestamps:
 
 
 class Versioned:
-    """A `version` that SQLAlchemy raises at each UPDATE and checks; a lost race is an error."""
+    """A `version` that the ORM raises at each UPDATE and checks; a lost race is an error.
+
+    The later writer gets `sqlalchemy.orm.exc.StaleDataError`. Bulk and Core statements pass it by.
+
+    Raises:
+        ConfigurationError: the class has `__mapper_args__` of its own without `version_id_col`,
+            so that nothing would be checked.
+    """
 
     version: Mapped[int] = mapped_column(sort_order=1)
 
     @declared_attr.directive
     @classmethod
     def __mapper_args__(cls) -> dict[str, Any]:
-        return {"eager_defaults": True, "version_id_col": cls.__table__.c.version}  # type: ignore[attr-defined]
+        return _mapper_args(cls)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        mapper = cls.__dict__.get("__mapper__")
+        if mapper is not None and mapper.version_id_col is None:
+            raise ConfigurationError(
+                f"{cls.__name__} is Versioned, but its own __mapper_args__ has no version_id_col, "
+                "so lost updates would not be noticed; put version_id_col in, or leave it away"
+            )
+
+
+def _mapper_args(cls: Any) -> dict[str, Any]:
+    # Base and Versioned give the same, so that the order in which a class names them is all one.
+    # A subclass with a table of its own takes the version of its parent's.
+    version = cls.__table__.c.get("version") if issubclass(cls, Versioned) else None
+    args: dict[str, Any] = {"eager_defaults": True}
+    return args if version is None else {**args, "version_id_col": version}

@@ -1,0 +1,147 @@
+"""SQLite keeps transactions, foreign keys and waiting as PostgreSQL does."""
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from holdfast.database import Database, DatabasePolicy, PoolPolicy
+
+OPEN_AND_ADD = """
+import asyncio, sys
+from sqlalchemy import text
+from holdfast.database import Database
+async def main():
+    async with Database(sys.argv[1]) as db:
+        for _ in range(5):
+            async with db.begin() as session:
+                await session.execute(text("CREATE TABLE IF NOT EXISTS counts (n int)"))
+                await session.execute(text("INSERT INTO counts VALUES (1)"))
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(params=["file", "memory"])
+async def db(request, tmp_path):
+    """Give a database with one count in it, once as a file and once in memory."""
+    url = f"sqlite:///{tmp_path}/a.db" if request.param == "file" else "sqlite://"
+    async with Database(url) as each:
+        async with each.begin() as session:
+            await session.execute(text("CREATE TABLE counts (n int)"))
+            await session.execute(text("INSERT INTO counts VALUES (0)"))
+        yield each
+        assert each.engine.pool.checkedout() == 0
+
+
+async def test_no_update_of_many_writers_is_lost(db):
+    """Eight tasks that each read, think and write 10 times count to 80."""
+
+    async def count():
+        for _ in range(10):
+            async with db.begin() as session:
+                number = await session.scalar(text("SELECT n FROM counts"))
+                await asyncio.sleep(0)
+                await session.execute(text(f"UPDATE counts SET n = {number + 1}"))
+
+    await asyncio.gather(*(count() for _ in range(8)))
+
+    async with db.read() as session:
+        assert await session.scalar(text("SELECT n FROM counts")) == 80
+
+
+async def test_a_rollback_takes_nothing_of_others_along(db):
+    """One task's rollback leaves what another has written, in memory too."""
+
+    async def write(number):
+        async with db.begin() as session:
+            await session.execute(text(f"INSERT INTO counts VALUES ({number})"))
+            await asyncio.sleep(0)
+            if number % 2:
+                raise LookupError
+
+    await asyncio.gather(*map(write, range(10, 20)), return_exceptions=True)
+
+    async with db.read() as session:
+        rows = await session.scalars(text("SELECT n FROM counts ORDER BY n"))
+        assert rows.all() == [0, 10, 12, 14, 16, 18]
+
+
+async def test_ddl_and_savepoints_are_rolled_back(db):
+    """The driver's own transactions would have committed at both."""
+
+    async def write():
+        async with db.begin() as session:
+            async with session.begin_nested():
+                await session.execute(text("UPDATE counts SET n = 7"))
+            await session.execute(text("CREATE TABLE other (n int)"))
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await write()
+
+    async with db.read() as session:
+        assert await session.scalar(text("SELECT n FROM counts")) == 0
+        tables = await session.scalars(text("SELECT name FROM sqlite_master"))
+        assert tables.all() == ["counts"]
+
+
+async def test_foreign_keys_are_enforced(db):
+    """A child without a parent is refused."""
+    async with db.begin() as session:
+        await session.execute(text("CREATE TABLE parents (id integer PRIMARY KEY)"))
+        await session.execute(text("CREATE TABLE children (parent int REFERENCES parents)"))
+
+    with pytest.raises(IntegrityError):
+        async with db.begin() as session:
+            await session.execute(text("INSERT INTO children VALUES (1)"))
+
+
+async def test_readers_do_not_wait_for_a_writer(tmp_path):
+    """While a block writes to a file, another reads what was there before."""
+    async with Database(f"sqlite:///{tmp_path}/a.db") as db:
+        async with db.begin() as session:
+            await session.execute(text("CREATE TABLE counts (n int)"))
+            await session.execute(text("INSERT INTO counts VALUES (0)"))
+        async with db.begin() as session:
+            await session.execute(text("UPDATE counts SET n = 1"))
+            async with db.read() as reader:
+                assert await reader.scalar(text("SELECT n FROM counts")) == 0
+
+
+async def test_a_wait_for_the_writers_lock_is_ended(tmp_path):
+    """After lock_timeout it is SQLAlchemy's error, and the pool is whole."""
+    policy = DatabasePolicy(lock_timeout=0.05)
+    async with Database(f"sqlite:///{tmp_path}/a.db", policy=policy) as db:
+        async with db.begin() as session:
+            await session.execute(text("CREATE TABLE counts (n int)"))
+            with pytest.raises(OperationalError, match="locked"):
+                async with db.begin() as other:
+                    await other.execute(text("SELECT 1"))
+
+        assert db.engine.pool.checkedout() == 0
+
+
+async def test_in_memory_there_is_one_connection():
+    """It is the database, so all tasks take turns on it, and the data stays."""
+    policy = DatabasePolicy(pool=PoolPolicy(size=5, timeout=0.05))
+    for url in ("sqlite://", "sqlite:///:memory:", "sqlite:///file:a?mode=memory&uri=true"):
+        async with Database(url, policy=policy) as db:
+            assert db.engine.pool.size() == 1
+
+
+def test_eight_processes_may_open_a_new_file_at_once(tmp_path):
+    """Each sets it up and writes; nobody fails and nothing is lost."""
+    url = f"sqlite:///{tmp_path}/a.db"
+    command = [sys.executable, "-c", OPEN_AND_ADD, url]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(8)]
+    said = [process.communicate()[1].decode() for process in processes]
+
+    async def count():
+        async with Database(url) as db, db.read() as session:
+            return await session.scalar(text("SELECT count(*) FROM counts"))
+
+    assert said == [""] * 8
+    assert asyncio.run(count()) == 40
