@@ -28,11 +28,11 @@ def test_quick_start(tmp_path):
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=copy, env=environ, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
-    finally:
-        holdfast = [sys.executable, "-c", "from holdfast.cli import main; main()"]
-        subprocess.run([*holdfast, "down", "--remove-data"], cwd=copy, env=environ, check=True)
+        assert run.returncode == 0, run.stderr
+    except BaseException:
+        subprocess.run(["holdfast", "down"], cwd=copy, env=environ, check=False)
+        raise
 
-    assert run.returncode == 0, run.stderr
     assert "001 (head)" in run.stdout
     assert "372 cards" in run.stdout
     assert "drawn: " in run.stdout

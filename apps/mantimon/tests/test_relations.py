@@ -289,5 +289,6 @@ def test_another_application_may_have_a_user_too():
         __tablename__ = "relations_test_users"
         name: Mapped[str] = mapped_column()
 
-    assert User.__table__.metadata is not Deck.metadata
+    assert User.metadata is not Deck.metadata
+    assert User.registry is not Deck.registry
     assert inspect(Deck).relationships["user"].mapper.class_.__module__.startswith("mantimon.")

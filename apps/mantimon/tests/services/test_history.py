@@ -6,13 +6,14 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from mantimon.db.models import GameHistory
 from mantimon.services.history import (
     get_leaderboard,
     get_recent_games,
     select_leaderboard,
     select_recent_games,
 )
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.dialects import postgresql
 
 from holdfast.database import Database
@@ -77,8 +78,8 @@ async def explain(session, statement):
         dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}
     )
     plan = await session.scalar(text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {_plain(compiled)}"))
-    found = plan if isinstance(plan, list) else json.loads(plan)
-    return {node["Index Name"] for node in nodes(found[0]["Plan"]) if "Index Name" in node}, found
+    top = (plan if isinstance(plan, list) else json.loads(plan))[0]["Plan"]
+    return {node["Index Name"] for node in nodes(top) if "Index Name" in node}, top
 
 
 def _plain(compiled):
@@ -92,16 +93,14 @@ def nodes(plan):
 
 
 async def test_recent_games_use_an_index_for_each_seat(games):
-    """A player's newest games are read in order from two indexes; no table is scanned or sorted."""
+    """A player's newest games are read in order from two indexes, and no game more than asked."""
     used, plan = await explain(games, select_recent_games(player(7), 20))
 
     assert used == {
         "ix_game_history_player1_id_played_at_id",
         "ix_game_history_player2_id_played_at_id",
     }
-    kinds = {node["Node Type"] for node in nodes(plan[0]["Plan"])}
-    assert "Seq Scan" not in kinds
-    assert plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"] < 200
+    assert all(node["Actual Rows"] <= 2 * 20 for node in nodes(plan))
 
 
 async def test_leaderboard_reads_the_index_alone(games):
@@ -110,21 +109,17 @@ async def test_leaderboard_reads_the_index_alone(games):
     used, plan = await explain(games, select_leaderboard(since, since + timedelta(days=1), 10))
 
     assert used == {"ix_game_history_wins"}
-    assert {"Index Only Scan"} <= {node["Node Type"] for node in nodes(plan[0]["Plan"])}
+    assert {"Index Only Scan"} <= {node["Node Type"] for node in nodes(plan)}
 
 
-async def test_deleting_a_player_uses_the_indexes(games):
-    """Deleting a player finds the games by index: no sequential scan for any of the columns."""
-    before = await games.scalar(
-        text("SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'game_history'")
-    )
-    await games.execute(text("DELETE FROM users WHERE oauth_id = '999'"))
-    after = await games.scalar(
-        text("SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'game_history'")
-    )
-    await games.rollback()
+@pytest.mark.parametrize("column", ["player1_id", "player2_id", "winner_id"])
+async def test_deleting_a_player_uses_the_indexes(games, column):
+    """What the database does to each column when a player goes reads that player's games alone."""
+    taken = getattr(GameHistory, column) == player(9)
+    used, plan = await explain(games, select(GameHistory.id).where(taken))
 
-    assert after == before
+    assert any(name.startswith(f"ix_game_history_{column}") for name in used)
+    assert sum(plan[block] for block in ("Shared Hit Blocks", "Shared Read Blocks")) < 200
 
 
 async def test_recent_games_are_the_player_s_newest(games):
