@@ -1,20 +1,25 @@
 """What an application's env.py does, in one call.
 
-from holdfast import migrate
-from shop.models import Base
-migrate.run_env(Base.metadata)
+    from holdfast import migrate
+    from shop.models import Base
+    migrate.run_env(Base.metadata)
+
+Nothing else belongs there: URL, limits and locks come from the caller or the environment.
 """
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from configparser import InterpolationError
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, MetaData
+from sqlalchemy.schema import CreateSchema
 
 from holdfast.database import Database
-from holdfast.errors import MigrationError
+from holdfast.errors import ConfigurationError
+from holdfast.migrate.exclusive import make_schema, prepared, references_kept, take_turn, waiting
 from holdfast.migrate.policy import MigrationPolicy
 from holdfast.migrate.rendering import render_item
 from holdfast.migrate.target import find_url
@@ -26,9 +31,6 @@ POLICY = "holdfast.policy"
 BEFORE = "holdfast.before"
 AFTER = "holdfast.after"
 AUTOGENERATE = "autogenerate"
-# Any number does that other programs on the database do not use: "holdfast" in letters, cut.
-_LOCK_KEY = 0x686F6C64666173
-_LOCK_NOT_AVAILABLE = "55P03"
 
 
 def run_env(metadata: MetaData) -> None:
@@ -40,7 +42,7 @@ def run_env(metadata: MetaData) -> None:
     With `--sql` it prints the statements and needs no database.
 
     Raises:
-        ConfigurationError: no URL was found.
+        ConfigurationError: no URL was found, or it cannot be used.
         MigrationError: another process migrates for longer than the policy allows to wait.
     """
     from alembic import context  # noqa: PLC0415  -- only Alembic calls this
@@ -57,8 +59,7 @@ def run_env(metadata: MetaData) -> None:
 def _connect_and_migrate(metadata: MetaData) -> None:
     from alembic import context  # noqa: PLC0415
 
-    asked = context.get_x_argument(as_dictionary=True).get("url")
-    given = asked or context.config.get_main_option("sqlalchemy.url")
+    given = context.get_x_argument(as_dictionary=True).get("url") or _configured_url()
     project = find_project(Path(context.config.config_file_name or "").parent)
 
     async def migrate() -> None:
@@ -71,14 +72,31 @@ def _connect_and_migrate(metadata: MetaData) -> None:
         thread.submit(asyncio.run, migrate()).result()
 
 
+def _configured_url() -> str | None:
+    from alembic import context  # noqa: PLC0415
+
+    try:
+        return context.config.get_main_option("sqlalchemy.url")
+    except InterpolationError:
+        # Its own message repeats the URL from the % on, where a password may be.
+        raise ConfigurationError(
+            f"{context.config.config_file_name}: sqlalchemy.url has a %; write %% there, or give "
+            "the URL in DATABASE_OWNER_URL"
+        ) from None
+
+
 def _migrate(connection: Connection, metadata: MetaData) -> None:
     from alembic import context  # noqa: PLC0415
 
     policy = context.config.attributes.get(POLICY) or MigrationPolicy()
     context.configure(connection=connection, **_options(metadata, connection.dialect.name))
-    with context.begin_transaction():
-        if connection.dialect.name == "postgresql":
-            _wait_for_others(connection, policy)
+    with prepared(connection, policy), ExitStack() as transaction:
+        with waiting(policy):
+            transaction.enter_context(context.begin_transaction())
+        if not context.get_context().opts.get("dont_mutate"):
+            take_turn(connection, policy)
+            make_schema(connection, metadata.schema)
+        transaction.enter_context(references_kept(connection))
         context.config.attributes[BEFORE] = context.get_context().get_current_heads()
         context.run_migrations()
         context.config.attributes[AFTER] = context.get_context().get_current_heads()
@@ -90,14 +108,23 @@ def _print_sql(metadata: MetaData) -> None:
     given = context.get_x_argument(as_dictionary=True).get("dialect", "postgresql")
     context.configure(dialect_name=given, literal_binds=True, **_options(metadata, given))
     with context.begin_transaction():
+        if metadata.schema:
+            context.execute(CreateSchema(metadata.schema, if_not_exists=True))
         context.run_migrations()
 
 
 def _options(metadata: MetaData, dialect: str) -> dict[str, Any]:
+    schemas = {metadata.schema, *(table.schema for table in metadata.tables.values())}
+
+    def include_name(name: str | None, kind: str, _parents: object) -> bool:
+        return kind != "schema" or name in schemas
+
     return {
         "target_metadata": metadata,
         "version_table_schema": metadata.schema,
-        "include_schemas": metadata.schema is not None,
+        # Only the models' own: what stands in others would be taken for tables to drop.
+        "include_schemas": schemas != {None},
+        "include_name": include_name,
         "render_item": render_item,
         "render_as_batch": dialect == "sqlite",
         # With the engine's BEGIN, SQLite takes DDL back too.
@@ -113,28 +140,3 @@ def _drop_empty(_context: object, _revision: object, directives: list[Any]) -> N
     asked = context.config.attributes if command_line is None else vars(command_line)
     if asked.get(AUTOGENERATE) and directives[0].upgrade_ops.is_empty():
         directives.clear()
-
-
-def _wait_for_others(connection: Connection, policy: MigrationPolicy) -> None:
-    """Take the lock of this database's migrations, until the transaction ends."""
-    _limit(connection, lock=policy.wait_timeout, statement=0)
-    try:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
-            raise
-        raise MigrationError(
-            f"another process has been migrating this database for {policy.wait_timeout:g} s; "
-            "look for it in pg_stat_activity, or allow more with MigrationPolicy.wait_timeout"
-        ) from error
-    _limit(connection, lock=policy.lock_timeout, statement=policy.statement_timeout)
-
-
-def _limit(connection: Connection, *, lock: float, statement: float) -> None:
-    connection.execute(
-        text(
-            "SELECT set_config('lock_timeout', :lock, true),"
-            " set_config('statement_timeout', :statement, true)"
-        ),
-        {"lock": str(round(lock * 1000)), "statement": str(round(statement * 1000))},
-    )

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from holdfast.errors import ConfigurationError
 
+# PostgreSQL keeps its time-outs in milliseconds as 32-bit integers: about 24 days.
+_LONGEST = 2_147_483
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationPolicy:
@@ -22,5 +25,9 @@ class MigrationPolicy:
     def __post_init__(self) -> None:
         for name in ("wait_timeout", "lock_timeout", "statement_timeout"):
             value = getattr(self, name)
-            if not 0 <= value < float("inf"):
-                raise ConfigurationError(f"{name} is {value!r}; it is a number of at least 0")
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            # Also false for nan.
+            if not number or not 0 <= value <= _LONGEST:
+                raise ConfigurationError(
+                    f"{name} is {value!r}; seconds are a number from 0 to {_LONGEST}"
+                )

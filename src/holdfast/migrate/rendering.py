@@ -6,11 +6,15 @@ An old migration then means the same for ever, whatever becomes of the library o
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import JSON
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import Dialect
 
 from holdfast.models import ENUM_LENGTH, UTCDateTime, ValueEnum
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
+
+_POSTGRESQL: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own
 
 
 def render_item(kind: str, item: Any, autogen: "AutogenContext") -> str | Literal[False]:
@@ -21,7 +25,7 @@ def render_item(kind: str, item: Any, autogen: "AutogenContext") -> str | Litera
         return "sa.DateTime(timezone=True)"
     if isinstance(item, ValueEnum):
         return f"sa.String(length={ENUM_LENGTH})"
-    if isinstance(item, JSON):
+    if type(item) is JSON and isinstance(item.dialect_impl(_POSTGRESQL), postgresql.JSONB):
         autogen.imports.add("from sqlalchemy.dialects import postgresql")
         return "sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(), 'postgresql')"
     return False
