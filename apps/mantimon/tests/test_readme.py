@@ -28,11 +28,14 @@ def test_quick_start(tmp_path):
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=copy, env=environ, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
-        assert run.returncode == 0, run.stderr
-    except BaseException:
-        subprocess.run(["holdfast", "down"], cwd=copy, env=environ, check=False)
-        raise
+    finally:
+        # Also after a failure: servers that were detached would outlive the test, and so would
+        # their data, which root's servers keep outside of a folder that only root may enter.
+        down = ["holdfast", "down", "--remove-data"]
+        left = subprocess.run(down, cwd=copy, env=environ, capture_output=True, check=False)
 
+    assert run.returncode == 0, run.stderr
+    assert left.returncode == 0, left.stderr
     assert "001 (head)" in run.stdout
     assert "372 cards" in run.stdout
     assert "drawn: " in run.stdout
