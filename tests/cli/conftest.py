@@ -79,6 +79,7 @@ class Shell:
         self._monkeypatch = monkeypatch
         self._capsys = capsys
         kept = {name: value for name, value in os.environ.items() if name not in GIVEN}
+        self._started: list[subprocess.Popen[str]] = []
         self.environ = kept | {"NO_COLOR": "1", "COLUMNS": "200"}
 
     def __call__(self, *arguments: str, **environ: str) -> Done:
@@ -110,7 +111,7 @@ class Shell:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command that stays."""
-        return subprocess.Popen(
+        started = subprocess.Popen(
             [*COMMAND, *arguments],
             cwd=self.folder,
             env=self.environ,
@@ -118,6 +119,14 @@ class Shell:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._started.append(started)
+        return started
+
+    def end(self) -> None:
+        """End what a failed test left."""
+        for each in self._started:
+            with each:
+                each.kill()
 
 
 @pytest.fixture
@@ -136,7 +145,9 @@ def shell(
 ) -> Iterator[Shell]:
     """Give the command line in the project, and stop what it left running."""
     path = list(sys.path)
-    yield Shell(project, monkeypatch, capsys)
+    calls = Shell(project, monkeypatch, capsys)
+    yield calls
+    calls.end()
     sys.path[:] = path
     for server in (PostgresServer(project / ".holdfast"), RedisServer(project / ".holdfast")):
         asyncio.run(server.down())
@@ -148,7 +159,7 @@ def running(project: Path) -> Callable[[], list[str]]:
 
     def names() -> list[str]:
         folder = project / ".holdfast"
-        servers = (PostgresServer(folder), RedisServer(folder))
-        return [each.name for each in servers if asyncio.run(each.attach())]
+        servers = {"postgres": PostgresServer(folder), "redis": RedisServer(folder)}
+        return [name for name, each in servers.items() if asyncio.run(each.attach())]
 
     return names

@@ -27,9 +27,13 @@ from holdfast.settings import Project, Service, find_project
 from holdfast.urls import redact
 
 Server = PostgresServer | RedisServer
+Servers = dict[Service, Server]
 
 LOOPBACK = "127.0.0.1"
-URL_VARIABLES: Mapping[Service, str] = {"postgres": "DATABASE_URL", "redis": "REDIS_URL"}
+URL_VARIABLES: Mapping[Service, Sequence[str]] = {
+    "postgres": ("DATABASE_URL", "DATABASE_OWNER_URL"),
+    "redis": ("REDIS_URL",),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,12 +121,13 @@ def status(*, as_json: AsJson = False) -> None:
 async def _up(project: Project, *, tcp: bool, detach: bool, as_json: bool) -> None:
     servers = _servers(project, tcp=tcp)
     async with AsyncExitStack() as stack:
-        for server in servers:
+        for server in servers.values():
             stack.push_async_callback(server.stop)
             await server.start(detach=detach)
         moved = await _migrate(project)
         running = [
-            _describe(server, "joined" if server.attached else "started") for server in servers
+            _describe(service, server, "joined" if server.attached else "started")
+            for service, server in servers.items()
         ]
         _print_up(running, moved, _urls(servers), as_json=as_json)
         if servers and not detach:
@@ -144,8 +149,8 @@ def _print_up(
         typer.echo('\nin another shell: eval "$(holdfast env)"')
 
 
-def _print_stay(servers: Sequence[Server], *, as_json: bool) -> None:
-    owned = [server.title for server in servers if not server.attached]
+def _print_stay(servers: Servers, *, as_json: bool) -> None:
+    owned = [server.product for server in servers.values() if not server.attached]
     if not as_json:
         ends = f"Ctrl-C stops {' and '.join(owned)}" if owned else "Ctrl-C leaves them running"
         typer.echo(ends)
@@ -168,9 +173,9 @@ def _row(running: Running) -> dict[str, object]:
     }
 
 
-def _describe(server: Server, state: str) -> Running:
+def _describe(service: Service, server: Server, state: str) -> Running:
     return Running(
-        service=server.name,
+        service=service,
         state=state,
         version=f"{server.product} {server.version} ({server.source})",
         pid=server.pid,
@@ -186,16 +191,15 @@ async def _migrate(project: Project) -> Migrated | None:
         return await migrate.upgrade(db, project.alembic_path)
 
 
-async def _stay(servers: Sequence[Server], *, as_json: bool) -> None:
+async def _stay(servers: Servers, *, as_json: bool) -> None:
     """Return at Ctrl-C or SIGTERM, or when another process stopped a server."""
     interrupted = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupted.set)
     _print_stay(servers, as_json=as_json)
-    waiting = [
-        asyncio.ensure_future(each) for each in (interrupted.wait(), *(s.wait() for s in servers))
-    ]
+    ends = [interrupted.wait(), *(server.wait() for server in servers.values())]
+    waiting = [asyncio.ensure_future(each) for each in ends]
     try:
         done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for each in done:
@@ -205,42 +209,48 @@ async def _stay(servers: Sequence[Server], *, as_json: bool) -> None:
             each.cancel()
 
 
-async def _down(project: Project, *, remove_data: bool) -> list[str]:
-    stopped = [server.title for server in _all(project).values() if await server.down()]
+async def _down(project: Project, *, remove_data: bool) -> list[Service]:
+    stopped = [service for service, server in _all(project).items() if await server.down()]
     if remove_data:
         await remove(project.data_path)
     return stopped
 
 
 async def _env(project: Project) -> dict[str, str]:
-    return _urls([server for server in _servers(project) if await server.attach()])
+    servers = _servers(project)
+    return _urls({name: server for name, server in servers.items() if await server.attach()})
 
 
 async def _status(project: Project) -> list[Running]:
     given = [
-        Running(service=service, state="given", where=redact(os.environ[variable]))
-        for service, variable in URL_VARIABLES.items()
-        if service in project.services and os.environ.get(variable)
+        Running(service=service, state="given", where=redact(url))
+        for service in project.services
+        if (url := _given(service))
     ]
     own = [
-        _describe(server, "running")
+        _describe(service, server, "running")
         if await server.attach()
-        else Running(service=server.name, state="stopped")
-        for server in _servers(project)
+        else Running(service=service, state="stopped")
+        for service, server in _servers(project).items()
     ]
     return [*given, *own]
 
 
-def _servers(project: Project, *, tcp: bool = False) -> list[Server]:
+def _given(service: Service) -> str | None:
+    urls = (os.environ.get(variable) for variable in URL_VARIABLES[service])
+    return next(filter(None, urls), None)
+
+
+def _servers(project: Project, *, tcp: bool = False) -> Servers:
     """Give the servers of the project that no URL is given for."""
-    return [
-        server
+    return {
+        service: server
         for service, server in _all(project, tcp=tcp).items()
-        if service in project.services and not os.environ.get(URL_VARIABLES[service])
-    ]
+        if service in project.services and not _given(service)
+    }
 
 
-def _all(project: Project, *, tcp: bool = False) -> dict[Service, Server]:
+def _all(project: Project, *, tcp: bool = False) -> Servers:
     listen = LOOPBACK if tcp else None
     postgres = PostgresPolicy(database=project.name, listen=listen)
     return {
@@ -249,9 +259,9 @@ def _all(project: Project, *, tcp: bool = False) -> dict[Service, Server]:
     }
 
 
-def _urls(servers: Sequence[Server]) -> dict[str, str]:
+def _urls(servers: Servers) -> dict[str, str]:
     urls = {}
-    for server in servers:
+    for server in servers.values():
         if isinstance(server, PostgresServer):
             urls["DATABASE_URL"] = server.url("app")
             urls["DATABASE_OWNER_URL"] = server.url("owner")
