@@ -1,11 +1,19 @@
 """Read the migrations of a project from their files; no database is needed."""
 
 import io
+from collections.abc import Iterator
+from configparser import Error as ParserError
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from holdfast.errors import ConfigurationError, MigrationError, MissingExtraError
+from holdfast.errors import (
+    ConfigurationError,
+    HoldfastError,
+    MigrationError,
+    MissingExtraError,
+)
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -41,8 +49,8 @@ def history(config: Path | str) -> list[Revision]:
         ConfigurationError: there is no such file, or it names no folder of migrations.
         MigrationError: the files do not fit together.
     """
-    with_errors = load_config(config)
-    return [_revision(each) for each in _scripts(with_errors).walk_revisions()]
+    with _reading(config) as scripts:
+        return [_revision(each) for each in scripts.walk_revisions()]
 
 
 def head(config: Path | str) -> str:
@@ -52,7 +60,8 @@ def head(config: Path | str) -> str:
         ConfigurationError: as for `history`.
         MigrationError: there is none, or more than one: two branches were not merged.
     """
-    heads = _scripts(load_config(config)).get_heads()
+    with _reading(config) as scripts:
+        heads = scripts.get_heads()
     if len(heads) == 1:
         return heads[0]
     if not heads:
@@ -64,7 +73,12 @@ def head(config: Path | str) -> str:
 
 
 def load_config(config: Path | str) -> "Config":
-    """Read an alembic.ini; what Alembic prints goes nowhere."""
+    """Read an alembic.ini; what Alembic prints goes nowhere.
+
+    Raises:
+        ConfigurationError: there is no such file, or it cannot be read.
+        MissingExtraError: Alembic is not installed.
+    """
     try:
         from alembic.config import Config  # noqa: PLC0415  -- 370 ms, when used
     except ImportError as error:
@@ -73,6 +87,12 @@ def load_config(config: Path | str) -> "Config":
         ) from error
     loaded = Config(str(require_config(config)), stdout=io.StringIO())
     loaded.messaging_opts = {"quiet": True}
+    try:
+        loaded.file_config.read_dict({})
+    except (ParserError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"{config}: it cannot be read: {type(error).__name__}"
+        ) from None  # the parser's message repeats lines, and a line may be a URL with a password
     return loaded
 
 
@@ -91,14 +111,24 @@ def require_config(config: Path | str) -> Path:
     return path
 
 
-def _scripts(config: "Config") -> "ScriptDirectory":
+@contextmanager
+def _reading(config: Path | str) -> "Iterator[ScriptDirectory]":
+    """Give the migrations of an alembic.ini, and turn what is wrong with them into our errors."""
+    loaded = load_config(config)
     from alembic.script import ScriptDirectory  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
 
     try:
-        return ScriptDirectory.from_config(config)
-    except CommandError as error:
-        raise ConfigurationError(f"{config.config_file_name}: {error}") from error
+        scripts = ScriptDirectory.from_config(loaded)
+    except (CommandError, ParserError) as error:
+        raise ConfigurationError(f"{config}: {' '.join(str(error).split())}") from error
+    try:
+        yield scripts
+    except HoldfastError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise MigrationError(f"{config}: the migrations cannot be read: {said}") from error
 
 
 def _revision(script: "Script") -> Revision:
