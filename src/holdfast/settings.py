@@ -129,7 +129,11 @@ def _build(policy: type[T], values: Mapping[str, Any], where: Where) -> T:
 def _unknown(key: str, known: Mapping[str, object], where: Where) -> str:
     near = get_close_matches(key, known, n=1)
     # Without the file in front, which the line already begins with.
-    hint = f"did you mean {where(near[0]).split()[-1]}?" if near else f"known: {', '.join(sorted(known))}"
+    hint = (
+        f"did you mean {where(near[0]).split()[-1]}?"
+        if near
+        else f"known: {', '.join(sorted(known))}"
+    )
     return f"{where(key)}: there is no such setting; {hint}"
 
 
