@@ -101,15 +101,21 @@ def _section(file: Path) -> dict[str, Any] | None:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigurationError(f"{file}: it cannot be read: {error}") from error
-    section = document.get("tool", {}).get("holdfast")
-    if section is None:
+    tool = _table(document, "tool", file)
+    if "holdfast" not in tool:
         return None
-    if not isinstance(section, dict):
-        raise ConfigurationError(f"{file}: [tool.holdfast] is a table, not {section!r}")
+    section = _table(tool, "holdfast", file)
     if "root" in section:
         raise ConfigurationError(f"{file}: [tool.holdfast] root: it is the folder of this file")
-    name = document.get("project", {}).get("name", "app")
+    name = _table(document, "project", file).get("name", "app")
     return {"name": name, **section, "root": file.parent}
+
+
+def _table(parent: Mapping[str, Any], name: str, file: Path) -> dict[str, Any]:
+    found = parent.get(name, {})
+    if not isinstance(found, dict):
+        raise ConfigurationError(f"{file}: {name} is a table, not {found!r}")
+    return found
 
 
 def _build(policy: type[T], values: Mapping[str, Any], where: Where) -> T:
