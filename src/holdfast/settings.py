@@ -1,18 +1,20 @@
 """Fill any policy dataclass from the environment, and read a project's `[tool.holdfast]`.
 
-    policy = settings.load(DatabasePolicy, prefix="SHOP_DB_")   # SHOP_DB_STATEMENT_TIMEOUT=5
+    policy = settings.load(DatabasePolicy, prefix="SHOP_DB_")
+    # SHOP_DB_STATEMENT_TIMEOUT=5, and for the policy inside it SHOP_DB_POOL_SIZE=10
 
 Every problem is named at once, by the variable that holds it. Needs `holdfast[settings]`.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, get_type_hints
 
 from holdfast.errors import ConfigurationError, MissingExtraError
 
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="DataclassInstance")
 
 Where = Callable[[str], str]
+Trail = tuple[str, ...]
 Service = Literal["postgres", "redis"]
+
+_PREFIX = re.compile(r"[A-Z][A-Z0-9_]*_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,10 @@ class Project:
     data: Path = Path(".holdfast")
     services: tuple[Service, ...] = ("postgres", "redis")
 
+    def __post_init__(self) -> None:
+        if self.data == Path():
+            raise ConfigurationError("data is the project's own folder; give the servers their own")
+
     @property
     def alembic_path(self) -> Path:
         """The Alembic configuration as an absolute path."""
@@ -57,8 +66,9 @@ class Project:
 def load(policy: type[T], *, prefix: str, environ: Mapping[str, str] | None = None) -> T:
     """Make a policy from the variables that begin with `prefix`; the others keep their default.
 
-    A field `statement_timeout` is read from `<prefix>STATEMENT_TIMEOUT`. A variable with the
-    prefix that names no field is an error: it is a slip of the pen that would change nothing.
+    A field `statement_timeout` is read from `<prefix>STATEMENT_TIMEOUT`, and where a field is a
+    dataclass itself, its fields are read with both names: `<prefix>POOL_SIZE`. A variable with
+    the prefix that names no field is an error: it is a slip of the pen that would change nothing.
 
     Args:
         policy: a dataclass whose fields have defaults.
@@ -70,13 +80,16 @@ def load(policy: type[T], *, prefix: str, environ: Mapping[str, str] | None = No
             field declared with `repr=False` is never shown.
         MissingExtraError: pydantic is not installed.
     """
+    if not _PREFIX.fullmatch(prefix):
+        raise ConfigurationError(f"prefix is {prefix!r}; it is upper-case letters ending in _")
     variables = os.environ if environ is None else environ
-    values = {
-        name.removeprefix(prefix).lower(): value
+    given = {
+        name.removeprefix(prefix): value
         for name, value in variables.items()
         if name.startswith(prefix)
     }
-    return _build(policy, values, lambda field: prefix + field.upper())
+    leaves = {name.upper(): leaf for name, leaf in _leaves(policy).items()}
+    return _Form(policy=policy, leaves=leaves, where=prefix.__add__).fill(given)
 
 
 def find_project(start: Path | None = None) -> Project:
@@ -92,7 +105,8 @@ def find_project(start: Path | None = None) -> Project:
         file = folder / "pyproject.toml"
         section = _section(file) if file.is_file() else None
         if section is not None:
-            return _build(Project, section, partial("{}: [tool.holdfast] {}".format, file))
+            where = partial("{}: [tool.holdfast] {}".format, file)
+            return _Form(policy=Project, leaves=_leaves(Project), where=where).fill(section)
     return Project(root=here)
 
 
@@ -118,32 +132,98 @@ def _table(parent: Mapping[str, Any], name: str, file: Path) -> dict[str, Any]:
     return found
 
 
-def _build(policy: type[T], values: Mapping[str, Any], where: Where) -> T:
-    known = {field.name: field for field in fields(policy)}
-    problems = [_unknown(key, known, where) for key in values if key not in known]
-    wanted = {key: value for key, value in values.items() if key in known}
-    built, wrong = _validate(policy, wanted)
-    for key, message in wrong:
-        shown = key in known and known[key].repr and key in wanted
-        got = f"; it is {wanted[key]!r}" if shown else ""
-        problems.append(f"{where(key)}: {message}{got}")
-    if problems or built is None:
-        raise ConfigurationError("\n".join(problems))
-    return built
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Leaf:
+    """One value that can be given: its way through nested policies, and whether to show it."""
+
+    trail: Trail
+    shown: bool
 
 
-def _unknown(key: str, known: Mapping[str, object], where: Where) -> str:
-    near = get_close_matches(key, known, n=1)
-    # Without the file in front, which the line already begins with.
-    hint = (
-        f"did you mean {where(near[0]).split()[-1]}?"
-        if near
-        else f"known: {', '.join(sorted(known))}"
-    )
-    return f"{where(key)}: there is no such setting; {hint}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Form(Generic[T]):
+    """Fills a policy with named values, and says about each name what is wrong with it."""
+
+    policy: type[T]
+    leaves: Mapping[str, _Leaf]
+    where: Where
+
+    def fill(self, given: Mapping[str, Any]) -> T:
+        problems = [self._unknown(name) for name in given if name not in self.leaves]
+        known = {name: value for name, value in given.items() if name in self.leaves}
+        while True:
+            built, found = _validate(self.policy, self._nested(known))
+            wrong = [(self._whole(trail), message) for trail, message in found]
+            problems += [self._problem(trail, message, known) for trail, message in wrong]
+            blamed = {name for each in wrong for name in self._blamed(*each, known)}
+            if not blamed:
+                break
+            # Again without these: a policy's own check comes only after all types are right.
+            known = {name: value for name, value in known.items() if name not in blamed}
+        if problems or built is None:
+            raise ConfigurationError("\n".join(problems))
+        return built
+
+    def _nested(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        nested: dict[str, Any] = {}
+        for name, value in known.items():
+            *above, last = self.leaves[name].trail
+            place = nested
+            for each in above:
+                place = place.setdefault(each, {})
+            place[last] = value
+        return nested
+
+    def _whole(self, trail: Trail) -> Trail:
+        """Leave out which item of a list it is about: the list is what was given."""
+        trails = [leaf.trail for leaf in self.leaves.values()]
+        return next((each for each in trails if trail[: len(each)] == each), trail)
+
+    def _blamed(self, trail: Trail, message: str, known: Mapping[str, Any]) -> list[str]:
+        """Name what a problem is about; a policy's own check says it only in its message."""
+        below = [name for name in known if self.leaves[name].trail[: len(trail)] == trail]
+        exact = [name for name in below if self.leaves[name].trail == trail]
+        return exact or [name for name in below if self.leaves[name].trail[-1] in message]
+
+    def _problem(self, trail: Trail, message: str, known: Mapping[str, Any]) -> str:
+        blamed = self._blamed(trail, message, known)
+        missing = [name for name, leaf in self.leaves.items() if leaf.trail == trail]
+        names = ", ".join(map(self.where, blamed or missing or ["_".join(trail)]))
+        shown = [name for name in blamed if self.leaves[name] == _Leaf(trail=trail, shown=True)]
+        value = f"; it is {known[shown[0]]!r}" if shown else ""
+        return self._without_secrets(f"{names}: {message}", known) + value
+
+    def _without_secrets(self, said: str, known: Mapping[str, Any]) -> str:
+        secrets = [str(value) for name, value in known.items() if not self.leaves[name].shown]
+        return reduce(lambda text, secret: text.replace(secret, "***"), filter(None, secrets), said)
+
+    def _unknown(self, name: str) -> str:
+        spelled = name.upper() if name.upper() in self.leaves else name
+        near = get_close_matches(spelled, self.leaves, n=1)
+        # Without the file in front, which the line already begins with.
+        known = [self.where(each).split()[-1] for each in near or sorted(self.leaves)]
+        hint = f"did you mean {known[0]}?" if near else f"known: {', '.join(known)}"
+        return f"{self.where(name)}: there is no such setting; {hint}"
 
 
-def _validate(policy: type[T], values: Mapping[str, Any]) -> tuple[T | None, list[tuple[str, str]]]:
+def _leaves(policy: type["DataclassInstance"]) -> dict[str, _Leaf]:
+    """Give the fields of a policy and of those inside it, each by its whole name."""
+    hints = get_type_hints(policy)
+    found: dict[str, _Leaf] = {}
+    for each in fields(policy):
+        kind = hints[each.name]
+        if not is_dataclass(kind):
+            found[each.name] = _Leaf(trail=(each.name,), shown=each.repr)
+            continue
+        for name, leaf in _leaves(cast("type[DataclassInstance]", kind)).items():
+            inner = _Leaf(trail=(each.name, *leaf.trail), shown=each.repr and leaf.shown)
+            found[f"{each.name}_{name}"] = inner
+    return found
+
+
+def _validate(
+    policy: type[T], values: Mapping[str, Any]
+) -> tuple[T | None, list[tuple[Trail, str]]]:
     try:
         from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415  -- 100 ms, when used
     except ImportError as error:
@@ -154,4 +234,7 @@ def _validate(policy: type[T], values: Mapping[str, Any]) -> tuple[T | None, lis
         return TypeAdapter(policy).validate_python(dict(values)), []
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
-        return None, [(str(each["loc"][0]) if each["loc"] else "", each["msg"]) for each in found]
+        return None, [
+            (tuple(map(str, each["loc"])), each["msg"].removeprefix("Value error, "))
+            for each in found
+        ]

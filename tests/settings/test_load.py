@@ -1,8 +1,11 @@
 """Policies from the environment: types, defaults, and every problem at once."""
 
+import traceback
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from holdfast import settings
 from holdfast.database import DatabasePolicy, PoolPolicy
@@ -67,7 +70,9 @@ def test_all_problems_are_named_at_once():
 
 def test_a_variable_like_no_setting_lists_them():
     """Where nothing is near, the settings are listed."""
-    with pytest.raises(ConfigurationError, match="known: closed, guests, key, name, opens"):
+    with pytest.raises(
+        ConfigurationError, match="known: SHOP_CLOSED, SHOP_GUESTS, SHOP_KEY, SHOP_NAME, SHOP_OPENS"
+    ):
         load(SHOP_ZZZZ="1")
 
 
@@ -91,12 +96,68 @@ def test_the_policy_s_own_check_is_heard():
         load(SHOP_GUESTS="-1")
 
 
-def test_the_library_s_policies_load():
-    """A policy and the one inside it are loaded each by itself."""
-    environ = {"DB_STATEMENT_TIMEOUT": "2.5", "POOL_SIZE": "7"}
+def test_a_policy_inside_a_policy():
+    """Its fields are read with both names, and the rest of it keeps its defaults."""
+    environ = {"DB_STATEMENT_TIMEOUT": "2.5", "DB_POOL_SIZE": "7"}
 
-    assert settings.load(DatabasePolicy, prefix="DB_", environ=environ).statement_timeout == 2.5
-    assert settings.load(PoolPolicy, prefix="POOL_", environ=environ).size == 7
+    policy = settings.load(DatabasePolicy, prefix="DB_", environ=environ)
+
+    assert policy == DatabasePolicy(statement_timeout=2.5, pool=PoolPolicy(size=7))
+    assert settings.load(PoolPolicy, prefix="DB_POOL_", environ=environ).size == 7
+
+
+def test_problems_of_both_are_named_at_once():
+    """Wrong types and what the policies themselves refuse come in one error, by variable."""
+    environ = {
+        "DB_POOL_SIZE": "many",
+        "DB_POOL_TIMEOUT": "-1",
+        "DB_LOCK_TIMEOUT": "soon",
+        "DB_STATEMENT_TIMEOUT": "-2",
+        "DB_POOL_SIZ": "3",
+    }
+    with pytest.raises(ConfigurationError) as caught:
+        settings.load(DatabasePolicy, prefix="DB_", environ=environ)
+
+    lines = {line.partition(": ")[0]: line for line in str(caught.value).splitlines()}
+    assert set(lines) == set(environ)
+    assert lines["DB_POOL_SIZ"].endswith("did you mean DB_POOL_SIZE?")
+    assert lines["DB_POOL_SIZE"].endswith("it is 'many'")
+    assert "timeout is -1.0" in lines["DB_POOL_TIMEOUT"]
+
+
+def test_only_upper_case_is_a_variable():
+    """Another spelling would be a second value for the same setting, so it is an error."""
+    with pytest.raises(ConfigurationError, match=r"SHOP_guests: .* did you mean SHOP_GUESTS\?"):
+        load(SHOP_guests="3", SHOP_GUESTS="4")
+
+
+@pytest.mark.parametrize("prefix", ["", "shop_", "SHOP", "_", "SHOP-"])
+def test_a_prefix_that_would_catch_others_is_refused(prefix):
+    """It is upper-case letters ending in an underscore."""
+    with pytest.raises(ConfigurationError, match="prefix is"):
+        settings.load(ShopPolicy, prefix=prefix, environ={})
+
+
+@given(st.text(min_size=3))
+def test_no_secret_is_in_an_error(secret):
+    """Neither the type's error nor the policy's own repeats it, whatever it is."""
+    marked = f"Zq7{secret}Xk9"
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Secrets:
+        pin: int = field(default=0, repr=False)
+        key: str = field(default="", repr=False)
+
+        def __post_init__(self) -> None:
+            if self.key:
+                raise ValueError(f"key {self.key} is refused")
+
+    for environ in ({"S_PIN": marked}, {"S_KEY": marked}, {"S_PIN": "x", "S_KEY": marked}):
+        with pytest.raises(ConfigurationError) as caught:
+            settings.load(Secrets, prefix="S_", environ=environ)
+        said = "".join(traceback.format_exception(caught.value))
+        assert "Zq7" not in said
+        assert "Xk9" not in said
 
 
 @pytest.mark.parametrize("value", ["-1", "nan", "inf", "soon", ""])

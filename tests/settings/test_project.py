@@ -56,6 +56,10 @@ def test_the_nearest_section_counts(tmp_path):
         ("[tool.holdfast]\nservices = 'postgres'\n", "services: "),
         ("[tool.holdfast]\nalembic = 3\n", "alembic: "),
         ("[tool.holdfast]\nname = []\n", "name: "),
+        ("[tool.holdfast]\ndata = ''\n", "data is the project's own folder"),
+        ("[tool.holdfast]\ndata = '.'\n", "data is the project's own folder"),
+        ("project = 3\n[tool.holdfast]\n", "project is a table, not 3"),
+        ("[tool.holdfast]\n[project]\nname = 3\n", "name: "),
     ],
 )
 def test_a_broken_section_is_one_error(tmp_path, text, words):
