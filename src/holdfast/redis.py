@@ -11,6 +11,7 @@ The client is redis-py's own. Needs `holdfast[redis]`.
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
 
 from holdfast.errors import ConfigurationError, MissingExtraError, UnavailableError
 
@@ -18,6 +19,20 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 SCHEMES = ("redis://", "rediss://", "unix://")
+# What a URL may say besides the address. Limits are the policy's, and a key that redis-py does
+# not know would come back as a TypeError from the first command.
+QUERY_KEYS = frozenset(
+    {
+        "client_name",
+        "db",
+        "protocol",
+        "ssl_ca_certs",
+        "ssl_cert_reqs",
+        "ssl_certfile",
+        "ssl_check_hostname",
+        "ssl_keyfile",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +54,13 @@ class RedisPolicy:
     def __post_init__(self) -> None:
         for name in ("connect_timeout", "timeout", "max_connections", "pool_timeout"):
             value = getattr(self, name)
-            if not 0 < value < float("inf"):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not 0 < value < float("inf"):
                 raise ConfigurationError(f"{name} is {value!r}; it is a number above 0")
+        if not isinstance(self.max_connections, int):
+            raise ConfigurationError(
+                f"max_connections is {self.max_connections!r}; it is a whole number"
+            )
 
 
 def client(url: str, *, policy: RedisPolicy | None = None) -> "Redis":
@@ -58,8 +78,7 @@ def client(url: str, *, policy: RedisPolicy | None = None) -> "Redis":
         MissingExtraError: redis-py is not installed.
     """
     limits = policy or RedisPolicy()
-    if not url.startswith(SCHEMES):
-        raise ConfigurationError(f"Redis URL: it begins with one of {', '.join(SCHEMES)}")
+    _refuse_unusable(url)
     try:
         from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415  -- 160 ms
         from redis.asyncio.retry import Retry  # noqa: PLC0415
@@ -76,10 +95,9 @@ def client(url: str, *, policy: RedisPolicy | None = None) -> "Redis":
             retry=Retry(NoBackoff(), 0),
             health_check_interval=0,
         )
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(
-            "Redis URL: it cannot be read; it looks like redis://:password@host:6379/0"
-        ) from error
+    except (ValueError, TypeError):
+        # redis-py's error is not chained: it may hold a piece of the password.
+        raise ConfigurationError(_UNREADABLE) from None
     return Redis.from_pool(pool)
 
 
@@ -105,3 +123,31 @@ def place(redis: "Redis") -> str:
     to = redis.connection_pool.connection_kwargs
     where = to.get("path") or f"{to.get('host', 'localhost')}:{to.get('port', 6379)}"
     return f"{where}/{to.get('db') or 0}"
+
+
+_UNREADABLE = "Redis URL: it cannot be read; it looks like redis://:password@host:6379/0"
+
+
+def _refuse_unusable(url: str) -> None:
+    # None is what an unset environment variable gives.
+    if not url or not url.startswith(SCHEMES):
+        raise ConfigurationError(f"Redis URL: it begins with one of {', '.join(SCHEMES)}")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigurationError(_UNREADABLE) from None
+    if "@" in parts.path + parts.query + parts.fragment or parts.netloc.count("@") > 1:
+        # A password with / ? # or @ in it would be cut there, and its rest shown as a place.
+        raise ConfigurationError(
+            "Redis URL: a password with /, ?, # or @ is written with %2F, %3F, %23 or %40"
+        )
+    unknown = sorted({key for key, _ in parse_qsl(parts.query)} - QUERY_KEYS)
+    if unknown:
+        raise ConfigurationError(
+            f"Redis URL: {', '.join(unknown)} in the query cannot be given there; limits are "
+            f"RedisPolicy's, and known are {', '.join(sorted(QUERY_KEYS))}"
+        )
+    database = parts.path.strip("/")
+    if parts.scheme != "unix" and database and not database.isdecimal():
+        # redis-py would take database 0 without a word.
+        raise ConfigurationError("Redis URL: after the host stands the number of a database")

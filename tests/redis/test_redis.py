@@ -3,10 +3,13 @@
 import asyncio
 import os
 import signal
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from redis.asyncio.retry import Retry
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -124,7 +127,7 @@ async def test_a_cancelled_command_leaves_no_wrong_answer(redis_url):
 
 
 @pytest.mark.parametrize(
-    "url", ["", "localhost:6379", "http://ann:hunter2@h/0", "postgresql://ann:hunter2@h/x"]
+    "url", [None, "", "localhost:6379", "http://ann:hunter2@h/0", "postgresql://ann:hunter2@h/x"]
 )
 def test_another_scheme_is_refused(url):
     """A URL that is none of Redis is refused without repeating it."""
@@ -135,7 +138,14 @@ def test_another_scheme_is_refused(url):
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://ann:hunter2@h:port/0", "redis://ann:hunter2@h:6379/0?timeout=soon"]
+    "url",
+    [
+        "redis://ann:hunter2@h:port/0",
+        "redis://ann:hunter2@h:65536/0",
+        "redis://ann:hunter2@[::1/0",
+        "redis://ann:hunter2@h/0?db=one",
+        "redis://ann:hunter2@h/0?protocol=x",
+    ],
 )
 def test_an_unreadable_url_is_refused(url):
     """A URL with a wrong part is refused without its password, in message and causes alike."""
@@ -153,6 +163,49 @@ async def test_an_error_has_no_password():
 
     assert "hunter2" not in str(caught.value)
     await client.aclose()
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("redis://h/0?socket_timeout=60", "socket_timeout in the query cannot be given there"),
+        ("redis://h/0?max_connections=9&retry_on_timeout=1", "max_connections, retry_on_timeout"),
+        ("redis://h/0?hunter=2", "hunter in the query"),
+        ("redis://h/shop", "the number of a database"),
+    ],
+)
+def test_limits_are_not_the_url_s(url, says):
+    """What would loosen the limits, or fail at the first command, is refused at once."""
+    with pytest.raises(ConfigurationError, match=says):
+        redis.client(url)
+
+
+async def test_a_url_may_choose_database_and_protocol(redis_url):
+    """What says where and how, and limits nothing, is taken."""
+    async with redis.client(f"{redis_url.partition('?')[0]}?db=2&protocol=3") as client:
+        assert await redis.ping(client) > 0
+        assert redis.place(client).endswith("/2")
+
+
+@given(st.text(max_size=12).map("Zq7{}Xk9".format))
+def test_a_password_pasted_as_it_is_never_comes_out(password):
+    """It is read or refused; no piece of it is in message, causes or place."""
+    try:
+        said = redis.place(redis.client(f"redis://ann:{password}@h/0"))
+    except ConfigurationError as error:
+        said = "".join(traceback.format_exception(error))
+
+    assert "Zq7" not in said
+    assert "Xk9" not in said
+
+
+@pytest.mark.parametrize("value", ["1", None, True])
+def test_a_limit_is_no_text(value):
+    """What is no number is refused as well, and a part of a connection is none."""
+    with pytest.raises(ConfigurationError, match=r"^timeout is "):
+        RedisPolicy(timeout=value)
+    with pytest.raises(ConfigurationError, match=r"max_connections is 1\.5; it is a whole number"):
+        RedisPolicy(max_connections=1.5)
 
 
 @pytest.mark.parametrize("name", ["connect_timeout", "timeout", "max_connections", "pool_timeout"])
