@@ -9,14 +9,12 @@ from typing import TypeVar
 
 import pytest
 from sqlalchemy import URL, make_url, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from holdfast import redis
 from holdfast.services import PostgresServer, RedisServer
 
-OBJECT_IN_USE = "55006"
 REQUIRE_ALL = "HOLDFAST_REQUIRE_ALL"
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
@@ -86,9 +84,8 @@ async def databases(postgres_urls: Urls) -> AsyncIterator[Urls]:
     owner, app = make_url(postgres_urls.owner), make_url(postgres_urls.app)
     await _run_sql(owner, f'CREATE DATABASE "{name}"')
     yield Urls(owner=_text(owner.set(database=name)), app=_text(app.set(database=name)))
-    # Not WITH (FORCE), which the owner may not use on other roles. A session that a test has
-    # just closed may still be on its way out.
-    await _run_sql(owner, f'DROP DATABASE "{name}"', tries=100)
+    # FORCE: a session that a test has just closed may still be on its way out.
+    await _run_sql(owner, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture
@@ -120,20 +117,12 @@ async def redis_url(shared_redis_url: str) -> AsyncIterator[str]:
     await client.aclose()
 
 
-async def _run_sql(url: URL, sql: str, *, tries: int = 1) -> None:
+async def _run_sql(url: URL, sql: str) -> None:
     engine = create_async_engine(
         url.set(drivername="postgresql+asyncpg"), isolation_level="AUTOCOMMIT", poolclass=NullPool
     )
-    for left in reversed(range(tries)):
-        try:
-            async with engine.connect() as connection:
-                await connection.execute(text(sql))
-        except DBAPIError as error:
-            if not left or getattr(error.orig, "sqlstate", None) != OBJECT_IN_USE:
-                raise
-            await asyncio.sleep(0.02)
-        else:
-            break
+    async with engine.connect() as connection:
+        await connection.execute(text(sql))
     await engine.dispose()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from holdfast.cli import main
-from holdfast.services import PostgresServer, RedisServer
+from holdfast.services import PostgresServer, RedisServer, remove
 
 FILES = {
     "pyproject.toml": '[project]\nname = "shop"\n[tool.holdfast]\n',
@@ -151,6 +151,8 @@ def shell(
     sys.path[:] = path
     for server in (PostgresServer(project / ".holdfast"), RedisServer(project / ".holdfast")):
         asyncio.run(server.down())
+    # Where root's server cannot get into the project, its data is elsewhere.
+    asyncio.run(remove(project / ".holdfast"))
 
 
 @pytest.fixture

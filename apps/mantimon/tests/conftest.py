@@ -23,7 +23,6 @@ from mantimon.db.models import (
 )
 from mantimon.services.card_service import CardService
 from sqlalchemy import URL, delete, make_url, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -31,7 +30,6 @@ from holdfast import migrate
 from holdfast.database import Database
 
 APP = Path(__file__).parent.parent
-OBJECT_IN_USE = "55006"
 VARIABLES = [name.upper() for name in config.Settings.model_fields]
 
 
@@ -46,23 +44,15 @@ class Server:
         """Give the same server with another database."""
         return Server(owner=self.owner.set(database=name), app=self.app.set(database=name))
 
-    async def run(self, sql: str, *, tries: int = 1) -> None:
-        """Run one statement outside of a transaction; wait for sessions that are ending."""
+    async def run(self, sql: str) -> None:
+        """Run one statement outside of a transaction."""
         engine = create_async_engine(
             self.owner.set(drivername="postgresql+asyncpg"),
             isolation_level="AUTOCOMMIT",
             poolclass=NullPool,
         )
-        for left in reversed(range(tries)):
-            try:
-                async with engine.connect() as connection:
-                    await connection.execute(text(sql))
-            except DBAPIError as error:
-                if not left or getattr(error.orig, "sqlstate", None) != OBJECT_IN_USE:
-                    raise
-                await asyncio.sleep(0.02)
-            else:
-                break
+        async with engine.connect() as connection:
+            await connection.execute(text(sql))
         await engine.dispose()
 
 
@@ -82,7 +72,7 @@ def migrated(server: Server) -> Iterator[Server]:
     name = f"mantimon_{uuid.uuid4().hex}"
     asyncio.run(_make_database(server, name))
     yield server.of(name)
-    asyncio.run(server.run(f"DROP DATABASE {name}", tries=100))
+    asyncio.run(server.run(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 async def _make_database(server: Server, name: str) -> None:
