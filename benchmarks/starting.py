@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 
 import asyncpg
+from benchmarks.interpreter import bytecode
+from benchmarks.measure import Contenders, Row, Sample, SecondsGoal
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from benchmarks.interpreter import bytecode
-from benchmarks.measure import Contenders, Row, Sample, SecondsGoal
 from holdfast.services import PostgresServer, RedisServer
 
 APPLICATION = Path(__file__).parent.parent / "apps" / "mantimon"

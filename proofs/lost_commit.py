@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 from advanced_alchemy.config import SQLAlchemyAsyncConfig
+from proofs.contract import Outcome, Proof, Servers, Side, main
 from sqlalchemy import func, insert, make_url, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import (
@@ -17,7 +18,6 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from holdfast.database import Database
 from holdfast.errors import TransactionAbortedError
-from proofs.contract import Outcome, Proof, Servers, Side, main
 
 Unit = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 

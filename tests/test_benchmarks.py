@@ -4,7 +4,6 @@ import json
 from contextlib import asynccontextmanager
 
 import pytest
-
 from benchmarks.__main__ import NAMES, ROWS, measure_all
 from benchmarks.measure import (
     Contenders,

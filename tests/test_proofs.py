@@ -3,7 +3,6 @@
 import dataclasses
 
 import pytest
-
 from proofs.contract import Outcome, Proof, Servers, Side, run
 
 SERVERS = Servers(postgres=None, redis=None, quick=True)  # the sides below use none

@@ -9,6 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL, delete, make_url, text
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from holdfast import migrate
+from holdfast.database import Database
 from mantimon import config
 from mantimon.cards.definition import CardDefinition
 from mantimon.db import redis, session
@@ -22,12 +28,6 @@ from mantimon.db.models import (
     User,
 )
 from mantimon.services.card_service import CardService
-from sqlalchemy import URL, delete, make_url, text
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.pool import NullPool
-
-from holdfast import migrate
-from holdfast.database import Database
 
 APP = Path(__file__).parent.parent
 VARIABLES = [name.upper() for name in config.Settings.model_fields]

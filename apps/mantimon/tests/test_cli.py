@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from mantimon import cli
 from mantimon.services.card_service import CardService
 

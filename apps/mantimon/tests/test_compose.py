@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from mantimon.config import DEV_DATABASE_URL, DEV_REDIS_URL
 
 from holdfast.urls import parse
+from mantimon.config import DEV_DATABASE_URL, DEV_REDIS_URL
 
 APP = Path(__file__).parent.parent
 

@@ -7,10 +7,10 @@ import traceback
 from pathlib import Path
 
 import pytest
-from mantimon.config import REQUIRED_IN_PRODUCTION, Environment, Settings, get_settings
 from pydantic import ValidationError
 
 from holdfast.errors import ConfigurationError
+from mantimon.config import REQUIRED_IN_PRODUCTION, Environment, Settings, get_settings
 
 APP = Path(__file__).parent.parent
 SECRET = "hunter2-the-secret"

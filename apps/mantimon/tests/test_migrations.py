@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from mantimon.db.models import Base
 from sqlalchemy import inspect, text
 
 from holdfast import migrate
 from holdfast.database import Database
+from mantimon.db.models import Base
 
 APP = Path(__file__).parent.parent
 ALEMBIC_INI = APP / "alembic.ini"

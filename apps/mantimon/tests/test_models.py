@@ -4,6 +4,9 @@ import uuid
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
+
 from mantimon.db import models
 from mantimon.db.models import (
     ActiveGame,
@@ -18,8 +21,6 @@ from mantimon.db.models import (
     OAuthProvider,
     User,
 )
-from sqlalchemy import delete, func, insert, select, text, update
-from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 
 # Model, how the builder is called, and a column with another value to update it to.
 MODELS = [

@@ -4,10 +4,10 @@ import asyncio
 import math
 
 import pytest
-from mantimon.db.redis import close_redis, delete, get_json, get_redis, set_json
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from holdfast.errors import ConfigurationError
+from mantimon.db.redis import close_redis, delete, get_json, get_redis, set_json
 
 VALUES = [
     {"cards": [{"id": "m1-001", "count": 3}], "empty": {}, "none": None, "yes": True},

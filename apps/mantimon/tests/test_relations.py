@@ -3,6 +3,11 @@
 import uuid
 
 import pytest
+from sqlalchemy import delete, event, func, inspect, select
+from sqlalchemy.exc import IntegrityError, InvalidRequestError
+from sqlalchemy.orm import Mapped, joinedload, mapped_column, selectinload
+
+from holdfast import models as library
 from mantimon.db.models import (
     ActiveGame,
     CampaignProgress,
@@ -12,11 +17,6 @@ from mantimon.db.models import (
     User,
 )
 from mantimon.db.session import get_engine
-from sqlalchemy import delete, event, func, inspect, select
-from sqlalchemy.exc import IntegrityError, InvalidRequestError
-from sqlalchemy.orm import Mapped, joinedload, mapped_column, selectinload
-
-from holdfast import models as library
 
 OWNED = [("collection", "collections"), ("deck", "decks"), ("campaign", "campaign")]
 # What goes with a player: how it is built, and the column that names the player.

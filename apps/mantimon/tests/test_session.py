@@ -4,6 +4,10 @@ import asyncio
 from contextlib import suppress
 
 import pytest
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from holdfast.errors import ConfigurationError, TransactionAbortedError, UnavailableError
 from mantimon.db.models import User
 from mantimon.db.session import (
     close_database,
@@ -12,10 +16,6 @@ from mantimon.db.session import (
     get_session,
     get_session_factory,
 )
-from sqlalchemy import func, select, text
-from sqlalchemy.exc import DBAPIError, IntegrityError
-
-from holdfast.errors import ConfigurationError, TransactionAbortedError, UnavailableError
 
 
 async def count():
@@ -191,7 +191,7 @@ async def test_making_the_database_does_no_io(clean_environment):
 async def test_limits_come_from_the_environment(on_database, clean_environment):
     """Limits of statements and of the pool are settings, and in force on the server."""
     clean_environment.setenv("MANTIMON_DB_STATEMENT_TIMEOUT", "7")
-    clean_environment.setenv("MANTIMON_POOL_SIZE", "2")
+    clean_environment.setenv("MANTIMON_DB_POOL_SIZE", "2")
 
     async with get_session() as session:
         limit = await session.scalar(text("SHOW statement_timeout"))
@@ -203,7 +203,7 @@ async def test_limits_come_from_the_environment(on_database, clean_environment):
 
 @pytest.mark.parametrize(
     "variable",
-    ["MANTIMON_DB_STATEMENT_TIMEOUT", "MANTIMON_DB_STATMENT_TIMEOUT", "MANTIMON_POOL_SIZE"],
+    ["MANTIMON_DB_STATEMENT_TIMEOUT", "MANTIMON_DB_STATMENT_TIMEOUT", "MANTIMON_DB_POOL_SIZE"],
 )
 async def test_a_wrong_limit_is_named(clean_environment, variable):
     """A limit that is no number, or no limit, is an error that names its variable."""

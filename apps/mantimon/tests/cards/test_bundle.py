@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from holdfast.errors import ConfigurationError
 from mantimon.cards.bundle import SHIPPED_BUNDLE, encode_bundle, load_bundle, write_bundle
 from mantimon.cards.definition import CardDefinition
 from mantimon.services.card_service import CardBundleError, CardService
-
-from holdfast.errors import ConfigurationError
 
 Cards = list[dict[str, Any]]
 

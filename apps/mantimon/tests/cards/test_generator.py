@@ -9,6 +9,7 @@ from itertools import pairwise
 from operator import attrgetter
 
 import pytest
+
 from mantimon.cards.bundle import SHIPPED_BUNDLE, load_bundle, write_bundle
 from mantimon.cards.definition import CardDefinition, CardType, Element, Rarity, Stage
 from mantimon.cards.generate import SET_PLANS, generate

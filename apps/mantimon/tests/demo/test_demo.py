@@ -4,16 +4,16 @@ import uuid
 from collections.abc import Mapping
 
 import pytest
-from mantimon.db.models import CardSource, User
-from mantimon.demo import __main__ as demo
-from mantimon.demo import play, stack
-from mantimon.services import boosters, collections
 from rich.console import Console
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast import redis
 from holdfast.database import Database
+from mantimon.db.models import CardSource, User
+from mantimon.demo import __main__ as demo
+from mantimon.demo import play, stack
+from mantimon.services import boosters, collections
 
 
 @pytest.fixture(autouse=True)

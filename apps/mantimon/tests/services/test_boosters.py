@@ -4,6 +4,7 @@ import random
 from collections import Counter
 
 import pytest
+
 from mantimon.cards.definition import Rarity
 from mantimon.services.boosters import BOOSTER, draw_booster, open_booster
 from mantimon.services.card_service import CardQueryError

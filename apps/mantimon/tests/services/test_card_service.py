@@ -8,6 +8,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from msgspec import structs
+
 from mantimon.cards.bundle import (
     SHIPPED_BUNDLE,
     CardBundle,
@@ -24,7 +26,6 @@ from mantimon.services.card_service import (
     CardService,
     get_card_service,
 )
-from msgspec import structs
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,14 @@ import uuid
 from collections import Counter
 
 import pytest
+from sqlalchemy import event, func, select
+from sqlalchemy.exc import IntegrityError
+
 from mantimon.db.models import CardSource, Collection
 from mantimon.db.session import get_engine, get_session
 from mantimon.errors import InvalidInputError
 from mantimon.services.boosters import open_booster
 from mantimon.services.collections import MOST_COPIES_AT_ONCE, add_copies, get_owned
-from sqlalchemy import event, func, select
-from sqlalchemy.exc import IntegrityError
 
 
 async def add(player, copies, source=CardSource.BOOSTER):

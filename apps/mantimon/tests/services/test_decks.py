@@ -4,6 +4,8 @@ import random
 from collections import Counter
 
 import pytest
+from sqlalchemy import func, select
+
 from mantimon.cards.definition import CardType, Stage
 from mantimon.db.models import CardSource, Deck
 from mantimon.errors import InvalidInputError
@@ -11,7 +13,6 @@ from mantimon.services.boosters import draw_booster
 from mantimon.services.collections import add_copies
 from mantimon.services.decks import DeckList, build_deck, find_problems, suggest_deck
 from mantimon.services.starters import choose_starter
-from sqlalchemy import func, select
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,10 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select, text
+from sqlalchemy.dialects import postgresql
+
+from holdfast.database import Database
 from mantimon.db.models import GameHistory
 from mantimon.services.history import (
     get_leaderboard,
@@ -13,10 +17,6 @@ from mantimon.services.history import (
     select_leaderboard,
     select_recent_games,
 )
-from sqlalchemy import select, text
-from sqlalchemy.dialects import postgresql
-
-from holdfast.database import Database
 
 GAMES = 100_000
 BEGIN = datetime(2030, 1, 1, tzinfo=UTC)

@@ -4,11 +4,12 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import func, select
+
 from mantimon.db.models import OAuthProvider, User
 from mantimon.db.session import get_session
 from mantimon.errors import EmailTakenError
 from mantimon.services.players import Identity, log_in
-from sqlalchemy import func, select
 
 ADA = Identity(
     provider=OAuthProvider.GOOGLE,

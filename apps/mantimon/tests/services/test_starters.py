@@ -3,6 +3,8 @@
 import asyncio
 
 import pytest
+from sqlalchemy import func, select
+
 from mantimon.cards.definition import ENERGY_TYPES, CardType, Element
 from mantimon.db.models import CampaignProgress, CardSource, Collection, Deck
 from mantimon.db.session import get_session
@@ -11,7 +13,6 @@ from mantimon.services.card_service import CardQueryError
 from mantimon.services.collections import get_owned
 from mantimon.services.decks import find_problems
 from mantimon.services.starters import choose_starter, give_starter
-from sqlalchemy import func, select
 
 
 async def give(player, element, cards):

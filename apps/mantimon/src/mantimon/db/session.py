@@ -3,13 +3,12 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import lru_cache
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from holdfast import settings
-from holdfast.database import Database, DatabasePolicy, PoolPolicy
+from holdfast.database import Database, DatabasePolicy
 from mantimon.config import get_settings
 
 _DEFAULTS = {"MANTIMON_DB_APPLICATION_NAME": "mantimon"}
@@ -19,7 +18,7 @@ _DEFAULTS = {"MANTIMON_DB_APPLICATION_NAME": "mantimon"}
 def get_database() -> Database:
     """Give the shared database; the first call reads the settings, none does I/O.
 
-    Its limits come from `MANTIMON_DB_…` and `MANTIMON_POOL_…`.
+    Its limits come from `MANTIMON_DB_…`, those of its pool from `MANTIMON_DB_POOL_…`.
 
     Raises:
         ConfigurationError: a setting is wrong; the message names it.
@@ -27,9 +26,8 @@ def get_database() -> Database:
     policy = settings.load(
         DatabasePolicy, prefix="MANTIMON_DB_", environ={**_DEFAULTS, **os.environ}
     )
-    pool = settings.load(PoolPolicy, prefix="MANTIMON_POOL_")
     url = get_settings().database_url.get_secret_value()
-    return Database(url, policy=replace(policy, pool=pool))
+    return Database(url, policy=policy)
 
 
 def get_engine() -> AsyncEngine:
