@@ -1,5 +1,9 @@
-"""Run the tests with coverage, and hold each package of the project to its share."""
+"""Run the tests with coverage, and hold each package of the project to its share.
 
+usage: run_tests.py [PYTEST ARGUMENTS]
+"""
+
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,15 +12,21 @@ ROOT = Path(__file__).resolve().parent.parent
 LEAST_COVERAGE = 90  # percent, of each package by itself
 # A test that hangs ends the run after two minutes, and shows where it stood.
 NO_HANGING = ("-o", "faulthandler_timeout=120", "-o", "faulthandler_exit_on_timeout=true")
+# Each process has servers of its own; a file's tests stay together and share its fixtures.
+IN_PARALLEL = (
+    "-n",
+    str(min(os.cpu_count() or 1, 4)),
+    "--dist",
+    "loadfile",
+    "--max-worker-restart=0",
+)
 
 
 def main(arguments: list[str]) -> int:
     """Run pytest with the given arguments; return its exit code, or 1 where coverage is short."""
-    failed = subprocess.run(
-        [sys.executable, "-m", "pytest", "--cov", "--cov-report=term", *NO_HANGING, *arguments],
-        cwd=ROOT,
-        check=False,
-    ).returncode
+    options = ("--quiet", "--cov", "--cov-report=term", *IN_PARALLEL, *NO_HANGING)
+    command = [sys.executable, "-m", "pytest", *options, *arguments]
+    failed = subprocess.run(command, cwd=ROOT, check=False).returncode
     if failed:
         return failed
     short = [source.name for source in sources() if not is_covered(source)]
