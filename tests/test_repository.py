@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from scripts import environment
 
 ROOT = Path(__file__).parent.parent
