@@ -119,6 +119,7 @@ WRITES = [
     execute("-- SELECT\nDELETE FROM notes"),
     execute("/* SELECT */ DELETE FROM notes"),
     execute("SELECT 'it''s'; DELETE FROM notes"),
+    execute("SELECT 1; TRUNCATE notes"),
     execute(r"SELECT E'\'' AS a; DELETE FROM notes; --'"),
     execute("SELECT $$'$$ AS a; DELETE FROM notes; --'"),
     execute("BEGIN"), execute("TRUNCATE notes"), execute("DROP TABLE notes"),

@@ -305,6 +305,12 @@ class TestJson:
             count = select(func.count(Deck.id)).where(text("cards IS NULL"))
             assert await session.scalar(count) == 2
 
+    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+    async def test_what_json_has_not_is_refused(self, db, value):
+        """SQLite would have stored a text that is no JSON."""
+        with pytest.raises(StatementError, match="not JSON compliant"):
+            await store(db, cards={"fire": value})
+
     def test_types(self):
         """Each backend has its own."""
         assert json_type().compile(postgresql.dialect()) == "JSONB"

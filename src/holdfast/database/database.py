@@ -17,7 +17,6 @@ from holdfast.database.sessions import (
     ReadSession,
     guard_transactions,
     lock,
-    refuse_changes,
     refuse_writes,
     unlock,
     was_ended,
@@ -182,7 +181,6 @@ async def _owned(session: AsyncSession) -> AsyncIterator[None]:
     lock(session)
     try:
         yield
-        refuse_changes(session)
         _require_whole(session, transaction)
         unlock(session)
         await session.commit()

@@ -1,7 +1,9 @@
 """What each driver must be told at connect, and checked for at commit."""
 
+import json
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, event
@@ -62,9 +64,13 @@ def snapshot(engine: AsyncEngine) -> AsyncEngine:
 
 
 def _options(url: DatabaseUrl, driver: str, policy: DatabasePolicy) -> dict[str, Any]:
-    # The parameters of a failed statement may be secrets: SQLAlchemy leaves them out of its
-    # messages. What the driver itself says about a value stays.
-    options = {"hide_parameters": True}
+    options = {
+        # The parameters of a failed statement may be secrets: SQLAlchemy leaves them out of its
+        # messages. What the driver itself says about a value stays.
+        "hide_parameters": True,
+        # JSON has no NaN: PostgreSQL refuses it, SQLite would store what nothing can read.
+        "json_serializer": partial(json.dumps, allow_nan=False),
+    }
     if url.backend == "sqlite":
         return options | _pool(policy.pool) | sqlite.options(url, policy)
     connect_args = _asyncpg(policy) if driver == "asyncpg" else _psycopg(policy)

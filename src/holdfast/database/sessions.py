@@ -67,14 +67,14 @@ class _ReadSession(_OwnedSession):
     _block = "read()"
 
     def flush(self, objects: Sequence[Any] | None = None) -> None:
-        self.refuse_changes()
+        # Also reached from the block's own commit, so that nothing is dropped without a word.
+        self._refuse_changes()
         super().flush(objects)
 
     def begin_nested(self) -> NoReturn:
         raise ReadOnlyError("session.begin_nested() inside read(): there is nothing to undo there")
 
-    def refuse_changes(self) -> None:
-        """Raise when an object was added, changed or deleted."""
+    def _refuse_changes(self) -> None:
         changed = [*self.new, *self.deleted, *filter(self.is_modified, self.dirty)]
         if changed:
             _refuse_write(f"a changed {type(changed[0]).__name__}")
@@ -100,12 +100,6 @@ def lock(session: AsyncSession) -> None:
 def unlock(session: AsyncSession) -> None:
     """Let the owner of the block end the transaction."""
     session.info.pop(_LOCKED, None)
-
-
-def refuse_changes(session: AsyncSession) -> None:
-    """Raise when a reading session holds changes, which would be dropped without a word."""
-    if isinstance(session.sync_session, _ReadSession):
-        session.sync_session.refuse_changes()
 
 
 def was_ended(session: AsyncSession) -> bool:

@@ -29,18 +29,22 @@ _ENDS = re.compile(
     r"|rollback(?!\s+(?:work\s+|transaction\s+)?to\b))\b)",
     re.IGNORECASE,
 )
+# What nearly every statement begins with; alone it ends nothing.
+_PLAIN = re.compile(r"(?:select|insert|update|delete)\b", re.IGNORECASE)
 
 
-@lru_cache(maxsize=1024)
+# Few and not many: a text with a thousand values is long.
+@lru_cache(maxsize=256)
 def may_write(sql: str) -> bool:
     """Tell whether a statement could write; in doubt it could."""
     bare = _QUOTED.sub(" ", sql)
     return not _READS.match(bare) or bool(_WRITES.search(bare))
 
 
-@lru_cache(maxsize=1024)
 def ends_transaction(sql: str) -> bool:
     """Tell whether a statement commits or rolls back; going back to a savepoint is neither."""
+    if _PLAIN.match(sql) and ";" not in sql:
+        return False
     return bool(_ENDS.search(_QUOTED.sub(" ", sql)))
 
 
