@@ -82,7 +82,7 @@ def test_own_servers_are_started_and_stopped(monkeypatch, capsys):
 
         async def watched(server, stop=stop):
             await stop(server)
-            stopped.append(server.title)
+            stopped.append(type(server).__name__)
 
         monkeypatch.setattr(kind, "stop", watched)
 
@@ -91,7 +91,7 @@ def test_own_servers_are_started_and_stopped(monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert printed.endswith("\ndemo: ok\n")
     assert "PostgreSQL" in printed
-    assert sorted(stopped) == ["PostgreSQL", "Redis"]
+    assert sorted(stopped) == ["PostgresServer", "RedisServer"]
 
 
 def test_an_unreachable_database_is_one_line(monkeypatch, capsys):

@@ -48,11 +48,11 @@ def history(server, migrated):
     """Give a copy of the migrated database, filled once for this module, as the owner."""
     name = f"mantimon_history_{uuid.uuid4().hex}"
     source = migrated.owner.database
-    asyncio.run(server.run(f"CREATE DATABASE {name} TEMPLATE {source}", tries=100))
+    asyncio.run(server.run(f"CREATE DATABASE {name} TEMPLATE {source}"))
     owner = server.of(name).owner
     asyncio.run(_fill(owner))
     yield owner
-    asyncio.run(server.run(f"DROP DATABASE {name}", tries=100))
+    asyncio.run(server.run(f"DROP DATABASE {name}"))
 
 
 async def _fill(url):
