@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import struct
+import threading
 import time
 import traceback
 from collections.abc import AsyncIterator
@@ -194,8 +195,11 @@ async def test_tls_that_the_server_has_not(driver, key, guarded):
 async def test_a_sqlite_file_that_is_none(tmp_path, make, says):
     """A missing folder, a folder and another file are each one sentence."""
     (tmp_path / "text.db").write_text("no database, " * 100)
+    before = set(threading.enumerate())
 
     assert says in await reason(f"sqlite:///{make(tmp_path)}")
+    # The driver's own thread would print a traceback when it ends after the loop.
+    assert {each for each in threading.enumerate() if "connection" in each.name} <= before
 
 
 @with_drivers

@@ -1,5 +1,6 @@
 """Columns mean the same on PostgreSQL and SQLite."""
 
+import asyncio
 import enum
 import uuid
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
@@ -321,8 +322,12 @@ class TestJson:
         assert json_type() is not json_type()
 
 
-async def clock(session) -> datetime:
-    return await session.scalar(select(clock_timestamp()))
+async def until_the_clock_moves(session) -> None:
+    """Wait until the server's clock shows another time; SQLite's has milliseconds."""
+    async with asyncio.timeout(5):
+        before = await session.scalar(select(clock_timestamp()))
+        while await session.scalar(select(clock_timestamp())) == before:
+            pass
 
 
 class TestTimestamps:
@@ -356,9 +361,7 @@ class TestTimestamps:
         async with db.begin() as session:
             changed = await session.get_one(Deck, deck.id)
             for name in ("second", "third"):
-                before = await clock(session)
-                while await clock(session) == before:  # SQLite's clock has milliseconds
-                    pass
+                await until_the_clock_moves(session)
                 changed.name = name
                 await session.flush()
                 seen.append(changed.updated_at)
@@ -370,9 +373,7 @@ class TestTimestamps:
         """An UPDATE of many rows does it, by ORM and by Core."""
         deck = await store(db)
         async with db.begin() as session:
-            before = await clock(session)
-            while await clock(session) == before:
-                pass
+            await until_the_clock_moves(session)
             await session.execute(update(target).values(name="changed"))
 
         loaded = await load(db, deck.id)

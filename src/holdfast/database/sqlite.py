@@ -1,12 +1,16 @@
 """Make SQLite keep transactions, foreign keys and waiting for locks as PostgreSQL does."""
 
-from typing import Any
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import AsyncAdaptedQueuePool, Connection, Engine, event
 
 from holdfast.database.policy import DatabasePolicy
 from holdfast.database.sessions import OWN_STATEMENT
 from holdfast.urls import DatabaseUrl
+
+if TYPE_CHECKING:
+    import aiosqlite
 
 # Execution option: what begins a transaction, None for no transaction at all.
 BEGIN = "holdfast_sqlite_begin"
@@ -17,7 +21,8 @@ _BEGIN_WRITING = "BEGIN IMMEDIATE"
 
 def options(url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
     """Give what the engine must be told."""
-    told: dict[str, Any] = {"connect_args": {"timeout": policy.lock_timeout}}
+    connect = {"timeout": policy.lock_timeout, "async_creator_fn": _connect}
+    told: dict[str, Any] = {"connect_args": connect}
     if _is_in_memory(url):
         # One connection is the database. SQLAlchemy would hand it to all tasks at once, where
         # one's rollback undoes the other's writes.
@@ -34,6 +39,21 @@ def behave(engine: Engine) -> None:
 def _is_in_memory(url: DatabaseUrl) -> bool:
     name = url.engine.database or ":memory:"
     return ":memory:" in name or url.engine.query.get("mode") == "memory"
+
+
+async def _connect(*args: Any, **options: Any) -> "aiosqlite.Connection":
+    import aiosqlite  # noqa: PLC0415  -- an extra
+
+    connection = aiosqlite.connect(*args, **options)
+    # Before 0.22 the connection was a thread itself. SQLAlchemy makes it a daemon in the same way.
+    worker = getattr(connection, "_thread", connection)
+    worker.daemon = True
+    try:
+        return await connection
+    except BaseException:
+        # It ends a moment later. Without a loop by then, it would print a traceback.
+        await asyncio.to_thread(worker.join)
+        raise
 
 
 def _configure(connection: Any, _entry: object) -> None:
