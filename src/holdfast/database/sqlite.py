@@ -46,7 +46,7 @@ async def _connect(*args: Any, **options: Any) -> "aiosqlite.Connection":
 
     connection = aiosqlite.connect(*args, **options)
     # Before 0.22 the connection was a thread itself. SQLAlchemy makes it a daemon in the same way.
-    worker = getattr(connection, "_thread", connection)
+    worker: Any = getattr(connection, "_thread", connection)
     worker.daemon = True
     try:
         return await connection
