@@ -100,6 +100,24 @@ def test_a_broken_section(shell, project, content, words):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ("", "has to call migrate.run_env"),
+        ("raise SystemExit(3)\n", "SystemExit: 3"),
+        ("import nothing_of_this_name\n", "nothing_of_this_name"),
+    ],
+)
+def test_a_wrong_env_is_one_line(shell, project, database_url, env, words):
+    """An env.py that forgets to migrate, ends the program or fails is a failure that says so."""
+    (project / "migrations" / "env.py").write_text(env)
+    done = shell("migrate", "--url", database_url)
+
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_errors_as_json(shell):
     """With --json an error is an object too, on the error stream."""
     done = shell("migrate", "--json")

@@ -137,6 +137,44 @@ def test_tcp_on_request(shell):
     assert "***" in told["urls"]["REDIS_URL"]
 
 
+def test_env_gives_the_addresses_of_tcp(shell):
+    """After `up --tcp`, `env` has URLs with host and password, for programs that need them."""
+    shell("up", "--detach", "--tcp")
+    urls = shell.json("env")
+
+    assert [make_url(url).host for url in urls.values()] == ["127.0.0.1"] * 4
+    assert all(make_url(url).password not in {None, "***"} for url in urls.values())
+
+
+def test_a_failed_detached_up_leaves_nothing_running(shell, project, running):
+    """`up --detach` whose migration fails stops what it had started."""
+    broken = project / "migrations" / "versions" / "001_items.py"
+    broken.write_text(broken.read_text().replace("op.create_table(", "op.creat_table("))
+
+    assert shell("up", "--detach").returncode == 1
+    assert running() == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DATABASE_URL", "host=h password=hunter2 dbname=x"),
+        ("DATABASE_URL", "postgresql://ann:hunter2@/x?host=h&port=abc"),
+        ("REDIS_URL", "bogus-hunter2"),
+    ],
+)
+@pytest.mark.parametrize("command", ["status", "up"])
+def test_a_wrong_given_url_is_refused(shell, running, command, variable, value):
+    """A URL of the environment that cannot be used is an error that does not show it."""
+    done = shell(command, **{variable: value})
+
+    assert done.returncode == 2
+    assert "URL" in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert running() == []
+
+
 def test_given_urls_are_used(shell, running, database_url, redis_url):
     """With DATABASE_URL and REDIS_URL set, nothing is started and that database is migrated."""
     told = shell.json("up", DATABASE_URL=database_url, REDIS_URL=redis_url)

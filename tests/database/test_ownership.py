@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.database import Database, DatabasePolicy, PoolPolicy
@@ -201,3 +202,22 @@ async def test_a_pooled_connection_does_not_remember_whose_it_was(any_url, look)
             await (await session.connection()).commit()
 
     assert await look(BODIES) == ["first"]
+
+
+async def test_a_session_is_of_no_use_after_its_block(any_db):
+    """A session kept beyond its block refuses to work: what it wrote would be lost."""
+    async with any_db.begin() as session:
+        await session.execute(text("SELECT 1"))
+    async with any_db.read() as reading:
+        await reading.execute(text("SELECT 1"))
+
+    for kept in (session, reading):
+        with pytest.raises(InvalidRequestError, match="closed"):
+            await kept.execute(text("SELECT 1"))
+
+
+async def test_autocommit_is_refused_in_a_block(db):
+    """A connection that would store each statement by itself is not given in `begin()`."""
+    with pytest.raises(TransactionOwnedError, match="AUTOCOMMIT"):
+        async with db.begin() as session:
+            await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})

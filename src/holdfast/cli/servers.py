@@ -7,11 +7,12 @@ import signal
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from holdfast import migrate
+from holdfast import migrate, redis
 from holdfast.cli.output import AsJson, describe_move, print_json, print_table
 from holdfast.database import Database
 from holdfast.errors import ServiceError
@@ -124,6 +125,8 @@ async def _up(project: Project, *, tcp: bool, detach: bool, as_json: bool) -> No
         for server in servers.values():
             stack.push_async_callback(server.stop)
             await server.start(detach=detach)
+            if detach and not server.attached:
+                stack.push_async_exit(partial(_take_back, server))
         moved = await _migrate(project)
         running = [
             _describe(service, server, "joined" if server.attached else "started")
@@ -132,6 +135,12 @@ async def _up(project: Project, *, tcp: bool, detach: bool, as_json: bool) -> No
         _print_up(running, moved, _urls(servers), as_json=as_json)
         if servers and not detach:
             await _stay(servers, as_json=as_json)
+
+
+async def _take_back(server: Server, kind: type[BaseException] | None, *_error: object) -> None:
+    """Stop a detached server after all, when `up` came to nothing."""
+    if kind is not None:
+        await server.down()
 
 
 def _print_up(
@@ -223,7 +232,7 @@ async def _env(project: Project) -> dict[str, str]:
 
 async def _status(project: Project) -> list[Running]:
     given = [
-        Running(service=service, state="given", where=redact(url))
+        Running(service=service, state="given", where=url)
         for service in project.services
         if (url := _given(service))
     ]
@@ -238,7 +247,11 @@ async def _status(project: Project) -> list[Running]:
 
 def _given(service: Service) -> str | None:
     urls = (os.environ.get(variable) for variable in URL_VARIABLES[service])
-    return next(filter(None, urls), None)
+    given = next(filter(None, urls), None)
+    if given is None:
+        return None
+    # A URL that cannot be used is refused here, before anything is started or shown.
+    return str(Database(given).url) if service == "postgres" else redis.place(redis.client(given))
 
 
 def _servers(project: Project, *, tcp: bool = False) -> Servers:

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import URL
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, AsyncSessionTransaction
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import SessionTransaction
 
 from holdfast import urls
 from holdfast.database import drivers
@@ -135,7 +136,7 @@ class Database:
             TransactionOwnedError: the code inside ended the transaction itself.
             TransactionAbortedError: a statement failed, and the code inside went on.
         """
-        session = OwnedSession(self._owned, expire_on_commit=False)
+        session = OwnedSession(self._owned, expire_on_commit=False, close_resets_only=False)
         async with session, _owned(session):
             yield session
 
@@ -152,7 +153,7 @@ class Database:
             ReadOnlyError: the code inside changed an object or ran a statement that writes.
         """
         engine = self._snapshot if snapshot else self._reading
-        session = ReadSession(engine, expire_on_commit=False)
+        session = ReadSession(engine, expire_on_commit=False, close_resets_only=False)
         async with session, _owned(session):
             yield session
 
@@ -175,15 +176,15 @@ class Database:
 
 
 @asynccontextmanager
-async def _owned(session: AsyncSession) -> AsyncIterator[None]:
+async def _owned(session: OwnedSession | ReadSession) -> AsyncIterator[None]:
     """Begin, and end as the block ends; nobody inside may do either."""
-    transaction = await session.begin()
+    transaction = session.sync_session.begin()
     lock(session)
     try:
         yield
         _require_whole(session, transaction)
         unlock(session)
-        await session.commit()
+        await session.finish()
     except BaseException as error:
         unlock(session)
         await _roll_back(session, error)
@@ -199,11 +200,11 @@ async def _roll_back(session: AsyncSession, cause: BaseException) -> None:
         cause.add_note(f"the rollback failed too: {error}")
 
 
-def _require_whole(session: AsyncSession, transaction: AsyncSessionTransaction) -> None:
+def _require_whole(session: AsyncSession, transaction: SessionTransaction) -> None:
     if not session.is_active:
         # A flush failed and the code went on: SQLAlchemy has rolled everything back.
         raise TransactionAbortedError
-    same = session.sync_session.get_transaction() is transaction.sync_transaction
+    same = session.sync_session.get_transaction() is transaction
     if not same or was_ended(session):
         raise TransactionOwnedError(
             "the transaction of this block was ended inside it, through its connection or its "

@@ -7,12 +7,13 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, event
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from holdfast.database import sqlite
 from holdfast.database.policy import DatabasePolicy, PoolPolicy
 from holdfast.database.pooling import close_after_dispose, ping_after_idling
-from holdfast.errors import MissingExtraError, TransactionAbortedError
+from holdfast.errors import ConfigurationError, MissingExtraError, TransactionAbortedError
 from holdfast.urls import DatabaseUrl
 
 _EXTRAS: Mapping[str, str] = {"asyncpg": "", "psycopg": "[psycopg]", "aiosqlite": "[sqlite]"}
@@ -24,11 +25,16 @@ def make_engine(url: DatabaseUrl, policy: DatabasePolicy) -> AsyncEngine:
     """Build the engine; nothing is opened yet.
 
     Raises:
+        ConfigurationError: SQLAlchemy or the driver does not take the URL's query.
         MissingExtraError: the driver is not installed.
     """
     driver = url.engine.get_driver_name()
     try:
         engine = create_async_engine(url.engine, **_options(url, driver, policy))
+    except (ArgumentError, ValueError) as error:
+        raise ConfigurationError(
+            "database URL: its query cannot be used; look at hosts, ports and values there"
+        ) from error
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"the driver {driver} is not installed: pip install 'holdfast{_EXTRAS[driver]}'"

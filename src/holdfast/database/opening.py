@@ -74,7 +74,7 @@ async def reach(
         if not check.done():
             raise TimeoutError
         check.result()
-    except (OSError, DBAPIError, PoolTimeoutError) as error:
+    except (OSError, DBAPIError, PoolTimeoutError, UnicodeError) as error:
         full = isinstance(error, TimeoutError) and _is_full(engine)
         cause = _EXHAUSTED if full else _cause(error, url, within)
         raise UnavailableError(f"{_name(url)}: {cause}") from error

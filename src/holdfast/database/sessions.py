@@ -67,14 +67,14 @@ class _ReadSession(_OwnedSession):
     _block = "read()"
 
     def flush(self, objects: Sequence[Any] | None = None) -> None:
-        # Also reached from the block's own commit, so that nothing is dropped without a word.
-        self._refuse_changes()
+        self.refuse_changes()
         super().flush(objects)
 
     def begin_nested(self) -> NoReturn:
         raise ReadOnlyError("session.begin_nested() inside read(): there is nothing to undo there")
 
-    def _refuse_changes(self) -> None:
+    def refuse_changes(self) -> None:
+        """Raise when an object was added, changed or deleted."""
         changed = [*self.new, *self.deleted, *filter(self.is_modified, self.dirty)]
         if changed:
             _refuse_write(f"a changed {type(changed[0]).__name__}")
@@ -85,11 +85,20 @@ class OwnedSession(AsyncSession):
 
     sync_session_class = _OwnedSession
 
+    async def finish(self) -> None:
+        """End the block's transaction: what it did is stored."""
+        await self.commit()
+
 
 class ReadSession(AsyncSession):
     """The session of `read()`."""
 
     sync_session_class = _ReadSession
+
+    async def finish(self) -> None:
+        """Let no change be dropped without a word; closing ends what there is to end."""
+        assert isinstance(self.sync_session, _ReadSession)
+        self.sync_session.refuse_changes()
 
 
 def lock(session: AsyncSession) -> None:
@@ -127,8 +136,18 @@ def refuse_writes(engine: Engine) -> None:
 
 @event.listens_for(_OwnedSession, "after_begin")
 def _note_connection(session: Session, _began: object, connection: Connection) -> None:
+    if isinstance(session, _OwnedSession) and not isinstance(session, _ReadSession):
+        _refuse_autocommit(connection)
     connection.execution_options(**{_OWNER: session})
     session.info.setdefault(_ROOTS, []).append(connection.get_transaction())
+
+
+def _refuse_autocommit(connection: Connection) -> None:
+    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        raise TransactionOwnedError(
+            "isolation level AUTOCOMMIT inside begin(): each statement would be stored by itself; "
+            "use db.session() for that"
+        )
 
 
 def _refuse_foreign_commit(conn: Connection) -> None:

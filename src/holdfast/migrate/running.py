@@ -182,7 +182,7 @@ def _failures(db: Database, config: "Config") -> Iterator[None]:
         raise
     except CommandError as error:
         raise MigrationError(f"{db.url.place}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         cause = error.orig if isinstance(error, DBAPIError) else f"{type(error).__name__}: {error}"
         ran = f"; the statement was: {error.statement}" if isinstance(error, DBAPIError) else ""
         raise MigrationError(
@@ -191,7 +191,7 @@ def _failures(db: Database, config: "Config") -> Iterator[None]:
         ) from error
 
 
-def _where(error: Exception, config: "Config") -> str:
+def _where(error: BaseException, config: "Config") -> str:
     """Name the innermost line of the project's own files that led to the error."""
     root = str(Path(config.config_file_name or "").absolute().parent)
     frames = [f for f in extract_tb(error.__traceback__) if f.filename.startswith(root)]
@@ -199,4 +199,9 @@ def _where(error: Exception, config: "Config") -> str:
 
 
 def _heads(config: "Config", when: str) -> tuple[str, ...]:
-    return tuple(config.attributes.get(when, ()))
+    if when not in config.attributes:
+        raise MigrationError(
+            f"{config.config_file_name}: the env.py of its folder did not run any migration; it "
+            "has to call migrate.run_env(Base.metadata)"
+        )
+    return tuple(config.attributes[when])

@@ -109,7 +109,7 @@ class PostgresServer(Server):
         name = quote(database or self._database, safe="")
         if role not in (*ROLES, SUPERUSER):
             raise ConfigurationError(f"there is no role {role!r}, only {', '.join(ROLES)}")
-        if self._policy.listen and info.listen and role in ROLES:
+        if info.listen and role in ROLES:
             address = f"{in_url(info.listen)}:{info.port}"
             return f"postgresql://{role}:{info.passwords[role]}@{address}/{name}"
         return f"postgresql://{role}@/{name}?host={quote(info.socket)}&port={info.port}"

@@ -73,7 +73,7 @@ class RedisServer(Server):
         """
         info = self._state.info
         password = info.passwords.get("default", "")
-        if self._policy.listen and info.listen:
+        if info.listen:
             return f"redis://:{password}@{in_url(info.listen)}:{info.port}/{database}"
         secret = f"&password={password}" if password else ""
         return f"unix://{quote(f'{info.socket}/{SOCKET}')}?db={database}{secret}"
