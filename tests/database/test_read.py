@@ -281,6 +281,14 @@ async def test_begin_sends_one_begin_and_one_commit(wire, database_url, driver):
         assert wire.round_trips == 3
 
 
+async def test_objects_are_usable_after_the_block(any_db, note):
+    """What was read stays as it was read, with or without a transaction."""
+    for snapshot in (False, True):
+        async with any_db.read(snapshot=snapshot) as session:
+            read = await session.get_one(Note, 1)
+        assert (read.id, read.body) == (1, "first")
+
+
 async def test_large_results_stream_from_a_snapshot(any_db, note):
     """A cursor on the server lives in a transaction, which a snapshot is."""
     async with any_db.read(snapshot=True) as session:

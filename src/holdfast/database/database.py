@@ -65,8 +65,7 @@ class Database:
         self._owned = drivers.owned(self._engine)
         self._reading = drivers.reading(self._engine)
         self._snapshot = drivers.snapshot(self._engine)
-        for view in (self._owned, self._reading, self._snapshot):
-            guard_transactions(view.sync_engine)
+        guard_transactions(self._owned.sync_engine)
         for view in (self._reading, self._snapshot):
             refuse_writes(view.sync_engine)
         self._opened = False

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from holdfast.database import sqlite
 from holdfast.database.policy import DatabasePolicy, PoolPolicy
-from holdfast.database.pooling import close_after_dispose, ping_after_idling
+from holdfast.database.pooling import ping_after_idling, take_back
 from holdfast.errors import ConfigurationError, MissingExtraError, TransactionAbortedError
 from holdfast.urls import DatabaseUrl
 
@@ -39,7 +39,7 @@ def make_engine(url: DatabaseUrl, policy: DatabasePolicy) -> AsyncEngine:
         raise MissingExtraError(
             f"the driver {driver} is not installed: pip install 'holdfast{_EXTRAS[driver]}'"
         ) from error
-    close_after_dispose(engine.sync_engine)
+    take_back(engine.sync_engine)
     if url.backend == "sqlite":
         sqlite.behave(engine.sync_engine)
         return engine

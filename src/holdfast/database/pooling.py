@@ -7,7 +7,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-_IDLE_SINCE = "holdfast.idle_since"
+_RETURNED = "holdfast.returned"
 _POOL = "holdfast.pool"
 
 
@@ -17,36 +17,33 @@ def ping_after_idling(engine: Engine, *, seconds: float) -> None:
     SQLAlchemy's own `pool_pre_ping` costs up to three round trips at every checkout.
     """
 
-    def note(_connection: object, entry: ConnectionPoolEntry) -> None:
-        entry.info[_IDLE_SINCE] = time.monotonic()
-
     def check(connection: Any, entry: ConnectionPoolEntry, _proxy: object) -> None:
-        since = entry.info.pop(_IDLE_SINCE, None)
+        since = entry.info.get(_RETURNED)
         if since is None:
             return
         idle = time.monotonic() - since
         if _is_closed(connection) or (idle >= seconds and not _answers(engine, connection)):
             raise InvalidatePoolError("the connection was lost while it was idle")
 
-    event.listen(engine, "checkin", note)
     event.listen(engine, "checkout", check)
 
 
-def close_after_dispose(engine: Engine) -> None:
-    """Close what was in use when the engine was disposed of as soon as it is given back.
+def take_back(engine: Engine) -> None:
+    """Note when a connection is given back, and close it when the engine was disposed of.
 
     SQLAlchemy would keep it open in the old pool, where nobody finds it.
     """
 
-    def note(_connection: object, entry: ConnectionPoolEntry) -> None:
+    def join(_connection: object, entry: ConnectionPoolEntry) -> None:
         entry.info[_POOL] = engine.pool
 
-    def close_if_old(_connection: object, entry: ConnectionPoolEntry) -> None:
+    def leave(_connection: object, entry: ConnectionPoolEntry) -> None:
+        entry.info[_RETURNED] = time.monotonic()
         if entry.info.get(_POOL) is not engine.pool:
             entry.close()
 
-    event.listen(engine, "connect", note)
-    event.listen(engine, "checkin", close_if_old)
+    event.listen(engine, "connect", join)
+    event.listen(engine, "checkin", leave)
 
 
 def _is_closed(connection: Any) -> bool:

@@ -136,9 +136,9 @@ def refuse_writes(engine: Engine) -> None:
 
 @event.listens_for(_OwnedSession, "after_begin")
 def _note_connection(session: Session, _began: object, connection: Connection) -> None:
-    if isinstance(session, _OwnedSession) and not isinstance(session, _ReadSession):
+    if not isinstance(session, _ReadSession):  # which has nothing to store
         _refuse_autocommit(connection)
-    connection.execution_options(**{_OWNER: session})
+        connection.execution_options(**{_OWNER: session})
     session.info.setdefault(_ROOTS, []).append(connection.get_transaction())
 
 
