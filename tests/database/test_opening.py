@@ -184,22 +184,30 @@ async def test_tls_that_the_server_has_not(driver, key, guarded):
     assert "SSL" in await reason(url.set(query={key: "require"}))
 
 
-@pytest.mark.parametrize(
-    ("make", "says"),
-    [
-        (lambda folder: folder / "missing" / "notes.db", "unable to open"),
-        (lambda folder: folder, "unable to open"),
-        (lambda folder: folder / "text.db", "not a database"),
-    ],
-)
-async def test_a_sqlite_file_that_is_none(tmp_path, make, says):
-    """A missing folder, a folder and another file are each one sentence."""
-    (tmp_path / "text.db").write_text("no database, " * 100)
-    before = set(threading.enumerate())
+def workers() -> set[threading.Thread]:
+    return {each for each in threading.enumerate() if "connection_worker" in each.name}
 
-    assert says in await reason(f"sqlite:///{make(tmp_path)}")
+
+@pytest.mark.parametrize("name", ["missing/notes.db", ""])
+async def test_a_sqlite_file_that_cannot_be_opened(tmp_path, name):
+    """A missing folder, and a folder itself, are each one sentence."""
+    before = workers()
+
+    assert "unable to open" in await reason(f"sqlite:///{tmp_path}/{name}")
     # The driver's own thread would print a traceback when it ends after the loop.
-    assert {each for each in threading.enumerate() if "connection" in each.name} <= before
+    assert workers() <= before
+
+
+async def test_a_file_that_is_no_database(tmp_path):
+    """Another file is one sentence, and it is closed again."""
+    (tmp_path / "text.db").write_text("no database, " * 100)
+    before = workers()
+
+    assert "not a database" in await reason(f"sqlite:///{tmp_path}/text.db")
+    left = workers() - before
+    for each in left:
+        await asyncio.to_thread(each.join, 5)
+    assert not any(each.is_alive() for each in left)
 
 
 @with_drivers
