@@ -64,10 +64,9 @@ def project(tmp_path: Path) -> Project:
     return project
 
 
-@pytest.fixture(params=["asyncpg", "psycopg", "sqlite"])
+@pytest.fixture(params=["postgresql", "sqlite"])
 def any_url(request, tmp_path: Path) -> str:
-    """Give an empty database, once for each driver and once as a SQLite file."""
+    """Give an empty database, once on PostgreSQL and once as a SQLite file."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/a.db"
-    url = request.getfixturevalue("database_url")
-    return url.replace("postgresql://", f"postgresql+{request.param}://", 1)
+    return request.getfixturevalue("database_url")

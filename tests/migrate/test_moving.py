@@ -83,6 +83,24 @@ async def test_forward_and_back(db, project):
     assert await tables(db) == ["alembic_version"]
 
 
+async def test_another_driver(database_url, project):
+    """With psycopg it migrates, waits for its turn and undoes what failed in the same way."""
+    project.add("a", CREATE.format("one"))
+    project.add("b", CREATE.format("two") + "; op.execute('SELECT * FROM missing')", down="a")
+    url = database_url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    async with Database(url, events=Events(lambda _: None)) as db:
+        async with migrating(database_url):
+            with pytest.raises(MigrationError, match="been migrating"):
+                await migrate.upgrade(db, project.ini, policy=MigrationPolicy(wait_timeout=0.05))
+        with pytest.raises(MigrationError, match="missing"):
+            await migrate.upgrade(db, project.ini)
+        left = await tables(db)
+        await migrate.upgrade(db, project.ini, "a")
+
+        assert (left, await tables(db)) == ([], ["alembic_version", "one"])
+
+
 async def test_the_current_revision(db, project):
     """Asking changes nothing, not even by making Alembic's own table."""
     project.add("a", CREATE.format("one"))
