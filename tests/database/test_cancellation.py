@@ -1,6 +1,7 @@
 """Cancelled at any moment, a unit of work is stored whole or not at all, and nothing leaks."""
 
 import asyncio
+import gc
 import random
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -111,6 +112,30 @@ async def test_nothing_leaks_and_nothing_is_half(postgres_url, look, way):
         acknowledged = {number for number, done in enumerate(finished) if done}
         assert way in {through_read, through_ping} or acknowledged <= stored
         await asyncio.gather(*(way(db, UNITS + number) for number in range(8)))
+
+    await until(partial(only_one, look))
+
+
+@pytest.fixture
+def without_gc():
+    """Keep what is in a circle of references, as a service does until its next collection."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("without_gc")
+@pytest.mark.parametrize("way", [Database.open, through_begin])
+async def test_a_connection_on_its_way_is_not_forgotten(postgres_url, look, way):
+    """Cancelled at any moment of connecting, the server is not left with a session of nobody."""
+    for number in range(60):
+        db = Database(postgres_url)
+        work = partial(way, db) if way is Database.open else partial(way, db, number)
+        task = asyncio.ensure_future(work())
+        await turns(number)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await db.close()
 
     await until(partial(only_one, look))
 

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from holdfast.database import Database, DatabasePolicy, PoolPolicy
 from holdfast.errors import TransactionAbortedError, TransactionOwnedError
@@ -14,7 +15,17 @@ from holdfast.errors import TransactionAbortedError, TransactionOwnedError
 INSERT = text("INSERT INTO notes VALUES (1, 'first')")
 BODIES = "SELECT body FROM notes"
 METHODS = ["commit", "rollback", "close", "reset", "invalidate", "begin"]
-ENDINGS = ["COMMIT", "rollback", " /* done */ End;", "ABORT", "ROLLBACK AND CHAIN", "ROLLBACK WORK"]
+ENDINGS = [
+    "COMMIT",
+    "rollback",
+    " /* done */ End;",
+    "/* all /* is */ said */ COMMIT",
+    "ABORT",
+    "ROLLBACK AND CHAIN",
+    "ROLLBACK WORK",
+    "SELECT 1; END",
+    "SELECT 1 AS a$$; COMMIT; SELECT 1 AS b$$",
+]
 
 Act = Callable[[AsyncSession], Awaitable[object]]
 
@@ -55,6 +66,21 @@ def call_on_connection(method: str) -> Act:
         await getattr(await session.connection(), method)()
 
     return act
+
+
+def call_on_driver(method: str, *args: str) -> Act:
+    async def act(session: AsyncSession) -> None:
+        raw = await (await session.connection()).get_raw_connection()
+        await getattr(raw.driver_connection, method)(*args)
+
+    return act
+
+
+def call_below_connection(method: str) -> Act:
+    def act(session: Session) -> None:
+        getattr(session.connection().connection, method)()
+
+    return lambda session: session.run_sync(act)
 
 
 def call_on_transaction(method: str) -> Act:
@@ -120,7 +146,7 @@ async def test_a_commit_behind_the_session_stores_nothing(any_db, look, act):
     assert await look(BODIES) == []
 
 
-@pytest.mark.filterwarnings("default:transaction already deassociated")
+@pytest.mark.filterwarnings("ignore:transaction already deassociated")
 @pytest.mark.parametrize("act", [call_on_connection("rollback"), call_on_transaction("rollback")])
 async def test_a_rollback_behind_the_session_is_found(any_db, look, act):
     """The block reports neither what is gone nor what came after it as stored."""
@@ -130,6 +156,45 @@ async def test_a_rollback_behind_the_session_is_found(any_db, look, act):
         await block(any_db, act, execute("INSERT INTO notes VALUES (2, 'second')"))
 
     assert await look(BODIES) == []
+
+
+@pytest.mark.filterwarnings("ignore:transaction already deassociated")
+@pytest.mark.parametrize("method", ["rollback", "commit"])
+async def test_a_transaction_ended_below_the_connection_is_found(any_db, method):
+    """The DBAPI's own methods cannot be refused, but the block does not report success."""
+    ends = call_below_connection(method)
+    second = execute("INSERT INTO notes VALUES (2, 'second')")
+
+    for acts in ([ends], [ends, second]):
+        with pytest.raises((TransactionOwnedError, TransactionAbortedError)):
+            await block(any_db, *acts)
+        async with any_db.begin() as session:
+            await session.execute(text("DELETE FROM notes"))
+
+
+@pytest.mark.parametrize("any_url", ["asyncpg", "sqlite"], indirect=True)
+async def test_sql_given_to_the_driver_that_ends_the_transaction_is_found(any_db):
+    """Nothing sees such a statement before it is sent; the block fails at its end."""
+    with pytest.raises(TransactionOwnedError, match="was ended inside it"):
+        await block(any_db, call_on_driver("execute", "ROLLBACK"))
+
+
+async def test_what_the_driver_does_first_is_part_of_the_block(any_db, look):
+    """A driver's own call (COPY, a bulk load) before any statement is rolled back with it."""
+    insert = "INSERT INTO notes VALUES (1, 'by the driver')"
+
+    with pytest.raises(ZeroDivisionError):
+        async with any_db.begin() as session:
+            await call_on_driver("execute", insert)(session)
+            raise ZeroDivisionError
+    assert await look(BODIES) == []
+    async with any_db.session() as session:
+        await call_on_driver("execute", insert)(session)
+    assert await look(BODIES) == []
+
+    async with any_db.begin() as session:
+        await call_on_driver("execute", insert)(session)
+    assert await look(BODIES) == ["by the driver"]
 
 
 async def test_sql_that_ends_the_transaction_is_refused(any_db, look):
@@ -153,6 +218,7 @@ async def test_sql_that_ends_nothing_passes(db, look):
         execute_on_connection(r"SELECT E'\'; commit'"),
         execute_on_connection("DO $$ BEGIN PERFORM 1; END $$"),
         execute_on_connection("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END"),
+        execute_on_connection("/* /* rollback */ ; COMMIT */ SELECT 1"),
     )
 
     assert await look(BODIES) == ["first"]

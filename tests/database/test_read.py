@@ -122,6 +122,8 @@ WRITES = [
     execute("SELECT 1; TRUNCATE notes"),
     execute(r"SELECT E'\'' AS a; DELETE FROM notes; --'"),
     execute("SELECT $$'$$ AS a; DELETE FROM notes; --'"),
+    execute("SELECT 1 AS a$$ FROM notes; DELETE FROM notes; SELECT 1 AS b$$"),
+    execute("/* a /* nested */ SELECT */ DELETE FROM notes"),
     execute("BEGIN"), execute("TRUNCATE notes"), execute("DROP TABLE notes"),
     execute("CREATE TABLE other (id int)"), execute("SET lock_timeout = 0"), execute("CALL p()"),
     execute("DO $$ BEGIN END $$"), execute("LOCK notes"), execute("COPY notes TO STDOUT"),

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -61,7 +61,8 @@ class Database:
         self.url = urls.parse(url)
         self.policy = policy or DatabasePolicy()
         self.events = events or Events()
-        self._engine = drivers.make_engine(self.url, self.policy)
+        self._leaving: set[asyncio.Task[Any]] = set()
+        self._engine = drivers.make_engine(self.url, self.policy, self._leaving)
         self._owned = drivers.owned(self._engine)
         self._reading = drivers.reading(self._engine)
         self._snapshot = drivers.snapshot(self._engine)
@@ -70,7 +71,6 @@ class Database:
             refuse_writes(view.sync_engine)
         self._opened = False
         self._opening = asyncio.Lock()
-        self._leaving: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return f"Database({str(self.url)!r})"

@@ -1,28 +1,36 @@
-"""What each driver must be told at connect, and checked for at commit."""
+"""The engine for a URL, with what each driver must be told and made to do."""
 
+import asyncio
 import json
-import math
 from collections.abc import Mapping
 from functools import partial
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
-from sqlalchemy import Connection, event
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from holdfast.database import sqlite
-from holdfast.database.policy import DatabasePolicy, PoolPolicy
+from holdfast.database.policy import DatabasePolicy
 from holdfast.database.pooling import ping_after_idling, take_back
-from holdfast.errors import ConfigurationError, MissingExtraError, TransactionAbortedError
+from holdfast.database.sessions import TRANSACTION
+from holdfast.errors import ConfigurationError, MissingExtraError
 from holdfast.urls import DatabaseUrl
 
+# What to install for each driver.
 _EXTRAS: Mapping[str, str] = {"asyncpg": "", "psycopg": "[psycopg]", "aiosqlite": "[sqlite]"}
-# libpq's PQTRANS_INERROR.
-_IN_ERROR = 3
 
 
-def make_engine(url: DatabaseUrl, policy: DatabasePolicy) -> AsyncEngine:
+def make_engine(
+    url: DatabaseUrl, policy: DatabasePolicy, leaving: set["asyncio.Task[Any]"]
+) -> AsyncEngine:
     """Build the engine; nothing is opened yet.
+
+    Args:
+        url: of the database.
+        policy: its limits.
+        leaving: holds what goes on in the background after a caller was cancelled.
 
     Raises:
         ConfigurationError: SQLAlchemy or the driver does not take the URL's query.
@@ -30,7 +38,9 @@ def make_engine(url: DatabaseUrl, policy: DatabasePolicy) -> AsyncEngine:
     """
     driver = url.engine.get_driver_name()
     try:
-        engine = create_async_engine(url.engine, **_options(url, driver, policy))
+        module = _module(driver)
+        options = _options(policy) | module.options(url, policy, leaving)
+        engine = create_async_engine(url.engine, **options)
     except (ArgumentError, ValueError) as error:
         raise ConfigurationError(
             "database URL: its query cannot be used; look at hosts, ports and values there"
@@ -40,18 +50,15 @@ def make_engine(url: DatabaseUrl, policy: DatabasePolicy) -> AsyncEngine:
             f"the driver {driver} is not installed: pip install 'holdfast{_EXTRAS[driver]}'"
         ) from error
     take_back(engine.sync_engine)
-    if url.backend == "sqlite":
-        sqlite.behave(engine.sync_engine)
-        return engine
-    ping_after_idling(engine.sync_engine, seconds=policy.pool.ping_after)
-    if driver == "psycopg":
-        event.listen(engine.sync_engine, "commit", _refuse_failed_commit)
+    module.behave(engine.sync_engine)
+    if url.backend == "postgresql":
+        ping_after_idling(engine.sync_engine, seconds=policy.pool.ping_after)
     return engine
 
 
 def owned(engine: AsyncEngine) -> AsyncEngine:
     """Give a view of the engine, on the same pool, for transactions that Holdfast ends."""
-    return engine.execution_options()
+    return engine.execution_options(**{TRANSACTION: _module(engine.dialect.driver).transaction})
 
 
 def reading(engine: AsyncEngine) -> AsyncEngine:
@@ -69,46 +76,20 @@ def snapshot(engine: AsyncEngine) -> AsyncEngine:
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
-def _options(url: DatabaseUrl, driver: str, policy: DatabasePolicy) -> dict[str, Any]:
-    options = {
+def _module(driver: str) -> ModuleType:
+    # Imported when needed: each imports its driver.
+    return import_module(f"holdfast.database.{'sqlite' if driver == 'aiosqlite' else driver}")
+
+
+def _options(policy: DatabasePolicy) -> dict[str, Any]:
+    return {
         # The parameters of a failed statement may be secrets: SQLAlchemy leaves them out of its
         # messages. What the driver itself says about a value stays.
         "hide_parameters": True,
         # JSON has no NaN: PostgreSQL refuses it, SQLite would store what nothing can read.
         "json_serializer": partial(json.dumps, allow_nan=False),
+        # Overflow connections are closed on return and made anew at every burst.
+        "pool_size": policy.pool.size,
+        "max_overflow": 0,
+        "pool_timeout": policy.pool.timeout,
     }
-    if url.backend == "sqlite":
-        return options | _pool(policy.pool) | sqlite.options(url, policy)
-    connect_args = _asyncpg(policy) if driver == "asyncpg" else _psycopg(policy)
-    return options | _pool(policy.pool) | {"connect_args": connect_args}
-
-
-def _pool(policy: PoolPolicy) -> dict[str, Any]:
-    # Overflow connections are closed on return and made anew at every burst.
-    return {"pool_size": policy.size, "max_overflow": 0, "pool_timeout": policy.timeout}
-
-
-def _asyncpg(policy: DatabasePolicy) -> dict[str, Any]:
-    from holdfast.database.checked import CheckedConnection  # noqa: PLC0415  -- not for SQLite
-
-    return {
-        "timeout": policy.connect_timeout,
-        "server_settings": policy.server_settings(),
-        "connection_class": CheckedConnection,
-    }
-
-
-def _psycopg(policy: DatabasePolicy) -> dict[str, Any]:
-    settings = policy.server_settings()
-    name = settings.pop("application_name")
-    return {
-        "connect_timeout": math.ceil(policy.connect_timeout),
-        "application_name": name,
-        "options": " ".join(f"-c {key}={value}" for key, value in settings.items()),
-    }
-
-
-def _refuse_failed_commit(conn: Connection) -> None:
-    driver = conn.connection.driver_connection
-    if driver is not None and driver.pgconn.transaction_status == _IN_ERROR:
-        raise TransactionAbortedError

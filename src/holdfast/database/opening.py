@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -55,7 +56,7 @@ class Closed(Event):
 
 
 async def reach(
-    engine: AsyncEngine, url: DatabaseUrl, *, within: float, leaving: set["asyncio.Task[None]"]
+    engine: AsyncEngine, url: DatabaseUrl, *, within: float, leaving: set["asyncio.Task[Any]"]
 ) -> float:
     """Run `SELECT 1` on a pooled or new connection and return the seconds it took.
 
@@ -83,7 +84,7 @@ async def reach(
     return time.perf_counter() - begun
 
 
-def _let_go(check: "asyncio.Task[None]", leaving: set["asyncio.Task[None]"]) -> None:
+def _let_go(check: "asyncio.Task[None]", leaving: set["asyncio.Task[Any]"]) -> None:
     leaving.discard(check)
     if not check.cancelled():
         check.exception()  # asked for, so that nobody reports it as overlooked

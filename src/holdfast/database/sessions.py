@@ -1,6 +1,6 @@
 """Sessions that cannot end a transaction which is not theirs, or write where they only read."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from sqlalchemy import Connection, Engine, event
@@ -11,9 +11,11 @@ from holdfast.database.statements import ends_transaction, may_write, shortened
 from holdfast.errors import ReadOnlyError, TransactionOwnedError
 
 _LOCKED = "holdfast.locked"
-_ROOTS = "holdfast.roots"
-# Execution options: which session a connection works for, and the engine's own BEGIN.
+_CHECKS = "holdfast.checks"
+# Execution options: which session a connection works for, what tells one of the driver's
+# transactions from the next, and the engine's own BEGIN.
 _OWNER = "holdfast_owner"
+TRANSACTION = "holdfast_transaction"
 OWN_STATEMENT = "holdfast_own_statement"
 
 
@@ -113,7 +115,7 @@ def unlock(session: AsyncSession) -> None:
 
 def was_ended(session: AsyncSession) -> bool:
     """Tell whether a transaction of the connections was ended behind the session's back."""
-    return not all(root.is_active for root in session.info.get(_ROOTS, ()))
+    return not all(is_same() for is_same in session.info.get(_CHECKS, ()))
 
 
 def guard_transactions(engine: Engine) -> None:
@@ -136,10 +138,24 @@ def refuse_writes(engine: Engine) -> None:
 
 @event.listens_for(_OwnedSession, "after_begin")
 def _note_connection(session: Session, _began: object, connection: Connection) -> None:
-    if not isinstance(session, _ReadSession):  # which has nothing to store
-        _refuse_autocommit(connection)
-        connection.execution_options(**{_OWNER: session})
-    session.info.setdefault(_ROOTS, []).append(connection.get_transaction())
+    if isinstance(session, _ReadSession):  # which has nothing to store
+        return
+    _refuse_autocommit(connection)
+    connection.execution_options(**{_OWNER: session})
+    session.info.setdefault(_CHECKS, []).append(_compare(connection))
+
+
+def _compare(connection: Connection) -> Callable[[], bool]:
+    """Give a function that tells whether the connection's transaction is still the one of now."""
+    root, driver = connection.get_transaction(), connection.get_execution_options()[TRANSACTION]
+    begun = driver(connection)
+
+    def is_same() -> bool:
+        if root is None or not root.is_active or connection.closed or connection.invalidated:
+            return False
+        return bool(driver(connection) == begun)
+
+    return is_same
 
 
 def _refuse_autocommit(connection: Connection) -> None:

@@ -19,7 +19,7 @@ BEGIN = "holdfast_sqlite_begin"
 _BEGIN_WRITING = "BEGIN IMMEDIATE"
 
 
-def options(url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
+def options(url: DatabaseUrl, policy: DatabasePolicy, _leaving: object) -> dict[str, Any]:
     """Give what the engine must be told."""
     connect = {"timeout": policy.lock_timeout, "async_creator_fn": _connect}
     told: dict[str, Any] = {"connect_args": connect}
@@ -34,6 +34,12 @@ def behave(engine: Engine) -> None:
     """Set up each connection of the engine, and begin its transactions."""
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
+
+
+def transaction(connection: Connection) -> object:
+    """Tell whether a transaction is open: no other can follow it by itself."""
+    driver: Any = connection.connection.driver_connection
+    return driver.in_transaction
 
 
 def _is_in_memory(url: DatabaseUrl) -> bool:

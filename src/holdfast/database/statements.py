@@ -1,17 +1,21 @@
 """Tell from a statement's text whether it writes, or ends a transaction."""
 
 import re
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 _SHOWN = 60
-# Texts, quoted names and comments, which may hold any word.
+# A comment of PostgreSQL's holds others; three deep is more than anybody writes.
+_COMMENT = reduce(
+    lambda inner, _: rf"/\*(?:[^*/]|\*(?!/)|/(?!\*)|{inner})*+\*/", range(3), r"/\*.*?\*/"
+)
+# Texts, quoted names and comments, which may hold any word. A $ inside a name quotes nothing.
 _QUOTED = re.compile(
     r"\be'(?:[^'\\]|\\.|'')*'"
     r"|'(?:[^']|'')*'"
     r'|"(?:[^"]|"")*"'
-    r"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"
+    r"|(?<![\w$])\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"
     r"|--[^\n]*"
-    r"|/\*.*?\*/",
+    rf"|{_COMMENT}|/\*.*?\*/",
     re.DOTALL | re.IGNORECASE,
 )
 _READS = re.compile(r"[\s(]*(?:select|with|values|table|show|explain)\b", re.IGNORECASE)
@@ -23,12 +27,13 @@ _WRITES = re.compile(
     r"|;\s*\S",
     re.IGNORECASE,
 )
-# `end` only at the start: after a semicolon it closes the body of a trigger or function.
 _ENDS = re.compile(
-    r"(?:\A\s*end\b|(?:\A|;)\s*(?:commit|abort|prepare\s+transaction"
-    r"|rollback(?!\s+(?:work\s+|transaction\s+)?to\b))\b)",
+    r"(?:\A|;)\s*(?:commit|end|abort|prepare\s+transaction"
+    r"|rollback(?!\s+(?:work\s+|transaction\s+)?to\b))\b",
     re.IGNORECASE,
 )
+# The body of a function or trigger is closed by END after a semicolon, too.
+_CREATES = re.compile(r"(?P<create>\s*create\b.*);\s*end\b", re.IGNORECASE | re.DOTALL)
 # What nearly every statement begins with; alone it ends nothing.
 _PLAIN = re.compile(r"(?:select|insert|update|delete)\b", re.IGNORECASE)
 
@@ -45,7 +50,8 @@ def ends_transaction(sql: str) -> bool:
     """Tell whether a statement commits or rolls back; going back to a savepoint is neither."""
     if _PLAIN.match(sql) and ";" not in sql:
         return False
-    return bool(_ENDS.search(_QUOTED.sub(" ", sql)))
+    bare = _QUOTED.sub(" ", sql)
+    return bool(_ENDS.search(_CREATES.sub(r"\g<create>", bare, count=1)))
 
 
 def shortened(sql: str) -> str:

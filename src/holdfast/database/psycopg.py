@@ -1,0 +1,81 @@
+"""Make psycopg leave no connection behind, and refuse a COMMIT that would be a ROLLBACK."""
+
+import asyncio
+import math
+from functools import partial
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Connection, Engine, event
+
+from holdfast.database.policy import DatabasePolicy
+from holdfast.errors import TransactionAbortedError
+from holdfast.urls import DatabaseUrl
+
+
+class CountingConnection(AsyncConnection[Any]):
+    """Counts the transactions that were ended, so that one that was ended inside is noticed."""
+
+    ended = 0
+
+    async def commit(self) -> None:
+        """Commit, and count it."""
+        self.ended += 1
+        await super().commit()
+
+    async def rollback(self) -> None:
+        """Roll back, and count it."""
+        self.ended += 1
+        await super().rollback()
+
+
+def options(
+    _url: DatabaseUrl, policy: DatabasePolicy, leaving: set["asyncio.Task[Any]"]
+) -> dict[str, Any]:
+    """Give what the engine must be told; `leaving` holds tasks that go on by themselves."""
+    settings = policy.server_settings()
+    connect_args = {
+        "connect_timeout": math.ceil(policy.connect_timeout),
+        "application_name": settings.pop("application_name"),
+        "options": " ".join(f"-c {key}={value}" for key, value in settings.items()),
+        "async_creator_fn": partial(_connect, leaving),
+    }
+    return {"connect_args": connect_args}
+
+
+def behave(engine: Engine) -> None:
+    """Ask about each transaction of the engine before it is committed."""
+    event.listen(engine, "commit", _refuse_failed_commit)
+
+
+def transaction(connection: Connection) -> object:
+    """Give what tells this transaction from the next."""
+    driver: Any = connection.connection.driver_connection
+    return driver.ended
+
+
+async def _connect(
+    leaving: set["asyncio.Task[Any]"], *args: Any, **options: Any
+) -> CountingConnection:
+    # Cancelled, psycopg (3.3) forgets the connection, and the server keeps it until Python's
+    # garbage collector comes by. So it is made in a task of its own, and closed when it is there.
+    made = asyncio.create_task(CountingConnection.connect(*args, **options))
+    try:
+        return await asyncio.shield(made)
+    except asyncio.CancelledError:
+        leaving.add(made)
+        made.add_done_callback(leaving.discard)
+        made.add_done_callback(_close)
+        raise
+
+
+def _close(made: "asyncio.Task[CountingConnection]") -> None:
+    if not made.cancelled() and made.exception() is None:
+        made.result().pgconn.finish()
+
+
+def _refuse_failed_commit(conn: Connection) -> None:
+    driver = conn.connection.driver_connection
+    if driver is not None and driver.pgconn.transaction_status == TransactionStatus.INERROR:
+        raise TransactionAbortedError
