@@ -45,6 +45,9 @@ EXTRAS = {
     "cli": {"alembic", "jinja2", "pydantic", "redis", "rich", "starlette", "typer"},
 }
 
+# A module of the same name is imported only when the driver is asked for.
+DRIVERS = frozenset({"psycopg"})
+
 OUTSIDE = ("apps", "proofs", "benchmarks")  # public names of the library only
 VAGUE_FILE = re.compile(r"^(utils?|helpers?|common|misc|base_.*)$")
 VAGUE_CLASS = re.compile(r"^_*(Abstract\w+|\w+Impl|\w+Manager)$")
@@ -235,8 +238,8 @@ def packages_at_import(root: Path) -> dict[str, set[str]]:
     for found in library_imports(root):
         part = part_of(found.file, root)
         direct.setdefault(part, set())
-        if found.late or found.file.stem == found.target[0]:
-            continue  # a driver's own module, such as psycopg.py, is imported with its driver
+        if found.late or found.file.stem == found.target[0] in DRIVERS:
+            continue
         if found.part:
             parts.setdefault(part, set()).add(found.part)
         elif found.target[0] not in {*sys.stdlib_module_names, "holdfast"}:

@@ -186,7 +186,6 @@ async def test_sql_given_to_the_driver_that_ends_the_transaction_is_found(any_db
 async def test_what_the_driver_does_first_is_part_of_the_block(any_db, look):
     """A driver's own call (COPY, a bulk load) before any statement is rolled back with it."""
     insert = "INSERT INTO notes VALUES (1, 'by the driver')"
-
     load = call_on_driver("execute", insert)
 
     with pytest.raises(IntegrityError):
