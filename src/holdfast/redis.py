@@ -125,7 +125,7 @@ def place(redis: "Redis") -> str:
     return f"{where}/{to.get('db') or 0}"
 
 
-_UNREADABLE = "Redis URL: it cannot be read; it looks like redis://:password@host:6379/0"
+_UNREADABLE = "Redis URL: it cannot be read; it looks like redis://HOST:6379/0"
 
 
 def _refuse_unusable(url: str) -> None:

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
-
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from typing import TYPE_CHECKING, Literal
 
 from holdfast.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 Backend = Literal["postgresql", "sqlite"]
 
@@ -41,7 +41,7 @@ class DatabaseUrl:
         backend: the database behind it.
     """
 
-    engine: URL
+    engine: "URL"
     backend: Backend
 
     @property
@@ -66,7 +66,7 @@ class DatabaseUrl:
         return f"DatabaseUrl({str(self)!r})"
 
 
-def parse(url: str | URL) -> DatabaseUrl:
+def parse(url: "str | URL") -> DatabaseUrl:
     """Read a database URL in any of the forms that people have.
 
     `postgres://`, `postgresql://`, `postgresql+asyncpg://`, `postgresql+psycopg://`,
@@ -93,6 +93,8 @@ def parse(url: str | URL) -> DatabaseUrl:
             "database URL: SQLite has no host or user; write sqlite:///file.db for a relative "
             "path, sqlite:////folder/file.db for an absolute one"
         )
+    else:
+        _refuse_ignored_keys(made)
     return DatabaseUrl(engine=made.set(drivername=f"{backend}+{driver}"), backend=backend)
 
 
@@ -102,13 +104,16 @@ def redact(text: str) -> str:
     return _QUERY_SECRET.sub(r"\g<before>***", hidden)
 
 
-def _make(url: str | URL) -> URL:
+def _make(url: "str | URL") -> "URL":
+    from sqlalchemy.engine import URL, make_url  # noqa: PLC0415  -- 270 ms, and redact needs none
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
     if isinstance(url, URL):
         return url
     # None is what an unset environment variable gives.
     if not url or not url.strip():
         raise ConfigurationError(
-            "database URL: it is empty; it looks like postgresql://user:password@host/name"
+            "database URL: it is empty; it looks like postgresql://USER@HOST/NAME"
         )
     _refuse_raw_at(url)
     try:
@@ -117,7 +122,7 @@ def _make(url: str | URL) -> URL:
         # The text is not repeated, nor SQLAlchemy's error chained: both may hold the password.
         raise ConfigurationError(
             "database URL: it cannot be read; it looks like "
-            "postgresql://user:password@host:5432/name or sqlite:///file.db"
+            "postgresql://USER@HOST:5432/NAME or sqlite:///FILE.db"
         ) from None
 
 
@@ -129,12 +134,23 @@ def _refuse_raw_at(url: str) -> None:
         )
 
 
-def _refuse_wrong_address(url: URL) -> None:
+def _refuse_wrong_address(url: "URL") -> None:
     for key, given in (("host", url.host), ("port", url.port)):
         if given is not None and key in url.query:
             raise ConfigurationError(f"database URL: it has two places for the {key}; keep one")
     if url.port is not None and not 0 < url.port <= _LAST_PORT:
         raise ConfigurationError(f"database URL: the port {url.port} is not from 1 to {_LAST_PORT}")
+
+
+def _refuse_ignored_keys(url: "URL") -> None:
+    """SQLite reads `mode` and `cache` only in a name that begins with `file:`, with `uri=true`."""
+    named = (url.database or "").startswith("file:")
+    asked = url.query.get("uri") == "true"
+    if (named or asked or set(url.query) - {"uri"}) and not (named and asked):
+        raise ConfigurationError(
+            "database URL: SQLite takes a name that begins with file: and a query with uri=true "
+            "only together; write sqlite:///file:shop.db?mode=ro&uri=true"
+        )
 
 
 def _values(given: str | tuple[str, ...] | None) -> list[str]:
@@ -147,7 +163,7 @@ def _join(host: str, port: str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _refuse_unknown_keys(url: URL, driver: str) -> None:
+def _refuse_unknown_keys(url: "URL", driver: str) -> None:
     unknown = sorted(set(url.query) - QUERY_KEYS[driver])
     if unknown:
         known = ", ".join(sorted(QUERY_KEYS[driver]))

@@ -109,6 +109,19 @@ class Shell:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
+    def program(self, command: list[str], *arguments: str, stdout: Any = subprocess.PIPE) -> Done:
+        """Run a program that calls the command line, and tell how it ended."""
+        done = subprocess.run(
+            [*command, *arguments],
+            cwd=self.folder,
+            env=self.environ,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        return Done(returncode=done.returncode, stdout=done.stdout or "", stderr=done.stderr)
+
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command that stays."""
         started = subprocess.Popen(

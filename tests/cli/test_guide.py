@@ -3,7 +3,7 @@ from pathlib import Path
 
 from typer.main import get_command
 
-from holdfast.cli import app
+from holdfast.cli.commands import app
 from holdfast.settings import Project
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "cli.md").read_text(encoding="utf-8")

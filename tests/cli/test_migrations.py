@@ -1,3 +1,6 @@
+import json
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +61,10 @@ def test_revision_writes_what_is_new(shell, project, database_url):
         (["downgrade"], 2, "REVISION"),
         (["revision"], 2, "--message"),
         (["nonsense"], 2, "nonsense"),
+        (["migrate", ""], 2, "REVISION"),
+        (["downgrade", " "], 2, "REVISION"),
+        (["downgrade", "nix", "--url", "sqlite://"], 1, "'nix'"),
+        (["revision", "-m", " \n"], 2, "--message"),
     ],
 )
 def test_wrong_use(shell, arguments, code, words):
@@ -127,6 +134,67 @@ def test_errors_as_json(shell):
     assert done.stderr.startswith('{"error": "no database')
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nonsense"], "nonsense"),
+        (["status", "--nonsense"], "--nonsense"),
+        (["downgrade"], "REVISION"),
+        (["migrate", ""], "it is empty"),
+        (["migrate", "a", "b"], "unexpected extra argument"),
+    ],
+)
+def test_wrong_use_as_json(shell, arguments, says):
+    """With --json wrong use is an object on the error stream as well."""
+    done = shell(*arguments, "--json")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in json.loads(done.stderr)["error"]
+
+
+@pytest.mark.parametrize(
+    "file", ["models.py", "migrations/env.py", "migrations/versions/001_items.py"]
+)
+def test_what_a_project_prints_stays_out_of_the_json(shell, project, database_url, file):
+    """Whatever of the project's code prints, standard output is the one document."""
+    path = project / file
+    path.write_text(path.read_text() + "\nprint('noise')\n")
+    calls = [["migrate"], ["revision", "-m", "more"], ["history"], ["downgrade", "base"]]
+    calls = [[*call, "--json", *options(call, database_url)] for call in calls]
+    done = [shell(*call) for call in calls]
+    up = shell("up", "--json", DATABASE_URL=database_url, REDIS_URL="redis://localhost")
+
+    assert [each.returncode for each in [*done, up]] == [0] * 5
+    assert all(json.loads(each.stdout) for each in [*done, up])
+    assert "noise" in up.stderr
+
+
+def options(call: list[str], url: str) -> list[str]:
+    return [] if call == ["history"] else ["--url", url]
+
+
+@pytest.mark.parametrize("slug", ["abc", ""])
+def test_a_wrong_value_in_alembic_ini(shell, project, slug):
+    """It is an error that names the file."""
+    with (project / "alembic.ini").open("a") as ini:
+        ini.write(f"truncate_slug_length = {slug}\n")
+    done = shell("history")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {project}/alembic.ini: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_migration_that_raises_what_nobody_catches(shell, project, database_url):
+    """Its BaseException is a failed migration as well."""
+    script = project / "migrations" / "versions" / "001_items.py"
+    script.write_text(script.read_text() + "\nclass Odd(BaseException): pass\nraise Odd('why')\n")
+    done = shell("migrate", "--url", database_url)
+
+    assert done.returncode == 1
+    assert "Odd: why" in done.stderr
+
+
 def test_a_missing_alembic_ini_touches_no_database(shell, project):
     """Without its alembic.ini a command fails before SQLite makes a file."""
     (project / "alembic.ini").unlink()
@@ -135,3 +203,20 @@ def test_a_missing_alembic_ini_touches_no_database(shell, project):
     assert done.returncode == 2
     assert "alembic.ini: there is no such file" in done.stderr
     assert not (project / "new.db").exists()
+
+
+def test_a_folder_that_alembic_has_made(shell, project, database_url):
+    """The guide's way to begin: `alembic init`, three lines of env.py, no URL in the file."""
+    env = (project / "migrations" / "env.py").read_text()
+    shutil.rmtree(project / "migrations")
+    (project / "alembic.ini").unlink()
+    done = shell.program([sys.executable, "-m", "alembic"], "init", "migrations")
+    ini = (project / "alembic.ini").read_text()
+    (project / "alembic.ini").write_text(ini.replace("\nsqlalchemy.url = ", "\n# "))
+    (project / "migrations" / "env.py").write_text(env)
+    written = shell.json("revision", "-m", "first tables", "--url", database_url)
+    moved = shell.json("migrate", "--url", database_url)
+
+    assert done.returncode == 0
+    assert "op.create_table('items'" in Path(written["path"]).read_text()
+    assert len(moved["after"]) == 1

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import make_url
 
 
-def test_up_detached_starts_and_migrates(shell, running):
+def test_up_detached_starts_and_migrates(shell, project, running):
     """`up --detach` leaves both servers running and the database at the newest revision."""
     told = shell.json("up", "--detach")
 
@@ -14,6 +14,7 @@ def test_up_detached_starts_and_migrates(shell, running):
     assert told["migration"]["before"] == []
     assert told["migration"]["after"] == ["001"]
     assert make_url(told["urls"]["DATABASE_URL"]).database == "shop"
+    assert told["data"] == str(project / ".holdfast")
 
 
 def test_a_second_up_joins(shell):
@@ -175,6 +176,97 @@ def test_a_wrong_given_url_is_refused(shell, running, command, variable, value):
     assert running() == []
 
 
+@pytest.mark.parametrize("options", [[], ["--detach"]])
+@pytest.mark.parametrize("variable", ["HOLDFAST_POSTGRES_BIN", "HOLDFAST_REDIS_BIN"])
+def test_one_server_that_cannot_start_ends_the_other(shell, running, variable, options):
+    """Both start at once; when one fails, its error is told and nothing is left of the other."""
+    done = shell("up", *options, **{variable: "/nowhere"})
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {variable} is '/nowhere'")
+    assert running() == []
+
+
+def test_a_server_that_fails_when_the_other_was_detached(shell, project, running):
+    """Redis, which is quicker, is stopped after all when PostgreSQL does not start."""
+    shell("up", "--detach")
+    shell("down")
+    with (project / ".holdfast" / "postgres" / "data" / "postgresql.conf").open("a") as settings:
+        settings.write("nonsense = 1\n")
+    done = shell("up", "--detach")
+
+    assert done.returncode == 1
+    assert "nonsense" in done.stderr
+    assert running() == []
+
+
+def test_a_joined_server_outlives_a_failed_up(shell, project, running):
+    """Who started it, not a later `up`, says when it ends."""
+    (project / "pyproject.toml").write_text('[tool.holdfast]\nservices = ["redis"]\n')
+    shell("up", "--detach")
+    (project / "pyproject.toml").write_text("[tool.holdfast]\n")
+    done = shell("up", "--detach", HOLDFAST_POSTGRES_BIN="/nowhere")
+
+    assert done.returncode == 2
+    assert running() == ["redis"]
+
+
+@pytest.mark.parametrize("name", ["postgres", "template0", "template1"])
+def test_a_name_that_postgresql_has_taken(shell, project, running, name):
+    """PostgreSQL's own databases are no project's: it is said what to change."""
+    (project / "pyproject.toml").write_text(f'[project]\nname = "{name}"\n[tool.holdfast]\n')
+    done = shell("up")
+
+    assert done.returncode == 2
+    assert f"'{name}' is a database of PostgreSQL's own" in done.stderr
+    assert "`name` in [tool.holdfast]" in done.stderr
+    assert running() == []
+
+
+@pytest.mark.parametrize("name", ["x" * 64, "template1"])
+def test_down_whatever_the_project_is_called(shell, project, running, name):
+    """A name that no database can have is in nobody's way when servers are to be stopped."""
+    shell("up", "--detach")
+    (project / "pyproject.toml").write_text(f'[project]\nname = "{name}"\n[tool.holdfast]\n')
+
+    assert shell.json("down", "--remove-data")["stopped"] == ["postgres", "redis"]
+    assert not (project / ".holdfast").exists()
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["down"], ["down", "--remove-data"], ["up"]])
+def test_a_file_in_place_of_the_data(shell, project, arguments):
+    """The error names the file, not what would be below it."""
+    (project / ".holdfast").write_text("")
+    done = shell(*arguments)
+    (project / ".holdfast").unlink()
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {project}/.holdfast is not a folder: remove it")
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["down"], ["down", "--remove-data"], ["up"]])
+def test_a_link_to_itself_in_place_of_the_data(shell, project, arguments):
+    """It is one error that names the link."""
+    (project / ".holdfast").symlink_to(".holdfast")
+    done = shell(*arguments)
+    (project / ".holdfast").unlink()
+
+    assert done.returncode == 2
+    assert f"{project}/.holdfast" in done.stderr
+    assert "is a link that cannot be followed: remove it" in done.stderr
+
+
+def test_a_folder_in_place_of_the_lock(shell, project):
+    """It is one error that names the lock."""
+    lock = project / ".holdfast" / "postgres" / "lock"
+    lock.mkdir(parents=True)
+    done = shell("up")
+    lock.rmdir()
+
+    assert done.returncode == 2
+    assert f"{lock} is a folder where a file belongs: remove it" in done.stderr
+
+
 def test_given_urls_are_used(shell, running, database_url, redis_url):
     """With DATABASE_URL and REDIS_URL set, nothing is started and that database is migrated."""
     told = shell.json("up", DATABASE_URL=database_url, REDIS_URL=redis_url)
@@ -184,6 +276,8 @@ def test_given_urls_are_used(shell, running, database_url, redis_url):
     assert running() == []
     given = shell.json("status", DATABASE_URL=database_url, REDIS_URL=redis_url)
     assert [each["state"] for each in given] == ["given", "given"]
+    words = shell("up", DATABASE_URL=database_url, REDIS_URL=redis_url)
+    assert words.stdout.strip().endswith("is at 001: nothing to migrate")
 
 
 def test_only_the_services_that_are_listed(shell, project, running):

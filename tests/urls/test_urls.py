@@ -53,6 +53,8 @@ def test_a_scheme_chooses_the_driver(scheme, driver):
         ("sqlite:///my notes/Ärger@home.db", "my notes/Ärger@home.db"),
         ("sqlite:///a@b@c.db", "a@b@c.db"),
         ("sqlite:///100%25.db", "100%.db"),
+        ("sqlite:///file:notes.db?mode=ro&uri=true", "file:notes.db"),
+        ("sqlite:///notes.db?uri=false", "notes.db"),
         ("sqlite://", ":memory:"),
         ("sqlite:///:memory:", ":memory:"),
     ],
@@ -107,6 +109,12 @@ def test_the_place_of_a_server(rest, place):
         ("postgresql://db:0/shop", "the port 0 is not"),
         ("postgresql://db/shop?host=other", "two places for the host"),
         ("postgresql://db:5432/shop?port=6000", "two places for the port"),
+        ("sqlite:///notes.db?mode=ro", "write sqlite:///file:shop.db?mode=ro&uri=true"),
+        ("sqlite:///notes.db?cache=shared", "write sqlite:///file:shop.db"),
+        ("sqlite:///file:notes.db?mode=ro", "write sqlite:///file:shop.db"),
+        ("sqlite:///file:notes.db", "write sqlite:///file:shop.db"),
+        ("sqlite:///notes.db?mode=ro&uri=true", "write sqlite:///file:shop.db"),
+        ("sqlite:///notes.db?uri=true", "write sqlite:///file:shop.db"),
         ("sqlite://notes.db", "SQLite has no host or user"),
         ("sqlite://ann:secret@/notes.db", "SQLite has no host or user"),
     ],
@@ -119,6 +127,8 @@ def test_what_cannot_work_is_refused(url, says):
     assert says in str(caught.value)
     assert "sec" not in str(caught.value)
     assert caught.value.__cause__ is None
+    # What a reader is told to write arrives as it was written.
+    assert redact(str(caught.value)) == str(caught.value)
 
 
 @given(PASSWORDS)

@@ -1,5 +1,5 @@
 """The command line `holdfast`: servers for development, and migrations."""
 
-from holdfast.cli.main import app, main
+from holdfast.cli.main import main
 
-__all__ = ["app", "main"]
+__all__ = ["main"]

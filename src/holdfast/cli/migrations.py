@@ -1,16 +1,32 @@
 """`holdfast migrate`, `revision`, `downgrade` and `history`."""
 
 import asyncio
-from typing import Annotated
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from holdfast import migrate
-from holdfast.cli.output import AsJson, describe_move, print_json, print_table
-from holdfast.database import Database
-from holdfast.migrate import Migrated
+from holdfast.cli.output import AsJson, beside_json, describe_move, print_json, print_table
 from holdfast.settings import Project, find_project
 
+if TYPE_CHECKING:
+    from holdfast.database import Database
+    from holdfast.migrate import Migrated
+
+T = TypeVar("T")
+
+
+def _refuse_blank(text: str) -> str:
+    if not text.strip():
+        raise typer.BadParameter("it is empty")
+    return text
+
+
+Revision = Annotated[str, typer.Argument(metavar="REVISION", callback=_refuse_blank)]
+Message = Annotated[
+    str,
+    typer.Option("--message", "-m", help="What the migration does.", callback=_refuse_blank),
+]
 Url = Annotated[
     str | None,
     typer.Option(
@@ -29,19 +45,18 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def upgrade(
-    to: Annotated[str, typer.Argument(metavar="REVISION")] = "head",
+    to: Revision = "head",
     *,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Migrate the database forward, to the newest revision or the one given."""
-    project = find_project()
-    moved = asyncio.run(_upgrade(project, url, to))
+    moved = _run(_upgrade(find_project(), url, to), as_json=as_json)
     _print_move(moved, as_json=as_json)
 
 
 def downgrade(
-    to: Annotated[str, typer.Argument(metavar="REVISION")],
+    to: Revision,
     *,
     url: Url = None,
     as_json: AsJson = False,
@@ -50,21 +65,19 @@ def downgrade(
 
     An argument that begins with `-` needs `--` in front: holdfast downgrade -- -1
     """
-    project = find_project()
-    moved = asyncio.run(_downgrade(project, url, to))
+    moved = _run(_downgrade(find_project(), url, to), as_json=as_json)
     _print_move(moved, as_json=as_json)
 
 
 def revision(
-    message: Annotated[str, typer.Option("--message", "-m", help="What the migration does.")],
+    message: Message,
     *,
     empty: Annotated[bool, typer.Option("--empty", help="Do not compare with models.")] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a migration with what the models have and the database has not."""
-    project = find_project()
-    path = asyncio.run(_revision(project, url, message, autogenerate=not empty))
+    path = _run(_revision(find_project(), url, message, autogenerate=not empty), as_json=as_json)
     if as_json:
         print_json({"path": path})
     elif path is None:
@@ -75,7 +88,10 @@ def revision(
 
 def history(*, as_json: AsJson = False) -> None:
     """List the migrations, newest first."""
-    revisions = migrate.history(find_project().alembic_path)
+    from holdfast import migrate
+
+    with beside_json(as_json=as_json):
+        revisions = migrate.history(find_project().alembic_path)
     if as_json:
         print_json(revisions)
     elif not revisions:
@@ -94,12 +110,21 @@ def history(*, as_json: AsJson = False) -> None:
         )
 
 
-async def _upgrade(project: Project, url: str | None, to: str) -> Migrated:
+def _run(work: Coroutine[Any, Any, T], *, as_json: bool) -> T:
+    with beside_json(as_json=as_json):
+        return asyncio.run(work)
+
+
+async def _upgrade(project: Project, url: str | None, to: str) -> "Migrated":
+    from holdfast import migrate
+
     async with await _database(project, url) as db:
         return await migrate.upgrade(db, project.alembic_path, to)
 
 
-async def _downgrade(project: Project, url: str | None, to: str) -> Migrated:
+async def _downgrade(project: Project, url: str | None, to: str) -> "Migrated":
+    from holdfast import migrate
+
     async with await _database(project, url) as db:
         return await migrate.downgrade(db, project.alembic_path, to)
 
@@ -107,17 +132,22 @@ async def _downgrade(project: Project, url: str | None, to: str) -> Migrated:
 async def _revision(
     project: Project, url: str | None, message: str, *, autogenerate: bool
 ) -> object:
+    from holdfast import migrate
+
     async with await _database(project, url) as db:
         return await migrate.revision(db, project.alembic_path, message, autogenerate=autogenerate)
 
 
-async def _database(project: Project, url: str | None) -> Database:
+async def _database(project: Project, url: str | None) -> "Database":
+    from holdfast import migrate
+    from holdfast.database import Database
+
     # Before the database: opening SQLite's would make the file.
     migrate.require_config(project.alembic_path)
     return Database(await migrate.find_url(url, project))
 
 
-def _print_move(moved: Migrated, *, as_json: bool) -> None:
+def _print_move(moved: "Migrated", *, as_json: bool) -> None:
     if as_json:
         print_json(moved)
     else:

@@ -4,14 +4,14 @@ import dataclasses
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from holdfast.migrate import Migrated
+if TYPE_CHECKING:
+    from holdfast.migrate import Migrated
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -22,7 +22,12 @@ def print_json(value: object) -> None:
 
 
 def print_table(rows: list[Mapping[str, object]]) -> None:
-    """Print rows of equal keys as a table."""
+    """Print rows of equal keys as a table; nothing when there are none."""
+    from rich.console import Console
+    from rich.table import Table
+
+    if not rows:
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in rows[0]:
         table.add_column(name, overflow="fold")
@@ -38,7 +43,12 @@ def fail(message: str, code: int, *, as_json: bool) -> NoReturn:
     raise SystemExit(code)
 
 
-def describe_move(moved: Migrated) -> str:
+def beside_json(*, as_json: bool) -> AbstractContextManager[object]:
+    """Let code of the project print to the error stream, where the output is one JSON document."""
+    return redirect_stdout(sys.stderr) if as_json else nullcontext()
+
+
+def describe_move(moved: "Migrated") -> str:
     """Say what a migration did, in one line."""
     if moved.before == moved.after:
         return f"{moved.place} is at {_names(moved.after)}: nothing to migrate"

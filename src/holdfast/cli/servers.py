@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from holdfast import migrate, redis
-from holdfast.cli.output import AsJson, describe_move, print_json, print_table
-from holdfast.database import Database
+from holdfast import redis
+from holdfast.cli.main import INTERRUPTED
+from holdfast.cli.output import AsJson, beside_json, describe_move, print_json, print_table
 from holdfast.errors import ServiceError
-from holdfast.migrate import Migrated
 from holdfast.services import (
     PostgresPolicy,
     PostgresServer,
@@ -26,6 +27,9 @@ from holdfast.services import (
 )
 from holdfast.settings import Project, Service, find_project
 from holdfast.urls import redact
+
+if TYPE_CHECKING:
+    from holdfast.migrate import Migrated
 
 Server = PostgresServer | RedisServer
 Servers = dict[Service, Server]
@@ -76,7 +80,10 @@ def up(
     With DATABASE_URL or REDIS_URL set, that server is used instead of one of our own. Servers
     that already run for this project are joined.
     """
-    asyncio.run(_up(find_project(), tcp=tcp, detach=detach, as_json=as_json))
+    try:
+        asyncio.run(_up(find_project(), tcp=tcp, detach=detach, as_json=as_json))
+    except asyncio.CancelledError:
+        raise SystemExit(INTERRUPTED) from None
 
 
 def down(
@@ -120,21 +127,46 @@ def status(*, as_json: AsJson = False) -> None:
 
 
 async def _up(project: Project, *, tcp: bool, detach: bool, as_json: bool) -> None:
+    _cancel_at_sigterm()
     servers = _servers(project, tcp=tcp)
     async with AsyncExitStack() as stack:
-        for server in servers.values():
-            stack.push_async_callback(server.stop)
-            await server.start(detach=detach)
-            if detach and not server.attached:
-                stack.push_async_exit(partial(_take_back, server))
-        moved = await _migrate(project)
+        await _start(servers, stack, detach=detach, migrates=_migrates(project))
+        with beside_json(as_json=as_json):
+            moved = await _migrate(project)
         running = [
             _describe(service, server, "joined" if server.attached else "started")
             for service, server in servers.items()
         ]
-        _print_up(running, moved, _urls(servers), as_json=as_json)
+        data = project.data_path if servers else None
+        _print_up(running, moved, _urls(servers), data, as_json=as_json)
         if servers and not detach:
             await _stay(servers, as_json=as_json)
+
+
+def _cancel_at_sigterm() -> None:
+    """End at SIGTERM as at Ctrl-C, by cancelling: what was started is stopped."""
+    task = asyncio.current_task()
+    assert task, "called in one"
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+
+async def _start(servers: Servers, stack: AsyncExitStack, *, detach: bool, migrates: bool) -> None:
+    """Start all at once, and import meanwhile what the migration needs."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for server in servers.values():
+                group.create_task(_start_one(server, stack, detach=detach))
+            if migrates:
+                group.create_task(asyncio.to_thread(import_module, "holdfast.migrate"))
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0]  # noqa: B904  -- what failed first; that ended the others
+
+
+async def _start_one(server: Server, stack: AsyncExitStack, *, detach: bool) -> None:
+    stack.push_async_callback(server.stop)
+    await server.start(detach=detach)
+    if detach and not server.attached:
+        stack.push_async_exit(partial(_take_back, server))
 
 
 async def _take_back(server: Server, kind: type[BaseException] | None, *_error: object) -> None:
@@ -144,13 +176,20 @@ async def _take_back(server: Server, kind: type[BaseException] | None, *_error: 
 
 
 def _print_up(
-    running: list[Running], moved: Migrated | None, urls: dict[str, str], *, as_json: bool
+    running: list[Running],
+    moved: "Migrated | None",
+    urls: dict[str, str],
+    data: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     shown = {name: redact(url) for name, url in urls.items()}
     if as_json:
-        print_json({"services": running, "migration": moved, "urls": shown})
+        print_json({"services": running, "migration": moved, "urls": shown, "data": data})
         return
     _print_running(running, as_json=False)
+    if data:
+        typer.echo(f"\ntheir data is in {data}")
     if moved:
         typer.echo(f"\n{describe_move(moved)}")
     if shown:
@@ -193,9 +232,16 @@ def _describe(service: Service, server: Server, state: str) -> Running:
     )
 
 
-async def _migrate(project: Project) -> Migrated | None:
-    if "postgres" not in project.services or not project.alembic_path.is_file():
+def _migrates(project: Project) -> bool:
+    return "postgres" in project.services and project.alembic_path.is_file()
+
+
+async def _migrate(project: Project) -> "Migrated | None":
+    if not _migrates(project):
         return None
+    from holdfast import migrate
+    from holdfast.database import Database
+
     async with Database(await migrate.find_url(None, project)) as db:
         return await migrate.upgrade(db, project.alembic_path)
 
@@ -219,7 +265,12 @@ async def _stay(servers: Servers, *, as_json: bool) -> None:
 
 
 async def _down(project: Project, *, remove_data: bool) -> list[Service]:
-    stopped = [service for service, server in _all(project).items() if await server.down()]
+    # Without policies: whatever the project says of its servers, they can be stopped.
+    servers: Servers = {
+        "postgres": PostgresServer(project.data_path),
+        "redis": RedisServer(project.data_path),
+    }
+    stopped = [service for service, server in servers.items() if await server.down()]
     if remove_data:
         await remove(project.data_path)
     return stopped
@@ -251,24 +302,25 @@ def _given(service: Service) -> str | None:
     if given is None:
         return None
     # A URL that cannot be used is refused here, before anything is started or shown.
-    return str(Database(given).url) if service == "postgres" else redis.place(redis.client(given))
+    if service == "redis":
+        return redis.place(redis.client(given))
+    from holdfast.database import Database
+
+    return str(Database(given).url)
 
 
 def _servers(project: Project, *, tcp: bool = False) -> Servers:
     """Give the servers of the project that no URL is given for."""
-    return {
-        service: server
-        for service, server in _all(project, tcp=tcp).items()
-        if service in project.services and not _given(service)
-    }
-
-
-def _all(project: Project, *, tcp: bool = False) -> Servers:
     listen = LOOPBACK if tcp else None
     postgres = PostgresPolicy(database=project.name, listen=listen)
-    return {
+    servers: Servers = {
         "postgres": PostgresServer(project.data_path, policy=postgres),
         "redis": RedisServer(project.data_path, policy=RedisPolicy(listen=listen)),
+    }
+    return {
+        service: server
+        for service, server in servers.items()
+        if service in project.services and not _given(service)
     }
 
 

@@ -7,8 +7,6 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
-import asyncpg
-
 from holdfast.errors import ConfigurationError, ServiceError
 from holdfast.events import Events
 from holdfast.services.binaries import Binary, find_postgres
@@ -158,6 +156,8 @@ class _Engine:
         return Launch(info=info, command=[binary.path, "-D", place.data, *self._options(info)])
 
     async def reach(self, info: Info, seconds: float) -> bool:
+        import asyncpg  # noqa: PLC0415  -- as in roles.py
+
         try:
             async with asyncio.timeout(seconds), superuser(info):
                 return True
@@ -165,6 +165,8 @@ class _Engine:
             return False
 
     async def settle(self, info: Info) -> None:
+        import asyncpg  # noqa: PLC0415  -- as in roles.py
+
         seconds = self._policy.start_timeout
         try:
             async with asyncio.timeout(seconds):

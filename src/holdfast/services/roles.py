@@ -7,15 +7,17 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from typing import Any
-
-import asyncpg
+from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import ConfigurationError
 from holdfast.services.place import Info
 
+if TYPE_CHECKING:
+    import asyncpg
+
 ROLES = ("owner", "app", "readonly")
 SUPERUSER = "postgres"  # for what only a superuser may do; no application runs as it
+RESERVED = frozenset({"postgres", "template0", "template1"})  # PostgreSQL's own databases
 
 # One at a time makes roles and databases in a server, whatever process it is in.
 SETTING_UP = "SELECT pg_advisory_lock(hashtext('holdfast.services'))"
@@ -26,6 +28,8 @@ async def superuser(
     info: Info, database: str = SUPERUSER
 ) -> AsyncIterator["asyncpg.Connection[Any]"]:
     """Connect through the socket, which only the server's user and root can get to."""
+    import asyncpg  # noqa: PLC0415  -- 80 ms, in which the server starts; stopping one needs none
+
     connection = await asyncpg.connect(
         host=info.socket,
         port=info.port,
@@ -66,6 +70,11 @@ def identifier(name: str) -> str:
     """
     if not 0 < len(name.encode()) < 64 or "\0" in name:
         raise ConfigurationError(f"{name!r} is no name for a database: 1 to 63 bytes, no zero")
+    if name in RESERVED:
+        raise ConfigurationError(
+            f"{name!r} is a database of PostgreSQL's own: choose another name; a project's is "
+            "`name` in [tool.holdfast] of pyproject.toml"
+        )
     return '"' + name.replace('"', '""') + '"'
 
 

@@ -1,0 +1,92 @@
+"""What a command costs before it works, and how it ends, whatever happens to it."""
+
+import os
+import sys
+
+import pytest
+
+COMMAND = "from holdfast.cli import main; main()"
+HEAVY = ("sqlalchemy", "alembic", "asyncpg", "redis")
+IMPORTS = f"""
+import sys
+from holdfast.cli import main
+try:
+    main()
+finally:
+    print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)
+"""
+# Ctrl-C comes while a module is being imported.
+INTERRUPTED = """
+import signal, sys
+module = sys.argv.pop(1)
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+from holdfast.cli import main
+main()
+"""
+TERMINATED = """
+import os, signal
+from holdfast.cli import main
+from holdfast.services import RedisServer
+started = RedisServer.start
+async def start(server, **options):
+    await started(server, **options)
+    os.kill(os.getpid(), signal.SIGTERM)
+RedisServer.start = start
+main()
+"""
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["up", "--help"], ["status"], ["env"], ["down"]])
+def test_what_needs_no_database_imports_none_of_it(shell, arguments):
+    """Commands that only look for servers start without SQLAlchemy, Alembic and drivers."""
+    done = shell.program(python(IMPORTS), *arguments)
+
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("module", ["typer", "holdfast.services", "pydantic"])
+def test_ctrl_c_during_the_imports(shell, module):
+    """It ends like Ctrl-C at any later time: quietly, with 130."""
+    done = shell.program(python(INTERRUPTED), module, "status")
+
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize("options", [[], ["--detach"]])
+def test_sigterm_before_it_stays(shell, running, options):
+    """While `up` still starts, SIGTERM ends it as Ctrl-C does, and nothing is left running."""
+    done = shell.program(python(TERMINATED), "up", *options)
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+    assert running() == []
+
+
+@pytest.mark.parametrize("arguments", [["history"], ["history", "--json"], ["--help"]])
+@pytest.mark.parametrize(
+    ("output", "code", "says"), [(">/dev/full", 1, "No space left on device"), (">&-", 0, "")]
+)
+def test_an_output_that_cannot_be_written(shell, arguments, output, code, says):
+    """A full disk is a failure in one line; output that nobody asked for is no failure."""
+    done = shell.program(["sh", "-c", f'exec "$@" {output}', "sh", *python(COMMAND)], *arguments)
+
+    assert (done.returncode, done.stderr.count("\n")) == (code, code)
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["history"], ["history", "--json"]])
+def test_a_reader_that_has_gone(shell, arguments):
+    """`holdfast history | head -1` ends quietly."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer) as output:
+        done = shell.program(python(COMMAND), *arguments, stdout=output)
+
+    assert (done.returncode, done.stderr) == (1, "")
