@@ -49,18 +49,21 @@ class Project:
     services: tuple[Service, ...] = ("postgres", "redis")
 
     def __post_init__(self) -> None:
+        for name in ("alembic", "data"):
+            if "\0" in str(getattr(self, name)):
+                raise ConfigurationError(f"{name} has a zero byte, which no path can have")
         if self.data == Path():
             raise ConfigurationError("data is the project's own folder; give the servers their own")
 
     @property
     def alembic_path(self) -> Path:
         """The Alembic configuration as an absolute path."""
-        return (self.root / self.alembic).resolve()
+        return _real(self.root / self.alembic)
 
     @property
     def data_path(self) -> Path:
         """The data folder as an absolute path."""
-        return (self.root / self.data).resolve()
+        return _real(self.root / self.data)
 
 
 def load(policy: type[T], *, prefix: str, environ: Mapping[str, str] | None = None) -> T:
@@ -108,6 +111,11 @@ def find_project(start: Path | None = None) -> Project:
             where = partial("{}: [tool.holdfast] {}".format, file)
             return _Form(policy=Project, leaves=_leaves(Project), where=where).fill(section)
     return Project(root=here)
+
+
+def _real(path: Path) -> Path:
+    # Path.resolve() raises RuntimeError for a link to itself; what opens the path will say it.
+    return Path(os.path.realpath(path))
 
 
 def _section(file: Path) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """Whatever is killed, stale, full or wrong: the next start works, or says exactly what is wrong."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -237,6 +238,27 @@ async def test_a_damaged_info_file(project: Path, running) -> None:
         assert again.pid
 
     assert running() == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"socket": 3},
+        {"port": "5432"},
+        {"listen": 3},
+        {"version": None},
+        {"passwords": []},
+        {"passwords": {"default": 1}},
+    ],
+)
+async def test_wrong_values_in_the_info_file(folder: Path, wrong: dict[str, object]) -> None:
+    """They are damage too, and not taken for an address."""
+    async with RedisServer(folder):
+        info = folder / "redis" / "info.json"
+        info.write_text(json.dumps(json.loads(info.read_text()) | wrong))
+
+        with pytest.raises(ServiceError, match=r"info\.json is damaged .*holdfast down"):
+            await RedisServer(folder).attach()
 
 
 FULL = """

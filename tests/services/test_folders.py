@@ -40,7 +40,15 @@ async def test_git_ignores_the_folder(folder: Path) -> None:
         assert not (folder / ".gitignore").exists()
 
 
-@pytest.mark.parametrize("name", ["x" * 60 + "/" + "y" * 60, "sp ace,quo'te\"per%cent?&#ünï"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x" * 60 + "/" + "y" * 60,
+        "sp ace,quo'te\"per%cent?&#ünï",
+        "new\nline\r\ttab\\back\\",
+        os.fsdecode(b"not \xff text"),
+    ],
+)
 async def test_a_path_that_no_socket_can_have(project: Path, name: str, running) -> None:
     """A path that is too long, or has characters that need quoting, gets a short one beside it."""
     folder = move(project, project.parent / name / ".holdfast")

@@ -58,6 +58,8 @@ def test_the_nearest_section_counts(tmp_path):
         ("[tool.holdfast]\nname = []\n", "name: "),
         ("[tool.holdfast]\ndata = ''\n", "data is the project's own folder"),
         ("[tool.holdfast]\ndata = '.'\n", "data is the project's own folder"),
+        ('[tool.holdfast]\ndata = "a\\u0000b"\n', "data has a zero byte"),
+        ('[tool.holdfast]\nalembic = "a\\u0000b"\n', "alembic has a zero byte"),
         ("project = 3\n[tool.holdfast]\n", "project is a table, not 3"),
         ("[tool.holdfast]\n[project]\nname = 3\n", "name: "),
     ],

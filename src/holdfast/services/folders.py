@@ -27,6 +27,12 @@ from holdfast.services.place import Place
 from holdfast.services.process import in_thread
 
 SERVERS = ("postgres", "redis")
+WRONG_KIND = {
+    errno.ENOTDIR: "not a folder",
+    errno.EEXIST: "not a folder",
+    errno.EISDIR: "a folder where a file belongs",
+    errno.ELOOP: "a link that cannot be followed",
+}
 OWNER = "owner"  # the lock of a temporary folder, which the process that made it holds
 
 
@@ -50,7 +56,7 @@ def find_place(folder: Path, name: str) -> Place | None:
     Raises:
         ConfigurationError: there is something else at that place.
     """
-    root = (folder / name).resolve()
+    root = real(folder / name)
     try:
         (root / "lock").lstat()
     except FileNotFoundError:
@@ -111,6 +117,11 @@ def remove_temporary(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def real(path: Path) -> Path:
+    """Follow all links; one that leads to itself stays, for the next call to refuse."""
+    return Path(os.path.realpath(path))
+
+
 @contextmanager
 def explained(folder: Path) -> Iterator[None]:
     """Turn what the file system refuses into an error that says what to do."""
@@ -125,11 +136,17 @@ def explained(folder: Path) -> Iterator[None]:
                 f"{where} may not be used ({error.strerror}); it belongs to {whose(where)}: "
                 f"run as that user, or choose another folder"
             ) from error
-        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        if error.errno in WRONG_KIND:
             raise ConfigurationError(
-                f"{where} is not a folder: remove it, or choose another"
+                f"{_first_file(where)} is {WRONG_KIND[error.errno]}: remove it, or choose another"
             ) from error
         raise
+
+
+def _first_file(path: str | Path) -> Path:
+    """Find what is in the way of a path, where it is no folder but has something below it."""
+    whole = Path(path)
+    return next((each for each in reversed(whole.parents) if each.is_file()), whole)
 
 
 def _make_folder(folder: Path) -> None:
@@ -149,7 +166,7 @@ def _new_place(folder: Path, name: str) -> Place:
     account = account_for(folder)
     if account and not reaches(account, folder):
         _relocate(folder, name, account)
-    place = Place(folder=folder, root=(folder / name).resolve(), account=account)
+    place = Place(folder=folder, root=real(folder / name), account=account)
     with suppress(FileExistsError):  # of another process that makes it now, or was killed at it
         place.root.mkdir(mode=0o700)
     place.give(place.root)
@@ -173,7 +190,7 @@ def _relocate(folder: Path, name: str, account: Account) -> None:
 
 
 def _remove(folder: Path) -> None:
-    folder = folder.resolve()
+    folder = real(folder)
     for name in SERVERS:
         if place := find_place(folder, name):
             _remove_place(place, name)

@@ -13,6 +13,7 @@ from holdfast.services.failures import PortLostError, failure, indented, read_ta
 from holdfast.services.folders import (
     make_place,
     make_temporary,
+    real,
     remove_abandoned,
     remove_temporary,
 )
@@ -47,7 +48,7 @@ class Keeper:
             ServiceError: it did not start, or it runs and does not answer.
         """
         began = time.monotonic()
-        base = (folder or await self._temporary_folder()).resolve()
+        base = real(folder or await self._temporary_folder())
         while True:
             place = make_place(base, self._engine.name)
             if lock := Lock.take(place.lock):

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,6 +37,14 @@ class Info:
     port: int
     listen: str | None
     passwords: dict[str, str] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        texts = (self.product, self.version, self.path, self.source, self.socket, self.listen or "")
+        named = self.passwords.items()
+        if not all(isinstance(each, str) for each in (*texts, *chain.from_iterable(named))):
+            raise TypeError("a text is none")
+        if not isinstance(self.port, int):
+            raise TypeError("the port is no number")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +118,7 @@ class Place:
             return Info(**json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise ServiceError(
                 f"{path} is damaged ({error}), so the server that runs cannot be reached: "
                 f"stop it with `holdfast down` and start again"

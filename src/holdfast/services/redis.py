@@ -1,6 +1,7 @@
 """Run a real Redis or Valkey for development and tests."""
 
 import asyncio
+import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,5 +161,9 @@ async def _ping(info: Info) -> bool:
 
 
 def _quoted(path: Path) -> str:
-    text = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    """Write a path of any bytes as one word of a redis.conf."""
+    text = "".join(
+        chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\' else f"\\x{byte:02x}"
+        for byte in os.fsencode(path)
+    )
     return f'"{text}"'

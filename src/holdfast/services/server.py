@@ -12,7 +12,7 @@ from typing import Self
 
 from holdfast.errors import ServiceError
 from holdfast.events import Events
-from holdfast.services.folders import explained, find_place
+from holdfast.services.folders import explained, find_place, real
 from holdfast.services.keeper import Keeper
 from holdfast.services.lock import held, mark_of
 from holdfast.services.place import Place
@@ -195,7 +195,7 @@ class Server:
         if self._folder is None:
             return None
         with explained(self._folder):
-            return find_place(self._folder.resolve(), self._engine.name)
+            return find_place(real(self._folder), self._engine.name)
 
     async def _bring_up(self) -> None:
         self._running = None
