@@ -247,6 +247,18 @@ class TestRevision:
 
         assert [written] == project.versions
 
+    @pytest.mark.parametrize(
+        "message",
+        ['quo"""ted"', "back\\slash\\", "\\N{nothing}", "two\n  lines", "a\x1b\udcff", "${x}"],
+    )
+    async def test_any_message_is_kept(self, project, db, message):
+        """What is written can be read again, and says the message in one line."""
+        written = await migrate.revision(db, project.ini, message, autogenerate=False)
+        [found] = migrate.history(project.ini)
+
+        assert found.path == written
+        assert found.message == " ".join(message.split())
+
     async def test_a_database_that_lags_behind(self, shop, db):
         """The difference to an old state would be wrong, so it is refused."""
         await migrate.revision(db, shop.ini, "first tables")

@@ -109,14 +109,23 @@ async def revision(
         MigrationError: the database is not at the newest revision.
     """
     written: list[Any] = []
+    quoted = _within_quotes(message)
 
     def write(command: "ModuleType", config: "Config") -> None:
         config.attributes[AUTOGENERATE] = autogenerate
-        written.append(command.revision(config, message, autogenerate=autogenerate))
+        written.append(command.revision(config, quoted, autogenerate=autogenerate))
 
     await _run(db, config, None, write)
     # Alembic gives a list when nothing, or more than one file, was written.
     return None if isinstance(written[0], list) else Path(written[0].path)
+
+
+def _within_quotes(message: str) -> str:
+    """Write a message in one line so that the docstring it becomes says the same."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode()
+        for each in " ".join(message.split()).replace("\\", "\\\\").replace('"', '\\"')
+    )
 
 
 async def _move(
@@ -178,11 +187,11 @@ def _failures(db: Database, config: "Config") -> Iterator[None]:
 
     try:
         yield
-    except HoldfastError:
+    except (HoldfastError, asyncio.CancelledError, KeyboardInterrupt):
         raise
     except CommandError as error:
         raise MigrationError(f"{db.url.place}: {error}") from error
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         cause = error.orig if isinstance(error, DBAPIError) else f"{type(error).__name__}: {error}"
         ran = f"; the statement was: {error.statement}" if isinstance(error, DBAPIError) else ""
         raise MigrationError(

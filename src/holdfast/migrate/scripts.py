@@ -120,7 +120,7 @@ def _reading(config: Path | str) -> "Iterator[ScriptDirectory]":
 
     try:
         scripts = ScriptDirectory.from_config(loaded)
-    except (CommandError, ParserError) as error:
+    except (CommandError, ParserError, ValueError) as error:
         raise ConfigurationError(f"{config}: {' '.join(str(error).split())}") from error
     try:
         yield scripts
