@@ -12,7 +12,7 @@ from holdfast.services.binaries import Binary
 from holdfast.services.failures import failure
 from holdfast.services.lock import Lock
 from holdfast.services.place import Place
-from holdfast.services.process import until
+from holdfast.services.process import Program, until
 from holdfast.services.roles import SUPERUSER
 from holdfast.services.running import Spawn
 
@@ -63,7 +63,10 @@ class Initdb:
         stops = (signal.SIGTERM, signal.SIGKILL)
         with os.fdopen(reader, "rb"):
             with os.fdopen(writer, "wb"):
-                child = self.spawn(command, self.place, self.lock, output=writer, signals=stops)
+                program = Program(
+                    command=command, place=self.place, lock=self.lock, output=writer, signals=stops
+                )
+                child = self.spawn(program)
             if not await until(lambda: child.status is not None, self.timeout):
                 raise ServiceError(f"initdb did not end within {self.timeout:g} s")
             child.release()

@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-import signal
 import time
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from holdfast.services.folders import (
 from holdfast.services.lock import Lock, held, mark_of
 from holdfast.services.place import Info, Place
 from holdfast.services.policy import ServerPolicy
-from holdfast.services.process import PAUSE, Child, in_thread, until
+from holdfast.services.process import PAUSE, Child, Program, in_thread, until
 from holdfast.services.running import Engine, Launch, Running
 
 ANSWER = 1.0  # seconds for a server to answer once, on the same machine
@@ -153,29 +151,17 @@ class Keeper:
         """Run the server; give it, and where its words begin in the log."""
         with place.open_log() as log:
             start = os.fstat(log.fileno()).st_size
-            signals = self._engine.signals
-            child = self._spawn(launch.command, place, lock, output=log.fileno(), signals=signals)
-        return child, start
+            program = Program(
+                command=launch.command,
+                place=place,
+                lock=lock,
+                output=log.fileno(),
+                signals=self._engine.signals,
+            )
+            return self._spawn(program), start
 
-    def _spawn(
-        self,
-        command: Sequence[str | Path],
-        place: Place,
-        lock: Lock,
-        *,
-        output: int,
-        signals: Sequence[signal.Signals],
-    ) -> Child:
-        self._child = Child.spawn(
-            command,
-            lock=lock,
-            lock_path=place.lock,
-            output=output,
-            folder=place.root,
-            account=place.account,
-            signals=signals,
-            patience=self._policy.stop_timeout,
-        )
+    def _spawn(self, program: Program) -> Child:
+        self._child = Child.spawn(program, self._policy.stop_timeout)
         return self._child
 
     async def _until_reached(

@@ -8,13 +8,14 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Self, TypeVar
 
 from holdfast.errors import ServiceError
-from holdfast.services.account import Account
 from holdfast.services.lock import Lock, held
+from holdfast.services.place import Place
 
 T = TypeVar("T")
 
@@ -22,6 +23,24 @@ PAUSE = 0.01  # seconds between two looks at a fact; a server needs at least a f
 DETACHED_WITHIN = 5.0  # seconds for the shell to read one line and end
 
 WATCH = files(__package__).joinpath("watch.sh").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """What to run in the place of a server, as its user.
+
+    Attributes:
+        command: the program and its arguments.
+        lock: inherited by the program and by all of its children.
+        output: file descriptor for what it prints.
+        signals: sent in this order to stop it.
+    """
+
+    command: Sequence[str | Path]
+    place: Place
+    lock: Lock
+    output: int
+    signals: Sequence[signal.Signals]
 
 
 class Child:
@@ -33,39 +52,23 @@ class Child:
         self._mark = mark
 
     @classmethod
-    def spawn(
-        cls,
-        command: Sequence[str | Path],
-        *,
-        lock: Lock,
-        lock_path: Path,
-        output: int,
-        folder: Path,
-        account: Account | None,
-        signals: Sequence[signal.Signals],
-        patience: float,
-    ) -> Self:
-        """Start `command` in a session of its own, so that Ctrl-C reaches only the owner.
+    def spawn(cls, program: Program, patience: float) -> Self:
+        """Start it in a session of its own, so that Ctrl-C reaches only the owner.
 
         Args:
-            command: the program and its arguments.
-            lock: inherited by the program and by all of its children.
-            lock_path: where it is.
-            output: file descriptor for what it prints.
-            folder: the working folder, which `account` can reach.
-            account: who it runs as; None for the user of this process.
-            signals: sent in this order to stop it.
-            patience: seconds between two of them.
+            program: what to run.
+            patience: seconds between two of its signals.
         """
-        names = " ".join(each.name.removeprefix("SIG") for each in signals)
+        place, account = program.place, program.place.account
+        names = " ".join(each.name.removeprefix("SIG") for each in program.signals)
         seconds = str(max(1, math.ceil(patience)))
         try:
             popen = subprocess.Popen(
-                ["/bin/sh", "-c", WATCH, "holdfast-watch", names, seconds, *command],
+                ["/bin/sh", "-c", WATCH, "holdfast-watch", names, seconds, *program.command],
                 stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=lock.fd,
-                cwd=folder,
+                stdout=program.output,
+                stderr=program.lock.fd,
+                cwd=place.root,
                 env=_environment(),
                 bufsize=0,
                 start_new_session=True,
@@ -75,8 +78,8 @@ class Child:
             )
         except (OSError, ValueError) as error:
             who = f"as the user {account.name} " if account else ""
-            raise ServiceError(f"/bin/sh could not be run {who}in {folder}: {error}") from error
-        return cls(popen, lock_path, lock.mark)
+            raise ServiceError(f"/bin/sh could not be run {who}in {place.root}: {error}") from error
+        return cls(popen, place.lock, program.lock.mark)
 
     @property
     def status(self) -> int | None:

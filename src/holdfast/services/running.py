@@ -1,7 +1,7 @@
 """What is known about a server that runs, and what a kind of server has to provide."""
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -9,7 +9,7 @@ from typing import Protocol
 from holdfast.events import Event
 from holdfast.services.lock import Lock
 from holdfast.services.place import Info, Place
-from holdfast.services.process import Child
+from holdfast.services.process import Child, Program
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,19 +53,8 @@ class Running:
     seconds: float
 
 
-class Spawn(Protocol):
-    """Runs a program that ends with the one who starts the server, whatever ends that one."""
-
-    def __call__(
-        self,
-        command: Sequence[str | Path],
-        place: Place,
-        lock: Lock,
-        *,
-        output: int,
-        signals: Sequence[signal.Signals],
-    ) -> Child:
-        """Run `command`; what it prints goes to the file descriptor `output`."""
+# Runs a program that ends with the one who starts the server, whatever ends that one.
+Spawn = Callable[[Program], Child]
 
 
 class Engine(Protocol):
