@@ -10,14 +10,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LEAST_COVERAGE = 90  # percent, of each package by itself
+NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 # A test that hangs ends the run after two minutes, and shows where it stood.
 NO_HANGING = ("-o", "faulthandler_timeout=120", "-o", "faulthandler_exit_on_timeout=true")
-# Each process has servers of its own; a file's tests stay together and share its fixtures.
+# Each process has servers of its own. One that has nothing left takes over from the other's end,
+# so that both end together; until then a file's tests stay together and share its fixtures.
 IN_PARALLEL = (
     "-n",
     str(min(os.cpu_count() or 1, 4)),
     "--dist",
-    "loadfile",
+    "worksteal",
     "--max-worker-restart=0",
 )
 
@@ -26,7 +28,9 @@ def main(arguments: list[str]) -> int:
     """Run pytest with the given arguments; return its exit code, or 1 where coverage is short."""
     options = ("--quiet", "--cov", "--cov-report=term", *IN_PARALLEL, *NO_HANGING)
     command = [sys.executable, "-m", "pytest", *options, *arguments]
-    failed = subprocess.run(command, cwd=ROOT, check=False).returncode
+    # Without bytecode each of some hundred child processes would compile the project anew.
+    environ = {name: value for name, value in os.environ.items() if name != NO_BYTECODE}
+    failed = subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode
     if failed:
         return failed
     short = [source.name for source in sources() if not is_covered(source)]
