@@ -185,14 +185,18 @@ def test_a_wrong_value_in_alembic_ini(shell, project, slug):
     assert "Traceback" not in done.stderr
 
 
-def test_a_migration_that_raises_what_nobody_catches(shell, project, database_url):
-    """Its BaseException is a failed migration as well."""
+@pytest.mark.parametrize(
+    ("raised", "kind"), [("Odd('why')", "Odd"), ("SystemExit('why')", "SystemExit")]
+)
+def test_a_migration_that_raises_what_nobody_catches(shell, project, database_url, raised, kind):
+    """Its BaseException is a failure in one line as well."""
     script = project / "migrations" / "versions" / "001_items.py"
-    script.write_text(script.read_text() + "\nclass Odd(BaseException): pass\nraise Odd('why')\n")
-    done = shell("migrate", "--url", database_url)
+    script.write_text(script.read_text() + f"\nclass Odd(BaseException): pass\nraise {raised}\n")
+    done = [shell("migrate", "--url", database_url), shell("history")]
 
-    assert done.returncode == 1
-    assert "Odd: why" in done.stderr
+    assert [each.returncode for each in done] == [1, 1]
+    assert f"{kind}: why" in done[0].stderr
+    assert "the migrations cannot be read: why" in done[1].stderr
 
 
 def test_a_missing_alembic_ini_touches_no_database(shell, project):

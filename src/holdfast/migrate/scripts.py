@@ -124,9 +124,9 @@ def _reading(config: Path | str) -> "Iterator[ScriptDirectory]":
         raise ConfigurationError(f"{config}: {' '.join(str(error).split())}") from error
     try:
         yield scripts
-    except HoldfastError:
+    except (HoldfastError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         said = " ".join(str(error).split())
         raise MigrationError(f"{config}: the migrations cannot be read: {said}") from error
 

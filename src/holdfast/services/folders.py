@@ -27,6 +27,7 @@ from holdfast.services.place import Place
 from holdfast.services.process import in_thread
 
 SERVERS = ("postgres", "redis")
+# What stands where something else belongs.
 WRONG_KIND = {
     errno.ENOTDIR: "not a folder",
     errno.EEXIST: "not a folder",

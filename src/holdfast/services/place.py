@@ -42,7 +42,7 @@ class Info:
         texts = (self.product, self.version, self.path, self.source, self.socket, self.listen or "")
         named = self.passwords.items()
         if not all(isinstance(each, str) for each in (*texts, *chain.from_iterable(named))):
-            raise TypeError("a text is none")
+            raise TypeError("a value is no text")
         if not isinstance(self.port, int):
             raise TypeError("the port is no number")
 
