@@ -18,7 +18,7 @@ help:  ## list the targets
 demo: $(VENV)/installed  ## real servers, a schema, cards and players, from nothing, in a minute
 	@$(python) -m mantimon.demo
 
-test: $(VENV)/installed  ## run the tests, with coverage of the library and of each application
+test: $(VENV)/installed  ## run the tests; COVERAGE=1 measures coverage as well
 	@$(python) scripts/run_tests.py
 
 check: $(VENV)/installed  ## lint, format, types and the rules of the architecture

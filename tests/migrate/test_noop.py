@@ -39,14 +39,13 @@ def _write(config: Path, revision: str, down: object = None, more: str = "") -> 
     file.write_text(SCRIPT.format(revision=revision, down=down, more=more))
 
 
+def _run(program: str, url: str, config: Path) -> str:
+    command = [sys.executable, "-c", program, url, str(config)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def _loads_alembic(url: str, config: Path) -> bool:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, url, str(config)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip() == "True"
+    return _run(PROGRAM, url, config) == "True"
 
 
 async def test_nothing_to_do_is_found_without_alembic(database_url, config):
@@ -89,3 +88,46 @@ async def test_two_heads_are_still_an_error(database_url, config):
         _write(config, "c", "a")
         with pytest.raises(MigrationError, match="heads"):
             await migrate.upgrade(db, config)
+
+
+UNCHANGED = """
+import asyncio, sys
+from holdfast import migrate
+moved = asyncio.run(migrate.unchanged(sys.argv[1], sys.argv[2]))
+print(moved.after if moved else None, "sqlalchemy" in sys.modules)
+"""
+
+
+async def test_unchanged_says_what_upgrade_would(database_url, config):
+    """The driver's answer is the same, place included."""
+    _write(config, "a")
+    assert await migrate.unchanged(database_url, config) is None
+
+    async with Database(database_url) as db:
+        await migrate.upgrade(db, config)
+        again = await migrate.upgrade(db, config)
+    unchanged = await migrate.unchanged(database_url, config)
+
+    assert unchanged is not None
+    assert (unchanged.place, unchanged.before, unchanged.after) == (again.place, ("a",), ("a",))
+
+
+async def test_unchanged_needs_no_sqlalchemy(database_url, config):
+    """The question is answered before SQLAlchemy would be imported."""
+    _write(config, "a")
+    async with Database(database_url) as db:
+        await migrate.upgrade(db, config)
+
+    assert _run(UNCHANGED, database_url, config) == "('a',) False"
+
+
+@pytest.mark.parametrize("more", ["depends_on = ('c',)\n", "SCHEMA = dict(schema='s')\n"])
+async def test_what_the_driver_cannot_tell(database_url, config, more, tmp_path):
+    """A folder that is out of the ordinary, and a server that does not answer, give None."""
+    _write(config, "a")
+    async with Database(database_url) as db:
+        await migrate.upgrade(db, config)
+
+    assert await migrate.unchanged(f"postgresql://app@/x?host={tmp_path}", config) is None
+    _write(config, "a", more=more)
+    assert await migrate.unchanged(database_url, config) is None

@@ -130,9 +130,9 @@ async def _up(project: Project, *, tcp: bool, detach: bool, as_json: bool) -> No
     _cancel_at_sigterm()
     servers = _servers(project, tcp=tcp)
     async with AsyncExitStack() as stack:
-        await _start(servers, stack, detach=detach, migrates=_migrates(project))
+        await _start(servers, stack, detach=detach, imports=_imports(project))
         with beside_json(as_json=as_json):
-            moved = await _migrate(project)
+            moved = await _migrate(project, _urls(servers).get("DATABASE_OWNER_URL"))
         running = [
             _describe(service, server, "joined" if server.attached else "started")
             for service, server in servers.items()
@@ -150,14 +150,15 @@ def _cancel_at_sigterm() -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
-async def _start(servers: Servers, stack: AsyncExitStack, *, detach: bool, migrates: bool) -> None:
-    """Start all at once, and import meanwhile what the migration needs."""
+async def _start(
+    servers: Servers, stack: AsyncExitStack, *, detach: bool, imports: Sequence[str]
+) -> None:
+    """Start all at once, and import meanwhile what will be needed."""
     try:
         async with asyncio.TaskGroup() as group:
             for server in servers.values():
                 group.create_task(_start_one(server, stack, detach=detach))
-            if migrates:
-                group.create_task(asyncio.to_thread(import_module, "holdfast.migrate"))
+            group.create_task(asyncio.to_thread(lambda: [*map(import_module, imports)]))
     except ExceptionGroup as failed:
         raise failed.exceptions[0]  # noqa: B904  -- what failed first; that ended the others
 
@@ -232,14 +233,25 @@ def _describe(service: Service, server: Server, state: str) -> Running:
     )
 
 
+def _imports(project: Project) -> Sequence[str]:
+    if not _migrates(project):
+        return ()
+    if project.data_path.exists():  # then there is likely nothing to migrate
+        return ("holdfast.migrate", "asyncpg")
+    return ("holdfast.migrate", "holdfast.database", "alembic.command")
+
+
 def _migrates(project: Project) -> bool:
     return "postgres" in project.services and project.alembic_path.is_file()
 
 
-async def _migrate(project: Project) -> "Migrated | None":
+async def _migrate(project: Project, own: str | None) -> "Migrated | None":
     if not _migrates(project):
         return None
     from holdfast import migrate
+
+    if own and (unchanged := await migrate.unchanged(own, project.alembic_path)):
+        return unchanged
     from holdfast.database import Database
 
     async with Database(await migrate.find_url(None, project)) as db:

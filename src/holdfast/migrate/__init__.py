@@ -2,7 +2,7 @@
 
 from holdfast.migrate.environment import run_env
 from holdfast.migrate.policy import MigrationPolicy
-from holdfast.migrate.running import Migrated, current, downgrade, revision, upgrade
+from holdfast.migrate.running import Migrated, current, downgrade, revision, unchanged, upgrade
 from holdfast.migrate.scripts import Revision, head, history, require_config
 from holdfast.migrate.target import find_url
 
@@ -18,5 +18,6 @@ __all__ = [
     "require_config",
     "revision",
     "run_env",
+    "unchanged",
     "upgrade",
 ]

@@ -12,18 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from configparser import InterpolationError
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, MetaData
-from sqlalchemy.schema import CreateSchema
-
-from holdfast.database import Database
 from holdfast.errors import ConfigurationError
-from holdfast.migrate.exclusive import make_schema, prepared, references_kept, take_turn, waiting
 from holdfast.migrate.policy import MigrationPolicy
-from holdfast.migrate.rendering import render_item
 from holdfast.migrate.target import find_url
 from holdfast.settings import find_project
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, MetaData
 
 # Keys of Alembic's `config.attributes`, through which a caller and env.py talk.
 CONNECTION = "connection"
@@ -33,7 +30,7 @@ AFTER = "holdfast.after"
 AUTOGENERATE = "autogenerate"
 
 
-def run_env(metadata: MetaData) -> None:
+def run_env(metadata: "MetaData") -> None:
     """Run the migrations that Alembic asks for, however it was called.
 
     Under `holdfast.migrate` on the connection given there; under the plain `alembic` command on
@@ -45,7 +42,7 @@ def run_env(metadata: MetaData) -> None:
         ConfigurationError: no URL was found, or it cannot be used.
         MigrationError: another process migrates for longer than the policy allows to wait.
     """
-    from alembic import context  # noqa: PLC0415  -- only Alembic calls this
+    from alembic import context
 
     connection = context.config.attributes.get(CONNECTION)
     if context.is_offline_mode():
@@ -56,8 +53,10 @@ def run_env(metadata: MetaData) -> None:
         _connect_and_migrate(metadata)
 
 
-def _connect_and_migrate(metadata: MetaData) -> None:
-    from alembic import context  # noqa: PLC0415
+def _connect_and_migrate(metadata: "MetaData") -> None:
+    from alembic import context
+
+    from holdfast.database import Database
 
     given = context.get_x_argument(as_dictionary=True).get("url") or _configured_url()
     project = find_project(Path(context.config.config_file_name or "").parent)
@@ -73,7 +72,7 @@ def _connect_and_migrate(metadata: MetaData) -> None:
 
 
 def _configured_url() -> str | None:
-    from alembic import context  # noqa: PLC0415
+    from alembic import context
 
     try:
         return context.config.get_main_option("sqlalchemy.url")
@@ -85,8 +84,16 @@ def _configured_url() -> str | None:
         ) from None
 
 
-def _migrate(connection: Connection, metadata: MetaData) -> None:
-    from alembic import context  # noqa: PLC0415
+def _migrate(connection: "Connection", metadata: "MetaData") -> None:
+    from alembic import context
+
+    from holdfast.migrate.exclusive import (
+        make_schema,
+        prepared,
+        references_kept,
+        take_turn,
+        waiting,
+    )
 
     policy = context.config.attributes.get(POLICY) or MigrationPolicy()
     context.configure(connection=connection, **_options(metadata, connection.dialect.name))
@@ -102,8 +109,9 @@ def _migrate(connection: Connection, metadata: MetaData) -> None:
         context.config.attributes[AFTER] = context.get_context().get_current_heads()
 
 
-def _print_sql(metadata: MetaData) -> None:
-    from alembic import context  # noqa: PLC0415
+def _print_sql(metadata: "MetaData") -> None:
+    from alembic import context
+    from sqlalchemy.schema import CreateSchema
 
     given = context.get_x_argument(as_dictionary=True).get("dialect", "postgresql")
     context.configure(dialect_name=given, literal_binds=True, **_options(metadata, given))
@@ -113,7 +121,9 @@ def _print_sql(metadata: MetaData) -> None:
         context.run_migrations()
 
 
-def _options(metadata: MetaData, dialect: str) -> dict[str, Any]:
+def _options(metadata: "MetaData", dialect: str) -> dict[str, Any]:
+    from holdfast.migrate.rendering import render_item
+
     schemas = {metadata.schema, *(table.schema for table in metadata.tables.values())}
 
     def include_name(name: str | None, kind: str, _parents: object) -> bool:
@@ -134,7 +144,7 @@ def _options(metadata: MetaData, dialect: str) -> dict[str, Any]:
 
 
 def _drop_empty(_context: object, _revision: object, directives: list[Any]) -> None:
-    from alembic import context  # noqa: PLC0415
+    from alembic import context
 
     command_line = context.config.cmd_opts
     asked = context.config.attributes if command_line is None else vars(command_line)

@@ -5,32 +5,63 @@ import re
 from collections.abc import Iterator
 from configparser import ConfigParser, Error
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+if TYPE_CHECKING:
+    from holdfast.database import Database
 
-from holdfast.database import Database
-
+_VERSIONS = "SELECT version_num FROM alembic_version"
 # What only Alembic understands; a folder that uses one of these is left to it.
 _BEYOND = ("depends_on", "branch_labels")
 # The version table is then in a schema that only the models know.
 _SCHEMA = re.compile(r"\bschema\s*=")
 
 
-async def find_current(db: Database, config: Path | str) -> tuple[str, ...] | None:
+async def find_current(db: "Database", config: Path | str) -> tuple[str, ...] | None:
     """Give the database's revisions when they are the newest of the files.
 
     None leaves the question to Alembic: something differs, or is out of the ordinary.
     """
+    from sqlalchemy import text
+    from sqlalchemy.exc import DBAPIError
+
     heads = _read_heads(Path(config))
     if heads is None:
         return None
     try:
         async with db.read() as session:
-            found = await session.scalars(text("SELECT version_num FROM alembic_version"))
+            found = await session.scalars(text(_VERSIONS))
             return heads if tuple(found) == heads else None
     except DBAPIError:
         return None
+
+
+async def find_current_by_driver(url: str, config: Path | str) -> tuple[str, ...] | None:
+    """Ask the same with asyncpg alone."""
+    import asyncpg
+
+    heads = _read_heads(Path(config))
+    if heads is None:
+        return None
+    try:
+        connection = await asyncpg.connect(url)
+    except (OSError, asyncpg.PostgresError):
+        return None
+    try:
+        found = await connection.fetch(_VERSIONS)
+    except asyncpg.PostgresError:
+        return None
+    finally:
+        await connection.close()
+    return heads if tuple(each[0] for each in found) == heads else None
+
+
+def read_place(url: str) -> str:
+    """Say where a URL leads to, as `DatabaseUrl.place` does."""
+    parts = urlsplit(url)
+    host = parse_qs(parts.query).get("host", [parts.netloc.rpartition("@")[2]])[0]
+    return f"{host}{parts.path}"
 
 
 def _read_heads(config: Path) -> tuple[str, ...] | None:

@@ -11,14 +11,10 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
-
-from holdfast.database import Database
 from holdfast.errors import HoldfastError, MigrationError
 from holdfast.events import Event
 from holdfast.migrate.environment import AFTER, AUTOGENERATE, BEFORE, CONNECTION, POLICY
-from holdfast.migrate.noop import find_current
+from holdfast.migrate.noop import find_current, find_current_by_driver, read_place
 from holdfast.migrate.policy import MigrationPolicy
 from holdfast.migrate.scripts import load_config
 
@@ -26,6 +22,9 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from alembic.config import Config
+    from sqlalchemy import Connection
+
+    from holdfast.database import Database
 
 # Alembic keeps the running migration in a module: one at a time in a process.
 _ALEMBIC = threading.Lock()
@@ -46,7 +45,7 @@ class Migrated(Event):
 
 
 async def upgrade(
-    db: Database,
+    db: "Database",
     config: Path | str,
     revision: str = "head",
     *,
@@ -74,8 +73,28 @@ async def upgrade(
     return _report(db, newest, newest, begun)
 
 
+async def unchanged(url: str, config: Path | str) -> Migrated | None:
+    """Tell that a PostgreSQL is at the newest revision, without even importing SQLAlchemy.
+
+    For a command line, where that import takes longer than everything else.
+
+    Args:
+        url: `postgresql://…`, as asyncpg takes it.
+        config: the alembic.ini.
+
+    Returns:
+        None where it is not, or where only `upgrade` can tell.
+    """
+    begun = time.perf_counter()
+    newest = await find_current_by_driver(url, config)
+    if newest is None:
+        return None
+    seconds = round(time.perf_counter() - begun, 3)
+    return Migrated(place=read_place(url), before=newest, after=newest, seconds=seconds)
+
+
 async def downgrade(
-    db: Database,
+    db: "Database",
     config: Path | str,
     revision: str,
     *,
@@ -90,14 +109,14 @@ async def downgrade(
     return await _move(db, config, "downgrade", revision, policy)
 
 
-async def current(db: Database, config: Path | str) -> tuple[str, ...]:
+async def current(db: "Database", config: Path | str) -> tuple[str, ...]:
     """Give the revisions that the database is at; none for an empty one."""
     loaded = await _run(db, config, None, lambda command, config: command.current(config))
     return _heads(loaded, BEFORE)
 
 
 async def revision(
-    db: Database, config: Path | str, message: str, *, autogenerate: bool = True
+    db: "Database", config: Path | str, message: str, *, autogenerate: bool = True
 ) -> Path | None:
     """Write a migration file with what the models have and the database has not.
 
@@ -129,7 +148,7 @@ def _within_quotes(message: str) -> str:
 
 
 async def _move(
-    db: Database, config: Path | str, direction: str, to: str, policy: MigrationPolicy | None
+    db: "Database", config: Path | str, direction: str, to: str, policy: MigrationPolicy | None
 ) -> Migrated:
     begun = time.perf_counter()
     loaded = await _run(
@@ -139,7 +158,7 @@ async def _move(
 
 
 def _report(
-    db: Database, before: tuple[str, ...], after: tuple[str, ...], begun: float
+    db: "Database", before: tuple[str, ...], after: tuple[str, ...], begun: float
 ) -> Migrated:
     seconds = round(time.perf_counter() - begun, 3)
     moved = Migrated(place=db.url.place, before=before, after=after, seconds=seconds)
@@ -148,7 +167,7 @@ def _report(
 
 
 async def _run(
-    db: Database,
+    db: "Database",
     config: Path | str,
     policy: MigrationPolicy | None,
     work: "Callable[[ModuleType, Config], object]",
@@ -159,7 +178,7 @@ async def _run(
     command = await asyncio.to_thread(import_module, "alembic.command")
     loaded.attributes[POLICY] = policy
 
-    def call(connection: Connection) -> None:
+    def call(connection: "Connection") -> None:
         loaded.attributes[CONNECTION] = connection
         with _failures(db, loaded):
             work(command, loaded)
@@ -181,9 +200,10 @@ async def _one_at_a_time() -> AsyncIterator[None]:
 
 
 @contextmanager
-def _failures(db: Database, config: "Config") -> Iterator[None]:
+def _failures(db: "Database", config: "Config") -> Iterator[None]:
     """Turn what goes wrong in Alembic, env.py or a migration into one error that says where."""
-    from alembic.util import CommandError  # noqa: PLC0415
+    from alembic.util import CommandError
+    from sqlalchemy.exc import DBAPIError
 
     try:
         yield

@@ -80,7 +80,7 @@ def load_config(config: Path | str) -> "Config":
         MissingExtraError: Alembic is not installed.
     """
     try:
-        from alembic.config import Config  # noqa: PLC0415  -- 370 ms, when used
+        from alembic.config import Config
     except ImportError as error:
         raise MissingExtraError(
             "migrations need Alembic: pip install 'holdfast[migrate]'"
@@ -115,8 +115,8 @@ def require_config(config: Path | str) -> Path:
 def _reading(config: Path | str) -> "Iterator[ScriptDirectory]":
     """Give the migrations of an alembic.ini, and turn what is wrong with them into our errors."""
     loaded = load_config(config)
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
-    from alembic.util import CommandError  # noqa: PLC0415
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
 
     try:
         scripts = ScriptDirectory.from_config(loaded)
