@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,15 @@ REQUIRE_ALL = "HOLDFAST_REQUIRE_ALL"
 # Where child processes run what nothing else does. Measuring one nearly doubles what it costs.
 MEASURED_CHILDREN = ("tests/cli/", "tests/services/")
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C into account again where it was ignored, as in a shell's background.
+
+    Programs that the tests start inherit that, and would not notice when they are interrupted.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

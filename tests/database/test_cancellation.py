@@ -3,8 +3,10 @@
 import asyncio
 import gc
 import random
+import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -116,6 +118,11 @@ async def test_nothing_leaks_and_nothing_is_half(postgres_url, look, way):
     await until(partial(only_one, look))
 
 
+def open_below(folder: Path) -> list[Path]:
+    """List the files of a folder that this process has open."""
+    return [each for each in Path("/dev/fd").iterdir() if folder in each.resolve().parents]
+
+
 @pytest.fixture
 def without_gc():
     """Keep what is in a circle of references, as a service does until its next collection."""
@@ -138,6 +145,24 @@ async def test_a_connection_on_its_way_is_not_forgotten(postgres_url, look, way)
         await db.close()
 
     await until(partial(only_one, look))
+
+
+@pytest.mark.usefixtures("without_gc")
+async def test_no_file_of_sqlite_stays_open(tmp_path):
+    """Cancelled at any moment of opening it, neither file nor thread are left."""
+    before = set(threading.enumerate())
+
+    for number in range(30):
+        db = Database(f"sqlite:///{tmp_path}/notes.db")
+        task = asyncio.ensure_future(db.open())
+        await turns(number)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await db.close()
+
+    left = set(threading.enumerate()) - before
+    assert not [each for each in left if "worker_thread" in each.name]
+    assert open_below(tmp_path) == []
 
 
 async def test_every_moment_of_one_unit(any_url, look):

@@ -257,7 +257,7 @@ class TestRevision:
         [found] = migrate.history(project.ini)
 
         assert found.path == written
-        assert found.message == " ".join(message.split())
+        assert found.message == " ".join(message.encode("utf-8", "replace").decode().split())
 
     async def test_a_database_that_lags_behind(self, shop, db):
         """The difference to an old state would be wrong, so it is refused."""

@@ -2,7 +2,9 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import typer
 
@@ -28,13 +30,30 @@ def run() -> None:
     # Closed by the caller; the next file that is opened would be standard output.
     sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     try:
-        # Typer's own errors are for people: for JSON they come here.
-        raise SystemExit(app(standalone_mode=not as_json))
+        _call(as_json=as_json)
     except typer.TyperException as error:
         fail(error.format_message(), error.exit_code, as_json=as_json)
     except ConfigurationError as error:
         fail(redact(str(error)), 2, as_json=as_json)
     except HoldfastError as error:
         fail(redact(str(error)), 1, as_json=as_json)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        _drop_output()
+        raise SystemExit(1) from None
     except OSError as error:
+        _drop_output()
         fail(f"{type(error).__name__}: {error}", 1, as_json=as_json)
+
+
+def _call(*, as_json: bool) -> NoReturn:
+    try:
+        # Typer's own errors are for people: for JSON they are raised.
+        raise SystemExit(app(standalone_mode=not as_json))
+    finally:
+        sys.stdout.flush()  # later, Python would print what it thinks of a full disk
+
+
+def _drop_output() -> None:
+    """Let what could not be written not be tried again at the end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -11,6 +11,7 @@ from sqlalchemy.orm import SessionTransaction
 
 from holdfast import urls
 from holdfast.database import drivers
+from holdfast.database.connecting import Leaving
 from holdfast.database.opening import Closed, Opened, reach
 from holdfast.database.policy import DatabasePolicy
 from holdfast.database.sessions import (
@@ -61,7 +62,7 @@ class Database:
         self.url = urls.parse(url)
         self.policy = policy or DatabasePolicy()
         self.events = events or Events()
-        self._leaving: set[asyncio.Task[Any]] = set()
+        self._leaving: Leaving = set()
         self._engine = drivers.make_engine(self.url, self.policy, self._leaving)
         self._owned = drivers.owned(self._engine)
         self._reading = drivers.reading(self._engine)

@@ -1,6 +1,5 @@
 """The engine for a URL, with what each driver must be told and made to do."""
 
-import asyncio
 import json
 from collections.abc import Mapping
 from functools import partial
@@ -12,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from holdfast.database import sqlite
+from holdfast.database.connecting import Leaving
 from holdfast.database.policy import DatabasePolicy
 from holdfast.database.pooling import ping_after_idling, take_back
 from holdfast.database.sessions import TRANSACTION
@@ -22,9 +22,7 @@ from holdfast.urls import DatabaseUrl
 _EXTRAS: Mapping[str, str] = {"asyncpg": "", "psycopg": "[psycopg]", "aiosqlite": "[sqlite]"}
 
 
-def make_engine(
-    url: DatabaseUrl, policy: DatabasePolicy, leaving: set["asyncio.Task[Any]"]
-) -> AsyncEngine:
+def make_engine(url: DatabaseUrl, policy: DatabasePolicy, leaving: Leaving) -> AsyncEngine:
     """Build the engine; nothing is opened yet.
 
     Args:

@@ -6,7 +6,6 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -14,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
+from holdfast.database.connecting import Leaving
 from holdfast.errors import (
     CANNOT_CONNECT_NOW,
     INVALID_AUTHORIZATION,
@@ -55,9 +55,7 @@ class Closed(Event):
     place: str
 
 
-async def reach(
-    engine: AsyncEngine, url: DatabaseUrl, *, within: float, leaving: set["asyncio.Task[Any]"]
-) -> float:
+async def reach(engine: AsyncEngine, url: DatabaseUrl, *, within: float, leaving: Leaving) -> float:
     """Run `SELECT 1` on a pooled or new connection and return the seconds it took.
 
     The time limit holds for a server that freezes, too, of which a driver takes its leave for
@@ -84,7 +82,7 @@ async def reach(
     return time.perf_counter() - begun
 
 
-def _let_go(check: "asyncio.Task[None]", leaving: set["asyncio.Task[Any]"]) -> None:
+def _let_go(check: "asyncio.Task[None]", leaving: Leaving) -> None:
     leaving.discard(check)
     if not check.cancelled():
         check.exception()  # asked for, so that nobody reports it as overlooked

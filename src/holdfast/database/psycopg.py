@@ -1,6 +1,5 @@
 """Make psycopg leave no connection behind, and refuse a COMMIT that would be a ROLLBACK."""
 
-import asyncio
 import math
 from functools import partial
 from typing import Any
@@ -9,6 +8,7 @@ from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, event
 
+from holdfast.database.connecting import Leaving, connect_whole
 from holdfast.database.policy import DatabasePolicy
 from holdfast.errors import TransactionAbortedError
 from holdfast.urls import DatabaseUrl
@@ -30,9 +30,7 @@ class CountingConnection(AsyncConnection[Any]):
         await super().rollback()
 
 
-def options(
-    _url: DatabaseUrl, policy: DatabasePolicy, leaving: set["asyncio.Task[Any]"]
-) -> dict[str, Any]:
+def options(_url: DatabaseUrl, policy: DatabasePolicy, leaving: Leaving) -> dict[str, Any]:
     """Give what the engine must be told; `leaving` holds tasks that go on by themselves."""
     settings = policy.server_settings()
     connect_args = {
@@ -55,24 +53,9 @@ def transaction(connection: Connection) -> object:
     return driver.ended
 
 
-async def _connect(
-    leaving: set["asyncio.Task[Any]"], *args: Any, **options: Any
-) -> CountingConnection:
-    # Cancelled, psycopg (3.3) forgets the connection, and the server keeps it until Python's
-    # garbage collector comes by. So it is made in a task of its own, and closed when it is there.
-    made = asyncio.create_task(CountingConnection.connect(*args, **options))
-    try:
-        return await asyncio.shield(made)
-    except asyncio.CancelledError:
-        leaving.add(made)
-        made.add_done_callback(leaving.discard)
-        made.add_done_callback(_close)
-        raise
-
-
-def _close(made: "asyncio.Task[CountingConnection]") -> None:
-    if not made.cancelled() and made.exception() is None:
-        made.result().pgconn.finish()
+async def _connect(leaving: Leaving, *args: Any, **options: Any) -> CountingConnection:
+    connecting = CountingConnection.connect(*args, **options)
+    return await connect_whole(connecting, CountingConnection.close, leaving)
 
 
 def _refuse_failed_commit(conn: Connection) -> None:

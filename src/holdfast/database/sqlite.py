@@ -1,10 +1,12 @@
 """Make SQLite keep transactions, foreign keys and waiting for locks as PostgreSQL does."""
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import AsyncAdaptedQueuePool, Connection, Engine, event
 
+from holdfast.database.connecting import Leaving, connect_whole
 from holdfast.database.policy import DatabasePolicy
 from holdfast.database.sessions import OWN_STATEMENT
 from holdfast.urls import DatabaseUrl
@@ -19,9 +21,9 @@ BEGIN = "holdfast_sqlite_begin"
 _BEGIN_WRITING = "BEGIN IMMEDIATE"
 
 
-def options(url: DatabaseUrl, policy: DatabasePolicy, _leaving: object) -> dict[str, Any]:
-    """Give what the engine must be told."""
-    connect = {"timeout": policy.lock_timeout, "async_creator_fn": _connect}
+def options(url: DatabaseUrl, policy: DatabasePolicy, leaving: Leaving) -> dict[str, Any]:
+    """Give what the engine must be told; `leaving` holds tasks that go on by themselves."""
+    connect = {"timeout": policy.lock_timeout, "async_creator_fn": partial(_connect, leaving)}
     told: dict[str, Any] = {"connect_args": connect}
     if _is_in_memory(url):
         # One connection is the database. SQLAlchemy would hand it to all tasks at once, where
@@ -47,13 +49,17 @@ def _is_in_memory(url: DatabaseUrl) -> bool:
     return ":memory:" in name or url.engine.query.get("mode") == "memory"
 
 
-async def _connect(*args: Any, **options: Any) -> "aiosqlite.Connection":
+async def _connect(leaving: Leaving, *args: Any, **options: Any) -> "aiosqlite.Connection":
     import aiosqlite  # noqa: PLC0415  -- an extra
 
     connection = aiosqlite.connect(*args, **options)
     # Before 0.22 the connection was a thread itself. SQLAlchemy makes it a daemon in the same way.
     worker: Any = getattr(connection, "_thread", connection)
     worker.daemon = True
+    return await connect_whole(_open(connection, worker), aiosqlite.Connection.close, leaving)
+
+
+async def _open(connection: "aiosqlite.Connection", worker: Any) -> "aiosqlite.Connection":
     try:
         return await connection
     except BaseException:

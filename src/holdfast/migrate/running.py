@@ -141,9 +141,10 @@ async def revision(
 
 def _within_quotes(message: str) -> str:
     """Write a message in one line so that the docstring it becomes says the same."""
+    text = message.encode("utf-8", "replace").decode()  # bytes of an argument that are no UTF-8
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode()
-        for each in " ".join(message.split()).replace("\\", "\\\\").replace('"', '\\"')
+        for each in " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')
     )
 
 
