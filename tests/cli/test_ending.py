@@ -1,6 +1,7 @@
 """What a command costs before it works, and how it ends, whatever happens to it."""
 
 import os
+import signal
 import sys
 
 import pytest
@@ -28,13 +29,14 @@ from holdfast.cli import main
 main()
 """
 TERMINATED = """
-import os, signal
+import os, sys
 from holdfast.cli import main
 from holdfast.services import RedisServer
+number = int(sys.argv.pop())
 started = RedisServer.start
 async def start(server, **options):
     await started(server, **options)
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), number)
 RedisServer.start = start
 main()
 """
@@ -60,10 +62,11 @@ def test_ctrl_c_during_the_imports(shell, module):
     assert (done.returncode, done.stderr) == (130, "")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("options", [[], ["--detach"]])
-def test_sigterm_before_it_stays(shell, running, options):
-    """While `up` still starts, SIGTERM ends it as Ctrl-C does, and nothing is left running."""
-    done = shell.program(python(TERMINATED), "up", *options)
+def test_a_signal_before_it_stays(shell, running, options, number):
+    """While `up` still starts, SIGTERM and SIGHUP end it as Ctrl-C does; nothing is left."""
+    done = shell.program(python(TERMINATED), "up", *options, str(int(number)))
 
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
     assert running() == []

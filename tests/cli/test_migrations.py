@@ -186,6 +186,21 @@ def test_a_wrong_value_in_alembic_ini(shell, project, slug):
 
 
 @pytest.mark.parametrize(
+    ("module", "says"), [(None, "No module named 'shopware'"), ("raise SystemExit", "SystemExit")]
+)
+def test_a_package_of_migrations_that_cannot_be_imported(shell, project, module, says):
+    """It is an error that names the file and what the import said."""
+    ini = (project / "alembic.ini").read_text()
+    (project / "alembic.ini").write_text(ini.replace("%(here)s/migrations", "shopware:migrations"))
+    if module:
+        (project / "shopware.py").write_text(module)
+    done = shell("history")
+
+    assert done.returncode == 2
+    assert done.stderr == f"error: {project}/alembic.ini: {says}\n"
+
+
+@pytest.mark.parametrize(
     ("raised", "kind"), [("Odd('why')", "Odd"), ("SystemExit('why')", "SystemExit")]
 )
 def test_a_migration_that_raises_what_nobody_catches(shell, project, database_url, raised, kind):

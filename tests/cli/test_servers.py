@@ -1,8 +1,10 @@
+import asyncio
 import os
 import signal
 
+import asyncpg
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 
 
 def test_up_detached_starts_and_migrates(shell, project, running):
@@ -27,9 +29,9 @@ def test_a_second_up_joins(shell):
     assert second["migration"]["before"] == second["migration"]["after"] == ["001"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_up_stays_until_it_is_told_to_stop(shell, running, number):
-    """Ctrl-C, and SIGTERM, end `up` with exit code 0 and leave nothing running."""
+    """Ctrl-C, SIGTERM and a closed terminal end `up` with exit code 0; nothing is left running."""
     up = shell.start("up")
     assert any("Ctrl-C stops PostgreSQL and " in line for line in up.stdout)
     assert running() == ["postgres", "redis"]
@@ -38,6 +40,22 @@ def test_up_stays_until_it_is_told_to_stop(shell, running, number):
 
     assert (up.returncode, errors) == (0, "")
     assert running() == []
+
+
+def test_up_under_nohup_outlives_the_terminal(shell, running):
+    """Where SIGHUP is ignored it stays ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        up = shell.start("up")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert any("Ctrl-C stops PostgreSQL and " in line for line in up.stdout)
+    up.send_signal(signal.SIGHUP)
+    assert running() == ["postgres", "redis"]
+    up.send_signal(signal.SIGTERM)
+    up.communicate(timeout=30)
+
+    assert up.returncode == 0
 
 
 def test_up_ends_when_a_server_dies(shell, running):
@@ -174,6 +192,32 @@ def test_a_wrong_given_url_is_refused(shell, running, command, variable, value):
     assert "hunter2" not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert running() == []
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["env"], ["up", "--detach"]])
+def test_a_postgresql_that_answers_with_an_error(shell, arguments):
+    """A server that runs and cannot be used is one line with what it said."""
+    shell("up", "--detach")
+    owner = make_url(shell.json("env")["DATABASE_OWNER_URL"])
+    as_superuser(owner, "ALTER DATABASE postgres RENAME TO gone")
+    done = shell(*arguments)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: PostgreSQL runs, but does not let itself be used (")
+    assert 'database "postgres" does not exist' in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def as_superuser(url: URL, statement: str) -> None:
+    async def execute() -> None:
+        host, port = url.query["host"], int(url.query["port"])
+        connection = await asyncpg.connect(
+            host=host, port=port, user="postgres", database=url.database
+        )
+        await connection.execute(statement)
+        await connection.close()
+
+    asyncio.run(execute())
 
 
 @pytest.mark.parametrize("options", [[], ["--detach"]])

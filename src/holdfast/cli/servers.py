@@ -127,7 +127,7 @@ def status(*, as_json: AsJson = False) -> None:
 
 
 async def _up(project: Project, *, tcp: bool, detach: bool, as_json: bool) -> None:
-    _cancel_at_sigterm()
+    _cancel_at_signals()
     servers = _servers(project, tcp=tcp)
     async with AsyncExitStack() as stack:
         await _start(servers, stack, detach=detach, imports=_imports(project))
@@ -143,11 +143,18 @@ async def _up(project: Project, *, tcp: bool, detach: bool, as_json: bool) -> No
             await _stay(servers, as_json=as_json)
 
 
-def _cancel_at_sigterm() -> None:
-    """End at SIGTERM as at Ctrl-C, by cancelling: what was started is stopped."""
+def _cancel_at_signals() -> None:
+    """End at SIGTERM and SIGHUP as at Ctrl-C, by cancelling: what was started is stopped."""
     task = asyncio.current_task()
     assert task, "called in one"
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in _ending_signals():
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+
+
+def _ending_signals() -> Sequence[signal.Signals]:
+    # Under nohup, SIGHUP is ignored, and has to stay so.
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGTERM] if ignored else [signal.SIGTERM, signal.SIGHUP]
 
 
 async def _start(
@@ -259,11 +266,10 @@ async def _migrate(project: Project, own: str | None) -> "Migrated | None":
 
 
 async def _stay(servers: Servers, *, as_json: bool) -> None:
-    """Return at Ctrl-C or SIGTERM, or when another process stopped a server."""
+    """Return at Ctrl-C, SIGTERM or SIGHUP, or when another process stopped a server."""
     interrupted = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupted.set)
+    for number in (signal.SIGINT, *_ending_signals()):
+        asyncio.get_running_loop().add_signal_handler(number, interrupted.set)
     _print_stay(servers, as_json=as_json)
     ends = [interrupted.wait(), *(server.wait() for server in servers.values())]
     waiting = [asyncio.ensure_future(each) for each in ends]

@@ -116,19 +116,24 @@ def _reading(config: Path | str) -> "Iterator[ScriptDirectory]":
     """Give the migrations of an alembic.ini, and turn what is wrong with them into our errors."""
     loaded = load_config(config)
     from alembic.script import ScriptDirectory
-    from alembic.util import CommandError
 
     try:
         scripts = ScriptDirectory.from_config(loaded)
-    except (CommandError, ParserError, ValueError) as error:
-        raise ConfigurationError(f"{config}: {' '.join(str(error).split())}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # script_location may import the project's code
+        raise ConfigurationError(f"{config}: {_one_line(error)}") from error
     try:
         yield scripts
     except (HoldfastError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        said = " ".join(str(error).split())
+        said = _one_line(error)
         raise MigrationError(f"{config}: the migrations cannot be read: {said}") from error
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _revision(script: "Script") -> Revision:

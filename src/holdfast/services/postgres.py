@@ -161,8 +161,13 @@ class _Engine:
         try:
             async with asyncio.timeout(seconds), superuser(info):
                 return True
-        except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
-            return False
+        except (OSError, asyncpg.OperatorInterventionError, asyncpg.PostgresConnectionError):
+            return False  # it is not there yet, or about to go
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise ServiceError(
+                f"PostgreSQL runs, but does not let itself be used ({error}): "
+                f"mend that, or stop it and start again; its socket is in {info.socket}"
+            ) from error
 
     async def settle(self, info: Info) -> None:
         import asyncpg  # noqa: PLC0415  -- as in roles.py

@@ -76,7 +76,11 @@ class Engine(Protocol):
         """Prepare the data under the lock, and say how to run the server."""
 
     async def reach(self, info: Info, seconds: float) -> bool:
-        """Try once to use the server, within some seconds."""
+        """Try once to use the server, within some seconds.
+
+        Raises:
+            ServiceError: it answered with an error that time does not mend.
+        """
 
     async def settle(self, info: Info) -> None:
         """Make what the policy promises in a server that answers; may be repeated."""

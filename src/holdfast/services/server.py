@@ -118,7 +118,8 @@ class Server:
 
         Raises:
             ConfigurationError: the folder is not one of Holdfast's, or may not be read.
-            ServiceError: the server runs, but what it left for others is damaged.
+            ServiceError: the server runs, but what it left for others is damaged, or it answers
+                with an error.
         """
         async with self._changing:
             if self._running and not self._keeper.ended(self._running):
