@@ -232,6 +232,43 @@ async def test_an_env_py_that_fails(pg_db, project, env, says):
         await migrate.upgrade(pg_db, project.ini)
 
 
+async def test_what_failed_is_said_as_it_was(pg_db, project):
+    """Where no migration ran, none is said to have been rolled back."""
+    project.add("a", CREATE.format("one"))
+    env = project.folder / "migrations" / "env.py"
+    content = env.read_text()
+    env.unlink()
+    with pytest.raises(MigrationError, match=r"no migration ran, since .*env\.py"):
+        await migrate.upgrade(pg_db, project.ini)
+    with pytest.raises(MigrationError, match=r"no migration ran, since .*env\.py"):
+        await migrate.current(pg_db, project.ini)
+    env.write_text(content)
+    project.add("b", "1 +", down="a")
+    for look in (migrate.upgrade, migrate.current):
+        with pytest.raises(MigrationError, match=r"no migration ran, since .*SyntaxError"):
+            await look(pg_db, project.ini)
+    project.versions[1].unlink()
+    await migrate.upgrade(pg_db, project.ini)
+
+    (project.folder / "migrations" / "script.py.mako").unlink()
+    with pytest.raises(MigrationError, match=r"the migration could not be written: .*\.mako"):
+        await migrate.revision(pg_db, project.ini, "more")
+    project.write_env("1 +")
+    with pytest.raises(MigrationError, match="the migration could not be written: SyntaxError"):
+        await migrate.revision(pg_db, project.ini, "more")
+
+
+async def test_a_percent_sign_in_the_path(pg_db, project):
+    """%(here)s is a path, whatever characters it has."""
+    project.add("a", CREATE.format("one"))
+    folder = project.folder.rename(project.folder.with_name("100%(sure)s %d"))
+
+    assert (await migrate.upgrade(pg_db, folder / "alembic.ini")).after == ("a",)
+    assert (await migrate.upgrade(pg_db, folder / "alembic.ini")).before == ("a",)
+    assert migrate.head(folder / "alembic.ini") == "a"
+    assert await migrate.revision(pg_db, folder / "alembic.ini", "more", autogenerate=False)
+
+
 async def test_alembic_is_not_installed(pg_db, project, monkeypatch):
     """The error has the command that installs it."""
     project.add("a")

@@ -79,7 +79,9 @@ def _read_heads(config: Path) -> tuple[str, ...] | None:
 
 
 def _find_versions(config: Path) -> Path | None:
-    parser = ConfigParser(defaults={"here": str(config.absolute().parent)})
+    # Escaped, as in scripts.py.
+    here = str(config.absolute().parent).replace("%", "%%")
+    parser = ConfigParser(defaults={"here": here})
     parser.read(config, encoding="utf-8")
     section = parser["alembic"]
     # A location with a colon is inside a package.

@@ -216,9 +216,17 @@ def _failures(db: "Database", config: "Config") -> Iterator[None]:
         cause = error.orig if isinstance(error, DBAPIError) else f"{type(error).__name__}: {error}"
         ran = f"; the statement was: {error.statement}" if isinstance(error, DBAPIError) else ""
         raise MigrationError(
-            f"{db.url.place}: a migration failed and everything it did was rolled back: "
+            f"{db.url.place}: {_what_failed(config)}: "
             f"{' '.join(str(cause).split())}{_where(error, config)}{ran}"
         ) from error
+
+
+def _what_failed(config: "Config") -> str:
+    if AUTOGENERATE in config.attributes:
+        return "the migration could not be written"
+    if BEFORE in config.attributes:
+        return "a migration failed and everything it did was rolled back"
+    return "no migration ran, since what leads to them failed"
 
 
 def _where(error: BaseException, config: "Config") -> str:

@@ -85,10 +85,13 @@ def load_config(config: Path | str) -> "Config":
         raise MissingExtraError(
             "migrations need Alembic: pip install 'holdfast[migrate]'"
         ) from error
-    loaded = Config(str(require_config(config)), stdout=io.StringIO())
+    path = require_config(config)
+    loaded = Config(str(path), stdout=io.StringIO())
     loaded.messaging_opts = {"quiet": True}
+    # Escaped, or a % in the path would begin a reference.
+    here = path.absolute().parent.as_posix().replace("%", "%%")
     try:
-        loaded.file_config.read_dict({})
+        loaded.file_config.read_dict({"DEFAULT": {"here": here}})
     except (ParserError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"{config}: it cannot be read: {type(error).__name__}"
