@@ -146,6 +146,28 @@ def test_a_broken_bundle_is_a_failure(mantimon, monkeypatch, tmp_path):
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["show", "m1-001-kindlekit"]])
+@pytest.mark.parametrize(
+    ("output", "code", "says"), [(">/dev/full", 1, "No space left on device"), (">&-", 0, "")]
+)
+def test_an_output_that_cannot_be_written(arguments, output, code, says):
+    """A full disk is a failure in one line; output that nobody asked for is no failure."""
+    command = [Path(sys.executable).with_name("mantimon"), "cards", *arguments]
+    shell = ["sh", "-c", f'exec "$@" {output}', "sh", *command]
+    run = subprocess.run(shell, capture_output=True, text=True, check=False)
+
+    assert (run.returncode, run.stderr.count("\n")) == (code, code)
+    assert says in run.stderr
+
+
+def test_wrong_use_for_programs(mantimon):
+    """With --json wrong use is an object on the error stream as well."""
+    code, out, err = mantimon("cards", "list", "--bogus", "--json")
+
+    assert (code, out) == (2, "")
+    assert "--bogus" in json.loads(err)["error"]
+
+
 def test_the_installed_command():
     """The script of the package is there and works."""
     command = Path(sys.executable).with_name("mantimon")

@@ -1,5 +1,5 @@
-"""The command line `holdfast`: servers for development, and migrations."""
+"""The command line `holdfast`, servers for development and migrations, and how to end another."""
 
-from holdfast.cli.main import main
+from holdfast.cli.main import main, run
 
-__all__ = ["main"]
+__all__ = ["main", "run"]

@@ -1,21 +1,18 @@
 """The command line `mantimon`: parse, call, print; exit codes 0 done, 1 failed, 2 used wrongly."""
 
-import json
 import sys
 from collections.abc import Mapping
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from holdfast.errors import ConfigurationError, HoldfastError
-from holdfast.urls import redact
+from holdfast.cli import run
 from mantimon.services.card_service import (
     CardBundleError,
     CardFilters,
-    CardNotFoundError,
     get_card_service,
 )
 
@@ -98,21 +95,7 @@ def show_stats(*, as_json: AsJson = False) -> None:
 
 def main() -> None:
     """Run the command line."""
-    try:
-        app()
-    except (CardBundleError, CardNotFoundError) as error:
-        _fail(error, 1)
-    except ConfigurationError as error:
-        _fail(error, 2)
-    except HoldfastError as error:
-        _fail(error, 1)
-
-
-def _fail(error: Exception, code: int) -> NoReturn:
-    message = redact(str(error))
-    as_json = "--json" in sys.argv
-    typer.echo(json.dumps({"error": message}) if as_json else f"error: {message}", err=True)
-    raise SystemExit(code)
+    run(app, failures=(CardBundleError,))
 
 
 def _print_json(value: object) -> None:

@@ -1,0 +1,50 @@
+"""How a command line ends: 0 done, 1 failed, 2 used wrongly, and one line for an error."""
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+from holdfast.cli.output import fail
+from holdfast.errors import ConfigurationError, HoldfastError
+from holdfast.urls import redact
+
+
+def end(app: typer.Typer, failures: tuple[type[Exception], ...]) -> NoReturn:
+    """Run the command that the arguments name, and end the program with its exit code."""
+    as_json = "--json" in sys.argv
+    # Closed by the caller; the next file that is opened would be standard output.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    try:
+        _call(app, as_json=as_json)
+    except typer.TyperException as error:
+        fail(error.format_message(), error.exit_code, as_json=as_json)
+    except failures as error:
+        fail(redact(str(error)), 1, as_json=as_json)
+    except ConfigurationError as error:
+        fail(redact(str(error)), 2, as_json=as_json)
+    except HoldfastError as error:
+        fail(redact(str(error)), 1, as_json=as_json)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        _drop_output()
+        raise SystemExit(1) from None
+    except OSError as error:
+        _drop_output()
+        fail(f"{type(error).__name__}: {error}", 1, as_json=as_json)
+
+
+def _call(app: typer.Typer, *, as_json: bool) -> NoReturn:
+    try:
+        # Typer's own errors are for people: for JSON they are raised.
+        raise SystemExit(app(standalone_mode=not as_json))
+    finally:
+        sys.stdout.flush()  # later, Python would print what it thinks of a full disk
+
+
+def _drop_output() -> None:
+    """Let what could not be written not be tried again at the end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
