@@ -6,14 +6,17 @@ import uuid
 from collections import Counter
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import event, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mantimon.db.models import CardSource, Collection
 from mantimon.db.session import get_engine, get_session
 from mantimon.errors import InvalidInputError
 from mantimon.services.boosters import open_booster
-from mantimon.services.collections import MOST_COPIES_AT_ONCE, add_copies, get_owned
+from mantimon.services.collections import MOST_OWNED, add_copies, get_owned
+
+# More digits than Python writes, for pytest as well.
+HUGE = pytest.param(10**5000, id="huge")
 
 
 async def add(player, copies, source=CardSource.BOOSTER):
@@ -100,7 +103,7 @@ async def test_players_own_their_own_cards(db, player, rival):
     assert await get_owned(db, rival.id) == {"a": 2, "b": 1}
 
 
-@pytest.mark.parametrize("quantity", [0, -1, MOST_COPIES_AT_ONCE + 1, 1.5, "2", None])
+@pytest.mark.parametrize("quantity", [0, -1, 10_001, HUGE, 1.5, "2", None, True])
 async def test_a_wrong_quantity_is_refused(db, player, quantity):
     """A quantity below one is one line that names the card; nothing is written."""
     with pytest.raises(
@@ -110,6 +113,28 @@ async def test_a_wrong_quantity_is_refused(db, player, quantity):
 
     assert "\n" not in str(error.value)
     assert await db.scalar(select(func.count()).select_from(Collection)) == 0
+
+
+@pytest.mark.parametrize("wrong", ["", "nul\0", "\ud800", "x" * 65, 7])
+async def test_a_wrong_id_is_refused(db, player, wrong):
+    """What can be no card id is one line, and nothing is written."""
+    with pytest.raises(InvalidInputError, match="is no id; one has 1 to 64 printable characters"):
+        await add(player, {"good": 1, wrong: 1})
+
+    assert await db.scalar(select(func.count()).select_from(Collection)) == 0
+
+
+async def test_more_than_the_table_holds_is_refused(db, player):
+    """A quantity that would pass the column's range is one line; what was owned stays."""
+    await add(player, {"a": 1, "b": 1})
+    await db.execute(update(Collection).values(quantity=MOST_OWNED))
+    await db.commit()
+
+    with pytest.raises(InvalidInputError, match="more than 2147483647 copies of a card") as error:
+        await add(player, {"a": 1, "c": 1})
+
+    assert "\n" not in str(error.value)
+    assert await get_owned(db, player.id) == {"a": MOST_OWNED, "b": MOST_OWNED}
 
 
 async def test_all_wrong_quantities_are_named(db, player):

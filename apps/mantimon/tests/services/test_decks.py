@@ -14,6 +14,10 @@ from mantimon.services.collections import add_copies
 from mantimon.services.decks import DeckList, build_deck, find_problems, suggest_deck
 from mantimon.services.starters import choose_starter
 
+LONG = pytest.param("x" * 100_000, id="long")
+# More digits than Python writes, for pytest as well.
+HUGE = pytest.param(10**5000, id="huge")
+
 
 @pytest.fixture(scope="module")
 def starter(first_set):
@@ -121,15 +125,31 @@ async def test_a_wrong_name_is_refused(db, player, starter, cards, name):
     assert await db.scalar(select(func.count()).select_from(Deck)) == 0
 
 
-@pytest.mark.parametrize("count", [0, -1, 1.5, "4", None, True])
+@pytest.mark.parametrize("count", [0, -1, 1.5, "4", None, True, 10_001, HUGE])
 async def test_a_wrong_count_is_refused(db, player, starter, cards, count):
-    """A count below one is one line that names the card, and nothing is written."""
+    """A count that is none is one line that names the card, and nothing is written."""
     for wrong in (
         DeckList(cards={**starter.cards, "bad": count}, energy_cards={"tide": 20}),
         DeckList(cards=starter.cards, energy_cards={"bad": count}),
     ):
         with pytest.raises(InvalidInputError, match="count of bad: "):
             await build_deck(db, player.id, "Deck", wrong, cards=cards)
+
+    assert await db.scalar(select(func.count()).select_from(Deck)) == 0
+
+
+@pytest.mark.parametrize("wrong", ["", "nul\0", "\ud800", "x" * 65, LONG, 7])
+async def test_a_wrong_id_is_refused(db, player, starter, cards, wrong):
+    """What can be no card or element is one short line, and nothing is written."""
+    for deck in (
+        DeckList(cards={**starter.cards, wrong: 1}, energy_cards={"tide": 20}),
+        DeckList(cards=starter.cards, energy_cards={wrong: 1}),
+    ):
+        with pytest.raises(InvalidInputError, match="is no id; one has 1 to 64") as error:
+            await build_deck(db, player.id, "Deck", deck, cards=cards)
+
+        assert "\n" not in str(error.value)
+        assert len(str(error.value)) < 200
 
     assert await db.scalar(select(func.count()).select_from(Deck)) == 0
 

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql
 
 from holdfast.database import Database
 from mantimon.db.models import GameHistory
+from mantimon.errors import InvalidInputError
 from mantimon.services.history import (
     get_leaderboard,
     get_recent_games,
@@ -152,6 +153,16 @@ async def test_leaderboard_counts_wins_in_the_period(games):
     assert dict(found) == dict(wins.all())
     assert sum(count for _, count in found) == 2 * 24 * 60 * 9 // 10
     assert [count for _, count in found] == sorted((count for _, count in found), reverse=True)
+
+
+@pytest.mark.parametrize("limit", [-1, 0, 10_001, 10**20, None, True, "5"])
+async def test_a_wrong_limit_is_refused(db, limit):
+    """A limit that is no number of rows is one line that has it."""
+    says = rf"^limit is {limit!r}; it is between 1 and 10000$"
+    with pytest.raises(InvalidInputError, match=says):
+        await get_recent_games(db, uuid.uuid4(), limit=limit)
+    with pytest.raises(InvalidInputError, match=says):
+        await get_leaderboard(db, BEGIN, BEGIN, limit=limit)
 
 
 async def test_a_player_without_games(games):

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from mantimon.db.models import OAuthProvider, User
 from mantimon.db.session import get_session
-from mantimon.errors import EmailTakenError
+from mantimon.errors import EmailTakenError, InvalidInputError
 from mantimon.services.players import Identity, log_in
 
 ADA = Identity(
@@ -83,3 +83,35 @@ async def test_the_session_is_usable_after_a_refusal(db):
     with pytest.raises(EmailTakenError):
         await log_in(db, replace(ADA, oauth_id="other"))
     assert (await log_in(db, ADA)).display_name == "Ada"
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [("A" * 65, "A" * 64), ("A\0d\na\ud800", "Ada"), ("👩\u200d🚀", "👩\u200d🚀"), ("", "")],
+)
+async def test_a_display_name_is_made_to_fit(db, given, stored):
+    """A name that cannot be stored as it is keeps nobody out."""
+    ada = await come_in(replace(ADA, display_name=given))
+
+    assert (await db.get_one(User, ada.id)).display_name == stored
+
+
+@pytest.mark.parametrize(
+    "given", ["", "https://" + "x" * 2048, "https://a/\0", "https://\ud800", "javascript:alert(1)"]
+)
+async def test_an_avatar_that_cannot_be_used_is_left_out(db, given):
+    """The player comes in without it."""
+    ada = await come_in(replace(ADA, avatar_url=given))
+
+    assert (await db.get_one(User, ada.id)).avatar_url is None
+
+
+@pytest.mark.parametrize("wrong", ["", " ", "x" * 321, "a\0", "\ud800"])
+@pytest.mark.parametrize("field", ["oauth_id", "email"])
+async def test_an_identity_that_is_none_is_refused(db, field, wrong):
+    """Who somebody is is never mended: one line names the field, and nothing is written."""
+    with pytest.raises(InvalidInputError, match=f"^{field} from the provider is") as error:
+        await come_in(replace(ADA, **{field: wrong}))
+
+    assert "\n" not in str(error.value)
+    assert await db.scalar(select(func.count()).select_from(User)) == 0

@@ -14,6 +14,8 @@ from mantimon.config import get_settings
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
+LONGEST_EXPIRE = 10**10  # seconds, 300 years; Redis refuses times that are much later
+
 
 @asynccontextmanager
 async def get_redis() -> AsyncIterator[Redis]:
@@ -56,7 +58,7 @@ async def set_json(key: str, value: Json, expire: float | None = None) -> None:
     Raises:
         TypeError: something in the value is not JSON; the message says where.
         ValueError: a number is not finite, the value contains itself, or `expire` is not
-            above zero. Nothing is stored.
+            above zero and at most 10 billion seconds. Nothing is stored.
     """
     milliseconds = None if expire is None else _milliseconds(expire)
     _require_json(value, key)
@@ -86,8 +88,11 @@ def _client() -> Redis:
 
 
 def _milliseconds(seconds: float) -> int:
-    if not 0 < seconds < math.inf:
-        raise ValueError(f"expire is {seconds!r}; it is a number of seconds above zero")
+    if not 0 < seconds <= LONGEST_EXPIRE:
+        raise ValueError(
+            f"expire is {seconds!r}; it is a number of seconds above zero, "
+            f"at most {LONGEST_EXPIRE:,}"
+        )
     return math.ceil(seconds * 1000)
 
 

@@ -1,17 +1,21 @@
 """Add cards to what a player owns, and read it."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.models import clock_timestamp
 from mantimon.db.models import CardSource, Collection
 from mantimon.errors import InvalidInputError
+from mantimon.services.inputs import require_counts
 
-MOST_COPIES_AT_ONCE = 10_000  # far above any gift; keeps a slip of the pen out of the table
+MOST_OWNED = 2**31 - 1  # what the column holds
+_OUT_OF_RANGE = "22003"  # numeric_value_out_of_range
 
 
 async def add_copies(
@@ -27,14 +31,15 @@ async def add_copies(
     Args:
         session: the caller commits.
         user_id: the player.
-        copies: how many of each card id, at least one.
+        copies: how many of each card id, 1 to 10,000; an id has 1 to 64 printable characters.
         source: noted for cards that the player did not have yet.
 
     Raises:
-        InvalidInputError: a quantity is below one; it names all of them. Nothing is written.
+        InvalidInputError: an id or a quantity is none; it names all of them. Or a player would
+            own more than the table can hold; the transaction has failed then. Nothing is written.
         sqlalchemy.exc.IntegrityError: there is no such player.
     """
-    _require_quantities(copies)
+    require_counts("quantity", copies)
     if not copies:
         return {}
     new = insert(Collection)
@@ -49,7 +54,8 @@ async def add_copies(
         {"user_id": user_id, "card_definition_id": card, "quantity": copies[card], "source": source}
         for card in sorted(copies)
     ]
-    return dict((await session.execute(statement, rows)).all())
+    with _refusing_too_many():
+        return dict((await session.execute(statement, rows)).all())
 
 
 async def get_owned(session: AsyncSession, user_id: uuid.UUID) -> dict[str, int]:
@@ -62,13 +68,14 @@ async def get_owned(session: AsyncSession, user_id: uuid.UUID) -> dict[str, int]
     return dict((await session.execute(statement)).all())
 
 
-def _require_quantities(copies: Mapping[str, int]) -> None:
-    wrong = [
-        f"{card}: {quantity!r}"
-        for card, quantity in sorted(copies.items())
-        if not isinstance(quantity, int) or not 1 <= quantity <= MOST_COPIES_AT_ONCE
-    ]
-    if wrong:
+@contextmanager
+def _refusing_too_many() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _OUT_OF_RANGE:
+            raise
         raise InvalidInputError(
-            f"quantity of {', '.join(wrong)}; it is between 1 and {MOST_COPIES_AT_ONCE}"
-        )
+            f"a player cannot own more than {MOST_OWNED} copies of a card; "
+            "roll the transaction back"
+        ) from error

@@ -12,6 +12,7 @@ from mantimon.db.models import Deck
 from mantimon.errors import InvalidInputError
 from mantimon.services.card_service import CardService
 from mantimon.services.collections import get_owned
+from mantimon.services.inputs import fits, require_counts, show
 
 DECK_SIZE = 60
 MOST_OF_A_NAME = 4
@@ -40,12 +41,14 @@ async def build_deck(
     """Store a deck. One that breaks a rule is stored too, as not valid, with all that is wrong.
 
     Raises:
-        InvalidInputError: the name is empty, too long or not printable, or a count is below
-            one. Nothing is written.
+        InvalidInputError: the name is empty, too long or not printable; a card id or an element
+            has not 1 to 64 printable characters; or a count is not between 1 and 10,000. Nothing
+            is written.
         sqlalchemy.exc.IntegrityError: there is no such player.
     """
     _require_name(name)
-    _require_counts(deck)
+    for counts in (deck.cards, deck.energy_cards):
+        require_counts("count", counts)
     problems = find_problems(deck, owned=await get_owned(session, user_id), cards=cards)
     stored = Deck(
         user_id=user_id,
@@ -141,18 +144,7 @@ def _main_element(chosen: list[CardDefinition]) -> str:
 
 
 def _require_name(name: str) -> None:
-    if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+    if not fits(name, LONGEST_NAME) or not name.strip():
         raise InvalidInputError(
-            f"the deck's name is {name[:LONGEST_NAME]!r}; it has 1 to {LONGEST_NAME} printable "
-            "characters"
+            f"the deck's name is {show(name)}; it has 1 to {LONGEST_NAME} printable characters"
         )
-
-
-def _require_counts(deck: DeckList) -> None:
-    wrong = [
-        f"{what}: {count!r}"
-        for what, count in sorted([*deck.cards.items(), *deck.energy_cards.items()])
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1
-    ]
-    if wrong:
-        raise InvalidInputError(f"count of {', '.join(wrong)}; it is a number of at least 1")

@@ -8,19 +8,30 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from mantimon.db.models import GameHistory
+from mantimon.services.inputs import require_limit
 
 
 async def get_recent_games(
     session: AsyncSession, player_id: uuid.UUID, *, limit: int = 20
 ) -> list[GameHistory]:
-    """Give a player's newest games, newest first; the cost does not grow with the table."""
+    """Give a player's newest games, newest first; the cost does not grow with the table.
+
+    Raises:
+        InvalidInputError: the limit is not between 1 and 10,000.
+    """
+    require_limit(limit)
     return list(await session.scalars(select_recent_games(player_id, limit)))
 
 
 async def get_leaderboard(
     session: AsyncSession, since: datetime, until: datetime, *, limit: int = 100
 ) -> list[tuple[uuid.UUID, int]]:
-    """Give who won most games from `since` up to, not at, `until`: player ids and wins."""
+    """Give who won most games from `since` up to, not at, `until`: player ids and wins.
+
+    Raises:
+        InvalidInputError: the limit is not between 1 and 10,000.
+    """
+    require_limit(limit)
     rows = await session.execute(select_leaderboard(since, until, limit))
     return [(row[0], row[1]) for row in rows]
 

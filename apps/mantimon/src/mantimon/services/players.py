@@ -1,6 +1,7 @@
 """Players come in through an OAuth provider, and are the same player every time."""
 
 from dataclasses import dataclass
+from unicodedata import category
 
 from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
@@ -8,7 +9,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.models import clock_timestamp
 from mantimon.db.models import OAuthProvider, User
-from mantimon.errors import EmailTakenError
+from mantimon.errors import EmailTakenError, InvalidInputError
+from mantimon.services.inputs import fits, show
+
+# The lengths of the columns.
+LONGEST_OAUTH_ID = 255
+LONGEST_EMAIL = 320
+LONGEST_NAME = 64
+LONGEST_AVATAR = 2048
+_UNWANTED = frozenset({"Cc", "Cs"})  # control characters, and halves of one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +36,19 @@ async def log_in(session: AsyncSession, identity: Identity) -> User:
 
     Two first log-ins at once make one player. The profile of a known player stays as it is.
 
+    Nobody is kept out by a provider's taste in names: a display name is stored without control
+    characters and cut to 64 characters, and an avatar that is no http(s) URL of at most 2048
+    printable characters is left out. Who somebody is must be exact, so it is never mended.
+
     Raises:
+        InvalidInputError: `oauth_id` (1 to 255) or `email` (1 to 320) is empty, too long or not
+            printable. Nothing is written.
         EmailTakenError: the email address belongs to a player with another identity. Who holds
             an address at one provider may not be who holds it at another, so they are not
             joined.
     """
+    _require_exact("oauth_id", identity.oauth_id, LONGEST_OAUTH_ID)
+    _require_exact("email", identity.email, LONGEST_EMAIL)
     user = await _returning(session, identity) or await _create(session, identity)
     # Nobody was made: another task did it between the two statements, or the email is taken.
     user = user or await _returning(session, identity)
@@ -62,11 +79,27 @@ async def _create(session: AsyncSession, identity: Identity) -> User | None:
             oauth_provider=identity.provider,
             oauth_id=identity.oauth_id,
             email=identity.email,
-            display_name=identity.display_name,
-            avatar_url=identity.avatar_url,
+            display_name=_name(identity.display_name),
+            avatar_url=_avatar(identity.avatar_url),
             last_login=clock_timestamp(),
         )
         .on_conflict_do_nothing()
         .returning(User)
     )
     return (await session.scalars(statement)).one_or_none()
+
+
+def _require_exact(field: str, value: str, most: int) -> None:
+    if not fits(value, most) or not value.strip():
+        raise InvalidInputError(
+            f"{field} from the provider is {show(value)}; it has 1 to {most} printable characters"
+        )
+
+
+def _name(given: str) -> str:
+    return "".join(each for each in given if category(each) not in _UNWANTED)[:LONGEST_NAME]
+
+
+def _avatar(given: str | None) -> str | None:
+    usable = given and fits(given, LONGEST_AVATAR) and given.startswith(("https://", "http://"))
+    return given if usable else None
