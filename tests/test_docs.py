@@ -1,8 +1,8 @@
 """The documentation tells the truth: its examples run, its links lead somewhere.
 
 Every `python` block of README.md and the guide runs by itself, in an empty folder, with
-DATABASE_URL and REDIS_URL of real servers; a shell block runs when it is marked with
-`<!-- run -->` on the line above. A block that cannot run is marked with
+DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL of real servers; a shell block runs when it is
+marked with `<!-- run -->` on the line above. A block that cannot run is marked with
 `<!-- no-run: reason -->`. The applications' own tests run their pages.
 """
 
@@ -89,7 +89,8 @@ EXAMPLES = [block for page in pages(GUIDE) for block in blocks_of(page)]
 )
 def test_the_example_runs(block, tmp_path, database_url, redis_url):
     """It ends without an error, by itself."""
-    servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    databases = dict.fromkeys(("DATABASE_URL", "DATABASE_OWNER_URL"), database_url)
+    servers = databases | {"REDIS_URL": redis_url}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     result = subprocess.run(
         ["sh", "-euc", block.script],
@@ -104,6 +105,31 @@ def test_the_example_runs(block, tmp_path, database_url, redis_url):
     )
 
     assert result.returncode == 0, result.stdout
+
+
+def test_the_readme_works_as_it_is_pasted(tmp_path):
+    """Servers, their URLs and the program, twice, in a new folder and a shell that knows none."""
+    blocks = blocks_of(ROOT / "README.md")
+    [servers] = [block.script for block in blocks if "holdfast up" in block.text]
+    [program] = [block.script for block in blocks if block.language == "python"]
+    unset = {"DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL"}
+    environ = {name: value for name, value in os.environ.items() if name not in unset}
+    (tmp_path / ".venv").symlink_to(Path(sys.executable).parent.parent)
+
+    def shell(script: str) -> subprocess.CompletedProcess[str]:
+        command = ["sh", "-ec", script]  # without -u: `activate` reads what is not set
+        return subprocess.run(
+            command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False,
+            timeout=LIMIT,
+        )  # fmt: skip
+
+    try:
+        pasted = [shell(servers + program) for _ in range(2)]
+    finally:
+        left = shell(". .venv/bin/activate; holdfast down --remove-data")
+
+    assert [each.stderr for each in (*pasted, left)] == [""] * 3
+    assert all("second True" in each.stdout for each in pasted)
 
 
 def test_examples_that_do_not_run_say_why_and_are_few():
