@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError, InvalidRequestError
+from sqlalchemy import event, text
+from sqlalchemy.exc import IntegrityError, InvalidRequestError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -25,6 +25,8 @@ ENDINGS = [
     "ROLLBACK WORK",
     "SELECT 1; END",
     "SELECT 1 AS a$$; COMMIT; SELECT 1 AS b$$",
+    "SELECT 1 -- said\r; COMMIT",
+    "CREATE TEMP TABLE other (id int); END",
 ]
 
 Act = Callable[[AsyncSession], Awaitable[object]]
@@ -197,6 +199,47 @@ async def test_what_the_driver_does_first_is_part_of_the_block(any_db, look):
 
     await any_db.run(load)
     assert await look(BODIES) == ["by the driver"]
+
+
+async def test_a_transaction_of_the_drivers_is_inside_the_block(postgres_url, look):
+    """What would be the outermost transaction, if the block had not begun, is a savepoint."""
+
+    async def nested(session: AsyncSession) -> None:
+        driver = (await (await session.connection()).get_raw_connection()).driver_connection
+        async with driver.transaction():
+            await driver.execute("INSERT INTO notes VALUES (1, 'by the driver')")
+
+    async with Database(postgres_url) as db:
+        await db.run(execute("CREATE TABLE notes (id int PRIMARY KEY, body text)"))
+        with pytest.raises(ProgrammingError):
+            await db.run(lambda session: in_turn(session, nested, execute("SELECT oops")))
+
+    assert await look(BODIES) == []
+
+
+@pytest.mark.parametrize("moment", ["connect", "checkout", "begin"])
+async def test_listeners_may_use_the_connection_first(postgres_url, look, moment):
+    """A listener that runs a statement before the block does works as on a plain engine."""
+    async with Database(postgres_url) as db:
+
+        def listen(connection, *_rest):
+            cursor = getattr(connection, "connection", connection).cursor()
+            cursor.execute("SELECT 1")
+            cursor.close()
+
+        event.listen(db.engine.sync_engine, moment, listen)
+        await db.run(execute("CREATE TABLE notes (id int PRIMARY KEY, body text)"))
+        await block(db)
+
+    assert await look(BODIES) == ["first"]
+
+
+async def test_a_statement_for_another_engine_is_refused(any_db):
+    """It would be in a transaction that nobody owns."""
+    elsewhere = {"bind": any_db.engine.sync_engine}
+
+    with pytest.raises(TransactionOwnedError, match="for another engine"):
+        await any_db.run(lambda session: session.execute(INSERT, bind_arguments=elsewhere))
 
 
 async def test_sql_that_ends_the_transaction_is_refused(any_db, look):

@@ -124,6 +124,8 @@ WRITES = [
     execute("SELECT $$'$$ AS a; DELETE FROM notes; --'"),
     execute("SELECT 1 AS a$$ FROM notes; DELETE FROM notes; SELECT 1 AS b$$"),
     execute("/* a /* nested */ SELECT */ DELETE FROM notes"),
+    execute("WITH a AS (SELECT 1) -- said\r DELETE FROM notes"),
+    execute("EXPLAIN ANALYSE CREATE TABLE other AS SELECT 1"),
     execute("BEGIN"), execute("TRUNCATE notes"), execute("DROP TABLE notes"),
     execute("CREATE TABLE other (id int)"), execute("SET lock_timeout = 0"), execute("CALL p()"),
     execute("DO $$ BEGIN END $$"), execute("LOCK notes"), execute("COPY notes TO STDOUT"),

@@ -7,8 +7,10 @@ import sys
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.database import Database, DatabasePolicy, PoolPolicy
+from holdfast.errors import TransactionAbortedError, TransactionOwnedError
 
 # One interpreter that becomes eight processes: starting eight would take ten times as long.
 OPEN_AND_ADD = """
@@ -151,3 +153,58 @@ def test_eight_processes_may_open_a_new_file_at_once(tmp_path):
 
     assert ended.stderr == ""
     assert asyncio.run(count()) == 40
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///file:kept?mode=memory&cache=shared&uri=true"]
+)
+@pytest.mark.parametrize("way", ["begin", "read"])
+async def test_a_database_in_memory_outlives_a_cancelled_statement(url, way):
+    """SQLAlchemy gives up the connection then, and with it would go everything."""
+    slow = text(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+        " SELECT i FROM n LIMIT 9000000, 1"
+    )
+
+    async def wait(db: Database) -> None:
+        async with getattr(db, way)() as session:
+            await session.execute(slow)
+
+    async with Database(url) as db:
+        async with db.begin() as session:
+            await session.execute(text("CREATE TABLE notes (body text)"))
+            await session.execute(text("INSERT INTO notes VALUES ('kept')"))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(wait(db), timeout=0.05)
+
+        async with db.read() as session:
+            assert await session.scalar(text("SELECT body FROM notes")) == "kept"
+
+
+async def _write_around_a_rollback(session: AsyncSession) -> None:
+    """Write, let SQLite itself roll back, and go on."""
+    await session.execute(text("INSERT INTO notes VALUES (2)"))
+    with pytest.raises(IntegrityError):
+        await session.execute(text("INSERT OR ROLLBACK INTO notes VALUES (1)"))
+
+
+async def test_what_sqlite_rolled_back_is_not_taken_for_stored(tmp_path):
+    """After it has rolled back by itself, nothing more is written, and COMMIT fails."""
+    async with Database(f"sqlite:///{tmp_path}/a.db") as db:
+        async with db.begin() as session:
+            await session.execute(text("CREATE TABLE notes (id integer PRIMARY KEY)"))
+            await session.execute(text("INSERT INTO notes VALUES (1)"))
+
+        async with db.session() as plain:
+            await _write_around_a_rollback(plain)
+            with pytest.raises(TransactionAbortedError):
+                await plain.execute(text("INSERT INTO notes VALUES (3)"))
+            with pytest.raises(TransactionAbortedError):
+                await plain.commit()
+        with pytest.raises((TransactionAbortedError, TransactionOwnedError)):
+            await db.run(_write_around_a_rollback)
+
+        async with db.begin() as session:
+            await session.execute(text("INSERT INTO notes VALUES (4)"))
+        async with db.read() as session:
+            assert list(await session.scalars(text("SELECT id FROM notes"))) == [1, 4]

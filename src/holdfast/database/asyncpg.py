@@ -54,4 +54,6 @@ def transaction(connection: Connection) -> object:
 
 
 def _begin(connection: Any) -> None:
-    await_only(connection.dbapi_connection._start_transaction())  # noqa: SLF001
+    adapted = connection.dbapi_connection
+    if adapted._transaction is None:  # noqa: SLF001  -- or a listener has used a cursor already
+        await_only(adapted._start_transaction())  # noqa: SLF001

@@ -31,7 +31,7 @@ R = TypeVar("R")
 
 
 class Database:
-    """An engine with safe settings, and the four ways to use it.
+    """An engine with safe settings, and the ways to use it.
 
         db = Database("postgresql://app:secret@localhost/shop")   # no I/O here
         async with db:                                            # fails fast, in one sentence
@@ -72,6 +72,7 @@ class Database:
             refuse_writes(view.sync_engine)
         self._opened = False
         self._opening = asyncio.Lock()
+        self._closing: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"Database({str(self.url)!r})"
@@ -99,9 +100,14 @@ class Database:
             self.events.emit(Opened(place=self.url.place, seconds=round(seconds, 4)))
 
     async def close(self) -> None:
-        """Close the connections; a closed database can be opened again."""
+        """Close the connections, to the end if cancelled; a closed database can be opened again."""
+        self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         async with self._opening:
-            await asyncio.gather(*self._leaving, return_exceptions=True)
+            while self._leaving:  # one that ends may leave another: a connection to be closed
+                await asyncio.gather(*self._leaving, return_exceptions=True)
             await self._engine.dispose()
             if self._opened:
                 self._opened = False

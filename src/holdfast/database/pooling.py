@@ -34,15 +34,16 @@ def take_back(engine: Engine) -> None:
     SQLAlchemy would keep it open in the old pool, where nobody finds it.
     """
 
-    def join(_connection: object, entry: ConnectionPoolEntry) -> None:
-        entry.info[_POOL] = engine.pool
+    def join(_connection: object, entry: ConnectionPoolEntry, proxy: Any) -> None:
+        # Not the engine's: whoever waited in the old pool gets a connection of that one.
+        entry.info[_POOL] = proxy._pool  # noqa: SLF001
 
     def leave(_connection: object, entry: ConnectionPoolEntry) -> None:
         entry.info[_RETURNED] = time.monotonic()
         if entry.info.get(_POOL) is not engine.pool:
             entry.close()
 
-    event.listen(engine, "connect", join)
+    event.listen(engine, "checkout", join)
     event.listen(engine, "checkin", leave)
 
 

@@ -1,4 +1,4 @@
-"""Make psycopg leave no connection behind, and refuse a COMMIT that would be a ROLLBACK."""
+"""Make psycopg begin when SQLAlchemy does, and refuse a COMMIT that would be a ROLLBACK."""
 
 import math
 from functools import partial
@@ -7,6 +7,7 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.util import await_only
 
 from holdfast.database.connecting import Leaving, connect_whole
 from holdfast.database.policy import DatabasePolicy
@@ -18,6 +19,11 @@ class CountingConnection(AsyncConnection[Any]):
     """Counts the transactions that were ended, so that one that was ended inside is noticed."""
 
     ended = 0
+
+    async def begin(self) -> None:
+        """Send the BEGIN that would precede the first statement."""
+        async with self.lock:
+            await self.wait(self._start_query())
 
     async def commit(self) -> None:
         """Commit, and count it."""
@@ -43,14 +49,19 @@ def options(_url: DatabaseUrl, policy: DatabasePolicy, leaving: Leaving) -> dict
 
 
 def behave(engine: Engine) -> None:
-    """Ask about each transaction of the engine before it is committed."""
+    """Begin each transaction at once, as on asyncpg, and look at it before it is committed."""
+    engine.dialect.do_begin = _begin  # type: ignore[assignment, method-assign]
     event.listen(engine, "commit", _refuse_failed_commit)
 
 
 def transaction(connection: Connection) -> object:
-    """Give what tells this transaction from the next."""
+    """Give what tells this transaction from the next, None outside of one."""
     driver: Any = connection.connection.driver_connection
-    return driver.ended
+    return None if driver.info.transaction_status == TransactionStatus.IDLE else driver.ended
+
+
+def _begin(connection: Any) -> None:
+    await_only(connection.driver_connection.begin())
 
 
 async def _connect(leaving: Leaving, *args: Any, **options: Any) -> CountingConnection:

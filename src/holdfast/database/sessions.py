@@ -141,6 +141,7 @@ def _note_connection(session: Session, _began: object, connection: Connection) -
     if isinstance(session, _ReadSession):  # which has nothing to store
         return
     _refuse_autocommit(connection)
+    _refuse_other_engine(connection)
     connection.execution_options(**{_OWNER: session})
     session.info.setdefault(_CHECKS, []).append(_compare(connection))
 
@@ -163,6 +164,14 @@ def _refuse_autocommit(connection: Connection) -> None:
         raise TransactionOwnedError(
             "isolation level AUTOCOMMIT inside begin(): each statement would be stored by itself; "
             "use db.session() for that"
+        )
+
+
+def _refuse_other_engine(connection: Connection) -> None:
+    if TRANSACTION not in connection.get_execution_options():
+        raise TransactionOwnedError(
+            "a statement for another engine inside begin(): the block is one transaction of its "
+            "own database; open a session for the other"
         )
 
 

@@ -1,14 +1,24 @@
 """Make SQLite keep transactions, foreign keys and waiting for locks as PostgreSQL does."""
 
 import asyncio
+import sqlite3
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-from sqlalchemy import AsyncAdaptedQueuePool, Connection, Engine, event
+from sqlalchemy import (
+    URL,
+    AsyncAdaptedQueuePool,
+    Connection,
+    Engine,
+    ExceptionContext,
+    event,
+)
 
 from holdfast.database.connecting import Leaving, connect_whole
 from holdfast.database.policy import DatabasePolicy
 from holdfast.database.sessions import OWN_STATEMENT
+from holdfast.errors import TransactionAbortedError
 from holdfast.urls import DatabaseUrl
 
 if TYPE_CHECKING:
@@ -19,13 +29,14 @@ BEGIN = "holdfast_sqlite_begin"
 # A writer takes its lock at once: a transaction that reads first and writes later would fail as
 # "locked" without waiting.
 _BEGIN_WRITING = "BEGIN IMMEDIATE"
+_ROLLED_BACK = "holdfast.rolled_back"
 
 
 def options(url: DatabaseUrl, policy: DatabasePolicy, leaving: Leaving) -> dict[str, Any]:
     """Give what the engine must be told; `leaving` holds tasks that go on by themselves."""
     connect = {"timeout": policy.lock_timeout, "async_creator_fn": partial(_connect, leaving)}
     told: dict[str, Any] = {"connect_args": connect}
-    if _is_in_memory(url):
+    if _is_in_memory(url.engine):
         # One connection is the database. SQLAlchemy would hand it to all tasks at once, where
         # one's rollback undoes the other's writes.
         told |= {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1}
@@ -33,9 +44,17 @@ def options(url: DatabaseUrl, policy: DatabasePolicy, leaving: Leaving) -> dict[
 
 
 def behave(engine: Engine) -> None:
-    """Set up each connection of the engine, and begin its transactions."""
+    """Set up each connection of the engine, and begin and watch its transactions."""
+    if _is_in_memory(engine.url):
+        memory = _Memory()
+        event.listen(engine, "do_connect", memory.point)
+        event.listen(engine, "engine_disposed", memory.forget)
     event.listen(engine, "connect", _configure)
+    event.listen(engine, "close", _let_go)
     event.listen(engine, "begin", _begin)
+    event.listen(engine, "handle_error", _note_rollback)
+    event.listen(engine, "before_cursor_execute", _refuse_to_go_on)
+    event.listen(engine, "commit", _refuse_to_go_on)
 
 
 def transaction(connection: Connection) -> object:
@@ -44,9 +63,32 @@ def transaction(connection: Connection) -> object:
     return driver.in_transaction
 
 
-def _is_in_memory(url: DatabaseUrl) -> bool:
-    name = url.engine.database or ":memory:"
-    return ":memory:" in name or url.engine.query.get("mode") == "memory"
+def _is_in_memory(url: URL) -> bool:
+    return ":memory:" in (url.database or ":memory:") or url.query.get("mode") == "memory"
+
+
+class _Memory:
+    """A database in memory that outlives its connection, which a cancelled task takes with it.
+
+    It lives for as long as a connection to it does, so one that nobody uses is kept.
+    """
+
+    def __init__(self) -> None:
+        self._name = f"file:/holdfast-{uuid4().hex}?vfs=memdb"
+        self._kept: sqlite3.Connection | None = None
+
+    def point(self, _dialect: object, _entry: object, args: list[str], options: Any) -> None:
+        """Have a connection made to it; a name with parameters of its own stays."""
+        if "cache=shared" not in args[0] and "vfs=" not in args[0]:
+            args[0], options["uri"] = self._name, True
+        if self._kept is None:
+            self._kept = sqlite3.connect(args[0], uri=True)
+
+    def forget(self, _engine: object) -> None:
+        """Let it go, with the pool."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
 
 async def _connect(leaving: Leaving, *args: Any, **options: Any) -> "aiosqlite.Connection":
@@ -79,6 +121,37 @@ def _configure(connection: Any, _entry: object) -> None:
         connection.close()  # nobody else knows of it yet
         raise
     cursor.close()
+
+
+def _let_go(connection: Any, _entry: object) -> None:
+    """End what a cancelled task left running, and its transaction.
+
+    SQLite would keep a closed connection's locks until Python has taken away the cursor.
+    """
+    driver = connection.driver_connection
+    if driver._connection is not None:  # noqa: SLF001
+        driver._conn.interrupt()  # noqa: SLF001
+        # In the connection's thread, before it is closed; nobody can wait for it here.
+        driver._tx.put_nowait((None, driver._conn.rollback))  # noqa: SLF001
+
+
+def _note_rollback(context: ExceptionContext) -> None:
+    """Notice that SQLite itself rolled back: a trigger's RAISE(ROLLBACK), a full disk."""
+    connection = context.connection
+    if connection is None or connection.invalidated:
+        return
+    transaction = connection.get_transaction()
+    driver: Any = connection.connection.driver_connection
+    began = connection.get_execution_options().get(BEGIN, _BEGIN_WRITING) is not None
+    if transaction and began and not driver.in_transaction:
+        connection.info[_ROLLED_BACK] = transaction
+
+
+def _refuse_to_go_on(connection: Connection, *_statement: object) -> None:
+    """Refuse what would be stored by itself, as PostgreSQL does after a failed statement."""
+    rolled_back = connection.info.get(_ROLLED_BACK)
+    if rolled_back is not None and connection.get_transaction() is rolled_back:
+        raise TransactionAbortedError
 
 
 def _begin(conn: Connection) -> None:

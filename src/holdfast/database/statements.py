@@ -14,7 +14,7 @@ _QUOTED = re.compile(
     r"|'(?:[^']|'')*'"
     r'|"(?:[^"]|"")*"'
     r"|(?<![\w$])\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"
-    r"|--[^\n]*"
+    r"|--[^\n\r]*"
     rf"|{_COMMENT}|/\*.*?\*/",
     re.DOTALL | re.IGNORECASE,
 )
@@ -22,7 +22,7 @@ _READS = re.compile(r"[\s(]*(?:select|with|values|table|show|explain)\b", re.IGN
 # A WITH that writes, SELECT … INTO, row locks, and a second statement. After a dot stands a
 # column's name: a table of permissions may have one called `update`.
 _WRITES = re.compile(
-    r"(?<!\.)\b(?:insert|update|delete|merge|analyze|into)\b"
+    r"(?<!\.)\b(?:insert|update|delete|merge|analy[sz]e|into)\b"
     r"|\bfor\s+(?:key\s+)?share\b"
     r"|;\s*\S",
     re.IGNORECASE,
@@ -33,7 +33,11 @@ _ENDS = re.compile(
     re.IGNORECASE,
 )
 # The body of a function or trigger is closed by END after a semicolon, too.
-_CREATES = re.compile(r"(?P<create>\s*create\b.*);\s*end\b", re.IGNORECASE | re.DOTALL)
+_CREATES = re.compile(
+    r"(?P<create>\s*create\s+(?:or\s+replace\s+|temp\s+|temporary\s+)?"
+    r"(?:function|procedure|trigger)\b.*);\s*end\b",
+    re.IGNORECASE | re.DOTALL,
+)
 # What nearly every statement begins with; alone it ends nothing.
 _PLAIN = re.compile(r"(?:select|insert|update|delete)\b", re.IGNORECASE)
 
