@@ -22,12 +22,15 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
 def pytest_configure() -> None:
-    """Take Ctrl-C into account again where it was ignored, as in a shell's background.
+    """Let programs that the tests start hear Ctrl-C and the end of a terminal.
 
-    Programs that the tests start inherit that, and would not notice when they are interrupted.
+    Where these are ignored, in a shell's background or under nohup, a child would inherit that; a
+    handler it does not.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
