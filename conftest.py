@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import asyncpg
+import hypothesis
 import pytest
 from sqlalchemy import URL, make_url
 
 from holdfast import redis
 from holdfast.services import PostgresServer, RedisServer
+
+# How long an example takes says something about the machine, nothing about the code.
+hypothesis.settings.register_profile("project", deadline=None)
+hypothesis.settings.load_profile("project")
 
 REQUIRE_ALL = "HOLDFAST_REQUIRE_ALL"
 # Where child processes run what nothing else does. Measuring one nearly doubles what it costs.

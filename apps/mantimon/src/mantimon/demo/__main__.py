@@ -18,6 +18,8 @@ from mantimon.demo.stack import open_stack
 from mantimon.services.card_service import get_card_service
 
 ALEMBIC = Path(__file__).parents[3] / "alembic.ini"
+# Fifty tasks keep a slow machine busy for longer than a service would wait for Redis.
+PATIENT = redis.RedisPolicy(connect_timeout=30, timeout=30, pool_timeout=30)
 
 
 async def run(console: Console) -> bool:
@@ -29,7 +31,7 @@ async def run(console: Console) -> bool:
         async with Database(urls.owner) as owner:
             migrated = await migrate.upgrade(owner, ALEMBIC)
         db = await stack.enter_async_context(Database(urls.app))
-        client = await stack.enter_async_context(redis.client(urls.redis))
+        client = await stack.enter_async_context(redis.client(urls.redis, policy=PATIENT))
         demo = Demo(db, client, cards)
         try:
             with show_progress(console) as progress:
