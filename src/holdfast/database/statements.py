@@ -1,13 +1,9 @@
 """Tell from a statement's text whether it writes, or ends a transaction."""
 
 import re
-from functools import lru_cache, reduce
+from functools import lru_cache
 
 _SHOWN = 60
-# A comment of PostgreSQL's holds others; three deep is more than anybody writes.
-_COMMENT = reduce(
-    lambda inner, _: rf"/\*(?:[^*/]|\*(?!/)|/(?!\*)|{inner})*+\*/", range(3), r"/\*.*?\*/"
-)
 # Texts, quoted names and comments, which may hold any word. A $ inside a name quotes nothing.
 _QUOTED = re.compile(
     r"\be'(?:[^'\\]|\\.|'')*'"
@@ -15,9 +11,10 @@ _QUOTED = re.compile(
     r'|"(?:[^"]|"")*"'
     r"|(?<![\w$])\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"
     r"|--[^\n\r]*"
-    rf"|{_COMMENT}|/\*.*?\*/",
+    r"|/\*",
     re.DOTALL | re.IGNORECASE,
 )
+_COMMENT = re.compile(r"/\*|\*/")
 _READS = re.compile(r"[\s(]*(?:select|with|values|table|show|explain)\b", re.IGNORECASE)
 # A WITH that writes, SELECT … INTO, row locks, and a second statement. After a dot stands a
 # column's name: a table of permissions may have one called `update`.
@@ -46,7 +43,7 @@ _PLAIN = re.compile(r"(?:select|insert|update|delete)\b", re.IGNORECASE)
 @lru_cache(maxsize=256)
 def may_write(sql: str) -> bool:
     """Tell whether a statement could write; in doubt it could."""
-    bare = _QUOTED.sub(" ", sql)
+    bare = _bare(sql)
     return not _READS.match(bare) or bool(_WRITES.search(bare))
 
 
@@ -54,8 +51,33 @@ def ends_transaction(sql: str) -> bool:
     """Tell whether a statement commits or rolls back; going back to a savepoint is neither."""
     if _PLAIN.match(sql) and ";" not in sql:
         return False
-    bare = _QUOTED.sub(" ", sql)
+    bare = _bare(sql)
     return bool(_ENDS.search(_CREATES.sub(r"\g<create>", bare, count=1)))
+
+
+def _bare(sql: str) -> str:
+    """Leave out what may hold any word."""
+    parts, at, nests = [], 0, True
+    while found := _QUOTED.search(sql, at):
+        parts.append(sql[at : found.start()])
+        at = found.end()
+        if found.group() == "/*":
+            end = _end_of_comment(sql, at) if nests else None
+            if end is None:  # SQLite's do not nest
+                nests, first = False, sql.find("*/", at)
+                end = len(sql) if first < 0 else first + 2
+            at = end
+    return " ".join([*parts, sql[at:]])
+
+
+def _end_of_comment(sql: str, at: int) -> int | None:
+    """Find where a comment ends that may hold others, as PostgreSQL's do."""
+    depth = 1
+    for mark in _COMMENT.finditer(sql, at):
+        depth += 1 if mark.group() == "/*" else -1
+        if not depth:
+            return mark.end()
+    return None
 
 
 def shortened(sql: str) -> str:
