@@ -217,6 +217,16 @@ class TestSwallowedError:
         async with db.begin() as session:
             assert await session.scalar(select(1)) == 1
 
+    async def test_the_connection_is_whole_after_a_commit_by_hand(self, db):
+        """So do they when nobody rolled back."""
+        async with db.session() as session:
+            await add_and_swallow(session)
+            with pytest.raises(TransactionAbortedError):
+                await session.commit()
+
+        async with db.session() as session:
+            assert await session.scalar(select(1)) == 1
+
 
 async def test_a_rollback_that_fails_hides_nothing(db, look):
     """When the connection dies inside the block, the block's own exception comes out."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine
 from sqlalchemy.util import await_only
 
 from holdfast.database.connecting import Leaving, connect_whole
@@ -51,7 +51,7 @@ def options(_url: DatabaseUrl, policy: DatabasePolicy, leaving: Leaving) -> dict
 def behave(engine: Engine) -> None:
     """Begin each transaction at once, as on asyncpg, and look at it before it is committed."""
     engine.dialect.do_begin = _begin  # type: ignore[assignment, method-assign]
-    event.listen(engine, "commit", _refuse_failed_commit)
+    engine.dialect.do_commit = _commit  # type: ignore[assignment, method-assign]
 
 
 def transaction(connection: Connection) -> object:
@@ -64,12 +64,15 @@ def _begin(connection: Any) -> None:
     await_only(connection.driver_connection.begin())
 
 
+def _commit(connection: Any) -> None:
+    status = connection.driver_connection.pgconn.transaction_status
+    if status == TransactionStatus.INERROR:
+        # SQLAlchemy takes a COMMIT that raised for an end: the pool would get it as it is.
+        connection.rollback()
+        raise TransactionAbortedError
+    connection.commit()
+
+
 async def _connect(leaving: Leaving, *args: Any, **options: Any) -> CountingConnection:
     connecting = CountingConnection.connect(*args, **options)
     return await connect_whole(connecting, CountingConnection.close, leaving)
-
-
-def _refuse_failed_commit(conn: Connection) -> None:
-    driver = conn.connection.driver_connection
-    if driver is not None and driver.pgconn.transaction_status == TransactionStatus.INERROR:
-        raise TransactionAbortedError
