@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -50,7 +51,8 @@ def behave(engine: Engine) -> None:
         event.listen(engine, "do_connect", memory.point)
         event.listen(engine, "engine_disposed", memory.forget)
     event.listen(engine, "connect", _configure)
-    event.listen(engine, "close", _let_go)
+    for name in ("do_close", "do_terminate"):
+        setattr(engine.dialect, name, partial(_let_go, getattr(engine.dialect, name)))
     event.listen(engine, "begin", _begin)
     event.listen(engine, "handle_error", _note_rollback)
     event.listen(engine, "before_cursor_execute", _refuse_to_go_on)
@@ -123,8 +125,8 @@ def _configure(connection: Any, _entry: object) -> None:
     cursor.close()
 
 
-def _let_go(connection: Any, _entry: object) -> None:
-    """End what a cancelled task left running, and its transaction.
+def _let_go(close: Callable[[Any], None], connection: Any) -> None:
+    """End what a cancelled task left running, and its transaction, before closing.
 
     SQLite would keep a closed connection's locks until Python has taken away the cursor.
     """
@@ -132,7 +134,15 @@ def _let_go(connection: Any, _entry: object) -> None:
     if driver._connection is not None:  # noqa: SLF001
         driver._conn.interrupt()  # noqa: SLF001
         # In the connection's thread, before it is closed; nobody can wait for it here.
-        driver._tx.put_nowait((None, driver._conn.rollback))  # noqa: SLF001
+        driver._tx.put_nowait((None, partial(_end, driver._conn)))  # noqa: SLF001
+    close(connection)
+
+
+def _end(connection: sqlite3.Connection) -> None:
+    connection.rollback()
+    # The interruption is in force until a statement begins, and closing would leave the journal
+    # beside the file.
+    connection.execute("SELECT 1").close()
 
 
 def _note_rollback(context: ExceptionContext) -> None:
