@@ -106,12 +106,18 @@ class Database:
 
     async def _close(self) -> None:
         async with self._opening:
-            while self._leaving:  # one that ends may leave another: a connection to be closed
-                await asyncio.gather(*self._leaving, return_exceptions=True)
+            # One that ends may leave another: a connection to be closed.
+            while leaving := self._leaving_here():
+                await asyncio.gather(*leaving, return_exceptions=True)
             await self._engine.dispose()
             if self._opened:
                 self._opened = False
                 self.events.emit(Closed(place=self.url.place))
+
+    def _leaving_here(self) -> "list[asyncio.Task[object]]":
+        """What another loop has left cannot be waited for in this one."""
+        loop = asyncio.get_running_loop()
+        return [task for task in self._leaving if task.get_loop() is loop]
 
     async def __aenter__(self) -> Self:
         await self.open()
