@@ -1,11 +1,13 @@
 """Moving a database: all or nothing, one at a time, without stopping the loop."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from functools import partial
 
 import pytest
 from sqlalchemy import text
@@ -230,6 +232,26 @@ async def test_an_env_py_that_fails(pg_db, project, env, says):
 
     with pytest.raises(MigrationError, match=says):
         await migrate.upgrade(pg_db, project.ini)
+
+
+@pytest.mark.parametrize(
+    "direction", [migrate.upgrade, partial(migrate.downgrade, revision="base")]
+)
+async def test_an_env_py_with_a_database_of_its_own(pg_db, project, tmp_path, direction):
+    """It is refused before it migrates another database than the one that was given."""
+    project.add("a", CREATE.format("one"))
+    project.write_env(
+        "import sqlalchemy as sa\nfrom alembic import context\n"
+        f"with sa.create_engine('sqlite:///{tmp_path}/other.db').connect() as connection:\n"
+        "    context.configure(connection=connection)\n"
+        "    with context.begin_transaction():\n"
+        "        context.run_migrations()\n"
+    )
+
+    with pytest.raises(MigrationError, match=r"has to call migrate\.run_env"):
+        await direction(pg_db, project.ini)
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        assert other.execute("SELECT name FROM sqlite_schema").fetchall() == []
 
 
 async def test_what_failed_is_said_as_it_was(pg_db, project):

@@ -1,6 +1,7 @@
 """Alembic's migrations from code or the command line: one process at a time, all or nothing."""
 
 from holdfast.migrate.environment import run_env
+from holdfast.migrate.noop import fingerprint
 from holdfast.migrate.policy import MigrationPolicy
 from holdfast.migrate.running import Migrated, current, downgrade, revision, unchanged, upgrade
 from holdfast.migrate.scripts import Revision, head, history, require_config
@@ -13,6 +14,7 @@ __all__ = [
     "current",
     "downgrade",
     "find_url",
+    "fingerprint",
     "head",
     "history",
     "require_config",

@@ -8,6 +8,7 @@ Nothing else belongs there: URL, limits and locks come from the caller or the en
 """
 
 import asyncio
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from configparser import InterpolationError
 from contextlib import ExitStack
@@ -21,6 +22,7 @@ from holdfast.settings import find_project
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, MetaData
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 # Keys of Alembic's `config.attributes`, through which a caller and env.py talk.
 CONNECTION = "connection"
@@ -33,8 +35,9 @@ AUTOGENERATE = "autogenerate"
 def run_env(metadata: "MetaData") -> None:
     """Run the migrations that Alembic asks for, however it was called.
 
-    Under `holdfast.migrate` on the connection given there; under the plain `alembic` command on
-    a connection of its own, to `-x url=…`, `sqlalchemy.url` of the alembic.ini,
+    Under `holdfast.migrate` on the connection given there, under pytest-alembic on the
+    `AsyncEngine` given there; under the plain `alembic` command on a connection of its own, to
+    `-x url=…`, `sqlalchemy.url` of the alembic.ini,
     `DATABASE_OWNER_URL`, `DATABASE_URL` or the project's running servers, the first there is.
     With `--sql` it prints the statements and needs no database.
 
@@ -43,10 +46,13 @@ def run_env(metadata: "MetaData") -> None:
         MigrationError: another process migrates for longer than the policy allows to wait.
     """
     from alembic import context
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     connection = context.config.attributes.get(CONNECTION)
     if context.is_offline_mode():
         _print_sql(metadata)
+    elif isinstance(connection, AsyncEngine):
+        _run(_migrate_by(connection, metadata))
     elif connection is not None:
         _migrate(connection, metadata)
     else:
@@ -63,12 +69,21 @@ def _connect_and_migrate(metadata: "MetaData") -> None:
 
     async def migrate() -> None:
         url = await find_url(given, project)
-        async with Database(url) as db, db.engine.connect() as connection:
-            await connection.run_sync(_migrate, metadata)
+        async with Database(url) as db:
+            await _migrate_by(db.engine, metadata)
 
+    _run(migrate())
+
+
+async def _migrate_by(engine: "AsyncEngine", metadata: "MetaData") -> None:
+    async with engine.connect() as connection:
+        await connection.run_sync(_migrate, metadata)
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
     # A thread, since Alembic's functions may have been called where a loop already runs.
     with ThreadPoolExecutor(max_workers=1) as thread:
-        thread.submit(asyncio.run, migrate()).result()
+        thread.submit(asyncio.run, work).result()
 
 
 def _configured_url() -> str | None:

@@ -1,12 +1,16 @@
 """Tell that nothing is to be migrated without Alembic, whose import takes most of such a call."""
 
 import ast
+import hashlib
 import re
 from collections.abc import Iterator
 from configparser import ConfigParser, Error
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
+
+from holdfast.errors import ConfigurationError
+from holdfast.migrate.scripts import require_config
 
 if TYPE_CHECKING:
     from holdfast.database import Database
@@ -55,6 +59,25 @@ async def find_current_by_driver(url: str, config: Path | str) -> tuple[str, ...
     finally:
         await connection.close()
     return heads if tuple(each[0] for each in found) == heads else None
+
+
+def fingerprint(config: Path | str) -> str:
+    """Give what changes when a migration, env.py or the alembic.ini does: a hash of their content.
+
+    Raises:
+        ConfigurationError: the alembic.ini or its folder cannot be read.
+    """
+    config = require_config(config)
+    try:
+        folder = _find_versions(config)
+        files = sorted(folder.parent.rglob("*.py")) if folder else []
+        parts = [(path.name.encode(), path.read_bytes()) for path in (config, *files)]
+    except (OSError, KeyError, Error) as error:
+        raise ConfigurationError(f"{config}: it cannot be read: {error}") from error
+    found = hashlib.sha256()
+    for part in (piece for pair in parts for piece in pair):
+        found.update(len(part).to_bytes(8) + part)
+    return found.hexdigest()
 
 
 def read_place(url: str) -> str:

@@ -152,10 +152,25 @@ async def _move(
     db: "Database", config: Path | str, direction: str, to: str, policy: MigrationPolicy | None
 ) -> Migrated:
     begun = time.perf_counter()
-    loaded = await _run(
-        db, config, policy, lambda command, config: getattr(command, direction)(config, to)
-    )
+
+    def move(command: "ModuleType", loaded: "Config") -> None:
+        _require_run_env(loaded)
+        getattr(command, direction)(loaded, to)
+
+    loaded = await _run(db, config, policy, move)
     return _report(db, _heads(loaded, BEFORE), _heads(loaded, AFTER), begun)
+
+
+def _require_run_env(config: "Config") -> None:
+    """Run env.py once without a migration: another one would migrate a database of its own."""
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory.from_config(config)
+    with EnvironmentContext(config, script, fn=lambda _heads, _context: [], dont_mutate=True):
+        script.run_env()
+    _heads(config, BEFORE)
+    del config.attributes[BEFORE]
 
 
 def _report(
