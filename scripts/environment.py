@@ -85,13 +85,13 @@ def lock(uv: Path) -> None:
     applications = [folder.relative_to(ROOT) / "pyproject.toml" for folder in _projects()[1:]]
     own_names = [word for folder in _projects() for word in ("--no-emit-package", _name(folder))]
     groups = ("--group", "pyproject.toml:dev", "--group", "pyproject.toml:peers")
-    extras = ("--all-extras",) if applications else ()  # `.[all]` has the library's own
+    extras = ("--all-extras",) if applications else ()  # `.[all,testing]` has the library's own
     form = ("--universal", "--generate-hashes", "--no-emit-index-url", "--no-header")
     _run(
         uv, "pip", "compile", "--quiet", *form, "--annotation-style", "line",
         "--python-version", "3.11", *extras, *groups, *own_names,
         "--output-file", REQUIREMENTS.name, "-", *applications,
-        text="--editable .[all]\n",
+        text="--editable .[all,testing]\n",
     )  # fmt: skip
 
 

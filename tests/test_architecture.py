@@ -39,7 +39,7 @@ EXTRAS = {
     "settings": {"pydantic"},
     "migrate": {"alembic"},
     "state": {"redis"},
-    "testing": {"pytest", "pytest_asyncio"},
+    "testing": {"alembic", "pytest", "pytest_alembic", "redis"},
     "web": {"starlette"},
     "console": {"jinja2", "starlette"},
     "cli": {"alembic", "jinja2", "pydantic", "redis", "rich", "starlette", "typer"},
@@ -49,6 +49,8 @@ EXTRAS = {
 DRIVERS = frozenset({"psycopg"})
 
 OUTSIDE = ("apps", "proofs", "benchmarks")  # public names of the library only
+# A file that is imported by itself: its tests are taken into a module with `import *`.
+PUBLIC_FILES = frozenset({("holdfast", "testing", "migrations")})
 VAGUE_FILE = re.compile(r"^(utils?|helpers?|common|misc|base_.*)$")
 VAGUE_CLASS = re.compile(r"^_*(Abstract\w+|\w+Impl|\w+Manager)$")
 
@@ -272,6 +274,8 @@ def level(part: str | None) -> int:
 
 def is_public(target: tuple[str, ...], root: Path) -> bool:
     """Tell whether a path is a part or a public name of one, not a file inside the part."""
+    if target[:3] in PUBLIC_FILES:
+        return True
     folder = root / "src" / "holdfast" / target[1]
     names = [name for name in target if not is_dunder(name)]
     return (

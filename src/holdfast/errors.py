@@ -10,6 +10,8 @@ INVALID_AUTHORIZATION = "28000"  # no such role, or pg_hba.conf has no line for 
 INVALID_CATALOG_NAME = "3D000"  # no such database
 TOO_MANY_CONNECTIONS = "53300"  # the server's max_connections, or the role's limit
 DISK_FULL = "53100"
+INSUFFICIENT_PRIVILEGE = "42501"
+IN_FAILED_TRANSACTION = "25P02"  # a statement failed before, and nothing was rolled back
 CANNOT_CONNECT_NOW = "57P03"  # starting, stopping or recovering: worth another try
 
 
@@ -54,6 +56,10 @@ class TransactionAbortedError(HoldfastError, RuntimeError):
 
 class ReadOnlyError(HoldfastError, RuntimeError):
     """Something would have written through `read()`."""
+
+
+class SandboxError(HoldfastError, RuntimeError):
+    """A test did what one transaction for everything cannot show: it needs its own database."""
 
 
 class MigrationError(HoldfastError, RuntimeError):

@@ -40,6 +40,8 @@ class Project:
         alembic: the Alembic configuration, for the commands about migrations.
         data: where the embedded servers keep their data.
         services: the servers that `holdfast up` starts when no URL is given for them.
+        redis_keys: patterns of the keys in Redis that are meant to stay; tests that leave others
+            without a time to live fail.
     """
 
     root: Path
@@ -47,6 +49,7 @@ class Project:
     alembic: Path = Path("alembic.ini")
     data: Path = Path(".holdfast")
     services: tuple[Service, ...] = ("postgres", "redis")
+    redis_keys: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("alembic", "data"):
@@ -64,6 +67,11 @@ class Project:
     def data_path(self) -> Path:
         """The data folder as an absolute path."""
         return _real(self.root / self.data)
+
+    @property
+    def testing_path(self) -> Path:
+        """Where tests keep what the next run of them needs, as an absolute path."""
+        return self.data_path / "testing"
 
 
 def load(policy: type[T], *, prefix: str, environ: Mapping[str, str] | None = None) -> T:

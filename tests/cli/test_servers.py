@@ -6,6 +6,8 @@ import asyncpg
 import pytest
 from sqlalchemy import URL, make_url
 
+from holdfast.services import PostgresServer
+
 
 def test_up_detached_starts_and_migrates(shell, project, running):
     """`up --detach` leaves both servers running and the database at the newest revision."""
@@ -103,6 +105,20 @@ def test_data_survives_and_can_be_removed(shell, project):
     shell("down", "--remove-data")
 
     assert not (project / ".holdfast" / "postgres").exists()
+
+
+def test_what_tests_keep_is_removed_with_the_data(shell, project):
+    """Their server is stopped and its data deleted, and so are the SQLite files."""
+    kept = project / ".holdfast" / "testing"
+    asyncio.run(PostgresServer(kept).start(detach=True))
+    (kept / "templates").mkdir()
+    (kept / "templates" / "1.db").touch()
+
+    done = shell("down", "--remove-data")
+
+    assert done.returncode == 0, done.stderr
+    assert not asyncio.run(PostgresServer(kept).attach())
+    assert not (project / ".holdfast").exists()
 
 
 def test_status_before_and_after(shell):

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shlex
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -89,7 +90,7 @@ def up(
 def down(
     *,
     remove_data: Annotated[
-        bool, typer.Option("--remove-data", help="Delete their data as well, for good.")
+        bool, typer.Option("--remove-data", help="Delete their data and that of tests, for good.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -290,8 +291,16 @@ async def _down(project: Project, *, remove_data: bool) -> list[Service]:
     }
     stopped = [service for service, server in servers.items() if await server.down()]
     if remove_data:
-        await remove(project.data_path)
+        await _remove(project)
     return stopped
+
+
+async def _remove(project: Project) -> None:
+    """Delete what tests keep, with their server, and the data of the project's own servers."""
+    await PostgresServer(project.testing_path).down()
+    await remove(project.testing_path)
+    shutil.rmtree(project.testing_path, ignore_errors=True)  # the templates that are files
+    await remove(project.data_path)
 
 
 async def _env(project: Project) -> dict[str, str]:

@@ -1,0 +1,57 @@
+"""Find the line of somebody's code that led here, for messages."""
+
+import os
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from greenlet import getcurrent
+
+_FOLDERS = (
+    *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")},
+    str(Path(__file__).parent.parent),
+)
+# `<` is what was never in a file.
+_LIBRARIES = (*(f"{folder}{os.sep}" for folder in _FOLDERS), "<")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A line of code; its text form is `file:line`.
+
+    Without a file it is in a task that a library started, so that nobody waits further up.
+    """
+
+    file: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.file else "a task that a library started"
+
+
+def find_caller() -> Caller:
+    """Give the innermost line that is neither a library's nor Holdfast's."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  -- inspect's own is 100 times slower
+    found = _outside(frame)
+    greenlet = getcurrent().parent
+    while found is None and greenlet is not None:
+        # SQLAlchemy runs in a greenlet; who called it waits in the parent.
+        found = _outside(greenlet.gr_frame)
+        greenlet = greenlet.parent
+    return found or Caller()
+
+
+def is_library(file: str) -> bool:
+    """Tell whether a file is Python's own, an installed package's or Holdfast's."""
+    return file.startswith(_LIBRARIES)
+
+
+def _outside(frame: FrameType | None) -> Caller | None:
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not is_library(file):
+            return Caller(file, frame.f_lineno)
+        frame = frame.f_back
+    return None

@@ -1,0 +1,124 @@
+"""What a test leaves behind fails it, and the line is named."""
+
+from collections import Counter
+
+import pytest
+
+
+def line_of(suite, text, name="test_shop.py"):
+    """Give the number of the only line that has a text."""
+    lines = (suite.folder / name).read_text().splitlines()
+    [number] = [number for number, line in enumerate(lines, 1) if text in line]
+    return number
+
+
+def test_leaks_are_named(suite, given):
+    """Connections, tasks and keys of Redis: each fails its test alone, and nothing else does."""
+    suite.tests(
+        """
+        async def test_connection(db):
+            await db.session().execute(text("SELECT 1"))  # sandbox
+
+        async def test_own_connection(database):
+            opened = database.session()
+            await opened.execute(text("SELECT 1"))  # own
+
+        async def test_task(db, redis):
+            async def forever():
+                await asyncio.Event().wait()
+            await count(db)
+            asyncio.create_task(forever())
+
+        async def test_key(redis):
+            await redis.set("session:1", "x", ex=60)
+            await redis.set("config", "x")
+            await redis.set("cart:1", "x")
+
+        @pytest.mark.holdfast(leaks=False)
+        async def test_may_leak(db, redis):
+            await redis.set("cart:1", "x")
+            await db.session().execute(text("SELECT 1"))
+
+        async def test_nothing_is_left(db, database, redis, session):
+            await add(db)
+            await add(database)
+            await session.close()
+            assert await redis.keys() == []
+            await session.execute(text("SELECT 1"))  # the kit closes its own
+        """
+    )
+    suite.write("pyproject.toml", '[tool.holdfast]\nredis_keys = ["config*"]\n')
+
+    ran = suite.run("-o", "asyncio_mode=auto", **given)
+
+    assert (ran.passed, ran.failed, ran.errors) == (5, 1, 3), ran.output
+    for at in ("# sandbox", "# own"):
+        assert f"taken at {suite.folder}/test_shop.py:{line_of(suite, at)}:" in ran.output
+    task = f"test_task.<locals>.forever of {suite.folder}/test_shop.py, at line "
+    assert f"{task}{line_of(suite, 'Event().wait()')}" in ran.output
+    assert "1 key(s) of Redis left that never expire: cart:1;" in ran.output
+    told = Counter(line.split(" - ")[0] for line in ran.output.splitlines() if " - " in line)
+    assert set(told.values()) == {1}
+
+
+def test_what_got_out_does_not_reach_the_next_test(suite, given):
+    """A COMMIT behind the sandbox's back fails its test, and costs the others nothing."""
+    suite.tests(
+        """
+        async def test_commit(db):
+            async with db.session() as session:
+                raw = await (await session.connection()).get_raw_connection()
+                await raw.driver_connection.execute("INSERT INTO items VALUES (7); COMMIT")
+
+        async def test_sandbox(db):
+            assert await count(db) == 0
+
+        used = []
+
+        @pytest.mark.parametrize("number", range(3))
+        async def test_read(database, clone, number):
+            assert await count(database) == 0
+            used.append(clone.name)
+
+        async def test_write(database, clone):
+            await add(database)
+            assert set(used) == {clone.name}
+
+        async def test_after(database, clone):
+            assert clone.name not in used
+            async with database.read() as session:
+                found = await session.scalars(text("SELECT datname FROM pg_database"))
+                assert not set(found) & set(used)
+        """
+    )
+
+    ran = suite.run("-o", "asyncio_mode=auto", **given)
+
+    assert (ran.passed, ran.failed, ran.errors) == (6, 1, 1), ran.output
+    assert ran.output.count("test_shop.py::test_commit - ") == 2
+
+
+@pytest.mark.parametrize("engine", ["postgres", "sqlite"])
+def test_a_leak_is_told_once_whenever_its_garbage_is_collected(suite, given, engine):
+    """SQLAlchemy's own warning of a leaked connection does not fail the next test."""
+    suite.tests(
+        """
+        import gc
+
+        async def test_leak(db):
+            await db.session().execute(text("SELECT 1"))
+            gc.collect()
+
+        async def test_own_leak(database):
+            await database.session().execute(text("SELECT 1"))
+            gc.collect()
+
+        async def test_next(db):
+            gc.collect()
+        """
+    )
+
+    ran = suite.run("-o", "asyncio_mode=auto", f"--holdfast-engine={engine}", **given)
+
+    assert (ran.passed, ran.failed, ran.errors) == (3, 0, 2), ran.output
+    assert "garbage" not in ran.output
