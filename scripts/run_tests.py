@@ -16,8 +16,8 @@ COVERAGE = ("--cov", "--cov-report=term")
 NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 # A test that hangs ends the run after two minutes, and shows where it stood.
 NO_HANGING = ("-o", "faulthandler_timeout=120", "-o", "faulthandler_exit_on_timeout=true")
-# Each process has servers of its own. One that has nothing left takes over from the other's end,
-# so that both end together; until then a file's tests stay together and share its fixtures.
+# A process that has nothing left takes over from the other's end, so that both end together; until
+# then a file's tests stay together and share its fixtures. Servers are shared by all.
 IN_PARALLEL = (
     "-n",
     str(min(os.cpu_count() or 1, 4)),

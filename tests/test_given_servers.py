@@ -13,11 +13,11 @@ SAMPLE = [
 ]
 
 
-def test_the_suite_runs_on_given_servers(postgres, redis_server, tmp_path):
+def test_the_suite_runs_on_given_servers(clone, redis_url, tmp_path):
     """With TEST_DATABASE_URL and TEST_REDIS_URL set, tests pass where no server can be started."""
     given = {
-        "TEST_DATABASE_URL": postgres.url("owner"),
-        "TEST_REDIS_URL": redis_server.url(),
+        "TEST_DATABASE_URL": clone.owner,
+        "TEST_REDIS_URL": redis_url,
         # Starting one would fail: there is nothing in this folder.
         "HOLDFAST_POSTGRES_BIN": str(tmp_path),
         "HOLDFAST_REDIS_BIN": str(tmp_path / "redis-server"),

@@ -45,6 +45,8 @@ from holdfast.models import (
     uuid7,
 )
 
+pytestmark = pytest.mark.holdfast(role="owner")  # who may make tables
+
 EAST = timezone(timedelta(hours=5, minutes=30))
 
 
@@ -90,17 +92,17 @@ class Counter(UUIDKey, Versioned, Timestamps, Base):
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])
-def url(request, tmp_path):
+def empty(request, tmp_path):
     """Give an empty database of each backend."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/decks.db"
-    return request.getfixturevalue("database_url")
+        return Database(f"sqlite:///{tmp_path}/decks.db")
+    return request.getfixturevalue("db")  # the kit's, which this module's is made from
 
 
 @pytest.fixture
-async def db(url):
+async def db(empty):
     """Give a database with the tables."""
-    async with Database(url) as each:
+    async with empty as each:
         async with each.engine.begin() as connection:
             await connection.run_sync(Base.metadata.create_all)
         yield each

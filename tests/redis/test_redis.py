@@ -41,7 +41,7 @@ def frozen(server: RedisServer) -> Iterator[None]:
 async def test_a_client_works(redis_url):
     """A client stores and reads, and tells how long an answer took."""
     async with redis.client(redis_url) as client:
-        await client.set("greeting", "hello")
+        await client.set("greeting", "hello", ex=60)
 
         assert await client.get("greeting") == b"hello"
         assert await redis.ping(client) > 0
@@ -108,6 +108,7 @@ async def test_the_pool_is_bounded(redis_url):
         assert await client.get("x") is None
 
 
+@pytest.mark.holdfast(leaks=False)
 async def test_a_cancelled_command_leaves_no_wrong_answer(redis_url):
     """After commands were cancelled at many points, each answer belongs to its question."""
     async with redis.client(redis_url) as client:
