@@ -1,20 +1,15 @@
-"""A migrated database that each test finds empty, and the application on top of it."""
+"""The application on the databases of the test kit, and builders of valid objects."""
 
-import asyncio
 import itertools
 import os
-import uuid
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, delete, make_url, text
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from holdfast import migrate
 from holdfast.database import Database
+from holdfast.testing import Clone
 from mantimon import config
 from mantimon.cards.definition import CardDefinition
 from mantimon.db import redis, session
@@ -29,56 +24,13 @@ from mantimon.db.models import (
 )
 from mantimon.services.card_service import CardService
 
-APP = Path(__file__).parent.parent
 VARIABLES = [name.upper() for name in config.Settings.model_fields]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
-    """Where databases for tests are made; `owner` migrates, `app` is what the application is."""
-
-    owner: URL
-    app: URL
-
-    def of(self, name: str) -> "Server":
-        """Give the same server with another database."""
-        return Server(owner=self.owner.set(database=name), app=self.app.set(database=name))
-
-    async def run(self, sql: str) -> None:
-        """Run one statement outside of a transaction."""
-        engine = create_async_engine(
-            self.owner.set(drivername="postgresql+asyncpg"),
-            isolation_level="AUTOCOMMIT",
-            poolclass=NullPool,
-        )
-        async with engine.connect() as connection:
-            await connection.execute(text(sql))
-        await engine.dispose()
-
-
 @pytest.fixture(scope="session")
-def server(request: pytest.FixtureRequest) -> Server:
-    """Give the server of TEST_DATABASE_URL, or one of this run."""
-    given = os.environ.get("TEST_DATABASE_URL")
-    if given:
-        return Server(owner=make_url(given), app=make_url(given))
-    postgres = request.getfixturevalue("postgres")
-    return Server(owner=make_url(postgres.url("owner")), app=make_url(postgres.url("app")))
-
-
-@pytest.fixture(scope="session")
-def migrated(server: Server) -> Iterator[Server]:
-    """Give the migrated database of this run, as both roles; every test finds it empty."""
-    name = f"mantimon_{uuid.uuid4().hex}"
-    asyncio.run(_make_database(server, name))
-    yield server.of(name)
-    asyncio.run(server.run(f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-async def _make_database(server: Server, name: str) -> None:
-    await server.run(f"CREATE DATABASE {name}")
-    async with Database(server.of(name).owner) as db:
-        await migrate.upgrade(db, APP / "alembic.ini")
+def make_database() -> Callable[[str], Database]:
+    """Give the application's own way to make its database."""
+    return session.make_database
 
 
 @pytest.fixture
@@ -97,18 +49,18 @@ async def clean_environment(
 
 
 @pytest.fixture
-async def on_database(
-    clean_environment: pytest.MonkeyPatch, migrated: Server
-) -> AsyncIterator[Server]:
-    """Point the application at the migrated database, as the role `app`; empty it afterwards."""
-    url = migrated.app.render_as_string(hide_password=False)
-    clean_environment.setenv("DATABASE_URL", url)
-    yield migrated
-    async with session.get_database().begin() as emptying:
-        # What players own goes with them. The tests commit for real, and side by side.
-        await emptying.execute(delete(GameHistory))
-        await emptying.execute(delete(User))
-    await session.close_database()
+def db(clean_environment: pytest.MonkeyPatch, db: Database) -> Iterator[Database]:
+    """Give the application's shared database: its own functions use it as well."""
+    clean_environment.setattr(session, "make_database", lambda _url: db)
+    yield session.get_database()
+    session.get_database.cache_clear()  # the kit closes it
+
+
+@pytest.fixture
+def on_clone(clean_environment: pytest.MonkeyPatch, clone: Clone) -> Clone:
+    """Let the application make its database itself, from a URL in its environment."""
+    clean_environment.setenv("DATABASE_URL", clone.app)
+    return clone
 
 
 @pytest.fixture
@@ -117,13 +69,6 @@ async def on_redis(clean_environment: pytest.MonkeyPatch, redis_url: str) -> Asy
     clean_environment.setenv("REDIS_URL", redis_url)
     yield redis_url
     await redis.close_redis()
-
-
-@pytest.fixture
-async def db(on_database: Server) -> AsyncIterator[AsyncSession]:
-    """Give a session of the application's; what the test does not commit is rolled back."""
-    async with session.get_database().session() as opened:
-        yield opened
 
 
 class Make:
@@ -177,31 +122,31 @@ def make() -> Make:
 
 
 @pytest.fixture
-async def player(db: AsyncSession, make: Make) -> User:
+async def player(session: AsyncSession, make: Make) -> User:
     """Give a player who is stored and committed."""
     user = make.user()
-    db.add(user)
-    await db.commit()
+    session.add(user)
+    await session.commit()
     return user
 
 
 @pytest.fixture
-async def rival(db: AsyncSession, make: Make) -> User:
+async def rival(session: AsyncSession, make: Make) -> User:
     """Give another player who is stored and committed."""
     user = make.user()
-    db.add(user)
-    await db.commit()
+    session.add(user)
+    await session.commit()
     return user
 
 
 @pytest.fixture
-async def store(db: AsyncSession):
+async def store(session: AsyncSession):
     """Give a function that stores objects and forgets them, so that reading is really reading."""
 
     async def stored(*objects: Base) -> None:
-        db.add_all(objects)
-        await db.commit()
-        db.expunge_all()
+        session.add_all(objects)
+        await session.commit()
+        session.expunge_all()
 
     return stored
 

@@ -50,7 +50,7 @@ async def go_on_after_a_failure(thing):
             await session.execute(text("SELECT 1 / 0"))
 
 
-async def test_session_commits_at_the_end(on_database, make):
+async def test_session_commits_at_the_end(db, make):
     """What was added is stored when the block ends."""
     async with get_session() as session:
         session.add(make.user())
@@ -58,7 +58,7 @@ async def test_session_commits_at_the_end(on_database, make):
     assert await count() == 1
 
 
-async def test_objects_stay_usable_after_the_commit(on_database, make):
+async def test_objects_stay_usable_after_the_commit(db, make):
     """Attributes are readable after the session is closed."""
     async with get_session() as session:
         user = make.user()
@@ -68,7 +68,7 @@ async def test_objects_stay_usable_after_the_commit(on_database, make):
     assert user.created_at
 
 
-async def test_session_rolls_back_on_an_exception(on_database, make):
+async def test_session_rolls_back_on_an_exception(db, make):
     """Nothing is stored when the block fails, and the error comes out as it was."""
     with pytest.raises(RuntimeError, match="changed my mind"):
         await add_and_fail(make.user())
@@ -76,7 +76,7 @@ async def test_session_rolls_back_on_an_exception(on_database, make):
     assert await count() == 0
 
 
-async def test_session_rolls_back_when_cancelled(on_database, make):
+async def test_session_rolls_back_when_cancelled(db, make):
     """A task that is cancelled stores nothing and keeps no connection."""
     flushed = asyncio.Event()
 
@@ -97,7 +97,7 @@ async def test_session_rolls_back_when_cancelled(on_database, make):
     assert await count() == 0
 
 
-async def test_an_object_can_be_added_again_after_a_failure(on_database, make):
+async def test_an_object_can_be_added_again_after_a_failure(db, make):
     """An object that was flushed and rolled back is really stored the second time."""
     user = make.user()
     with pytest.raises(RuntimeError):
@@ -109,7 +109,7 @@ async def test_an_object_can_be_added_again_after_a_failure(on_database, make):
     assert await count() == 1
 
 
-async def test_a_commit_that_fails_is_an_error(on_database, make):
+async def test_a_commit_that_fails_is_an_error(db, make):
     """What the database refuses at the end reaches the caller, and nothing is stored."""
     first, second = make.user(email="same@example.test"), make.user(email="same@example.test")
 
@@ -121,7 +121,7 @@ async def test_a_commit_that_fails_is_an_error(on_database, make):
     assert get_engine().pool.checkedout() == 0
 
 
-async def test_a_failed_statement_cannot_be_ignored(on_database, make):
+async def test_a_failed_statement_cannot_be_ignored(db, make):
     """Going on after a failed statement does not end in a commit that stored nothing."""
     with pytest.raises(TransactionAbortedError):
         await go_on_after_a_failure(make.user())
@@ -129,7 +129,7 @@ async def test_a_failed_statement_cannot_be_ignored(on_database, make):
     assert await count() == 0
 
 
-async def test_code_inside_may_commit(on_database, make):
+async def test_code_inside_may_commit(db, make):
     """What was committed inside stays, whatever happens afterwards."""
     with pytest.raises(RuntimeError):
         await commit_and_fail(make.user(), make.user())
@@ -137,7 +137,8 @@ async def test_code_inside_may_commit(on_database, make):
     assert await count() == 1
 
 
-async def test_sessions_give_their_connection_back(on_database):
+@pytest.mark.holdfast(isolation="database")
+async def test_sessions_give_their_connection_back(db):
     """More sessions than connections, one after the other and side by side."""
 
     async def ask(number):
@@ -150,7 +151,7 @@ async def test_sessions_give_their_connection_back(on_database):
     assert get_engine().pool.checkedout() == 0
 
 
-async def test_the_factory_gives_plain_sessions(on_database, make):
+async def test_the_factory_gives_plain_sessions(db, make):
     """A session of the factory neither commits nor rolls back by itself."""
     async with get_session_factory()() as session:
         session.add(make.user())
@@ -159,13 +160,13 @@ async def test_the_factory_gives_plain_sessions(on_database, make):
     assert await count() == 0
 
 
-async def test_everybody_gets_the_same_database(on_database):
+async def test_everybody_gets_the_same_database(db):
     """One database, one engine and one pool are shared."""
     assert get_database() is get_database()
     assert get_engine() is get_database().engine
 
 
-async def test_a_closed_database_is_made_anew(on_database):
+async def test_a_closed_database_is_made_anew(on_clone):
     """After closing, the next use works, with the settings of then."""
     before = get_database()
     await close_database()
@@ -188,7 +189,7 @@ async def test_making_the_database_does_no_io(clean_environment):
     assert "private" not in repr(database)
 
 
-async def test_limits_come_from_the_environment(on_database, clean_environment):
+async def test_limits_come_from_the_environment(on_clone, clean_environment):
     """Limits of statements and of the pool are settings, and in force on the server."""
     clean_environment.setenv("MANTIMON_DB_STATEMENT_TIMEOUT", "7")
     clean_environment.setenv("MANTIMON_DB_POOL_SIZE", "2")

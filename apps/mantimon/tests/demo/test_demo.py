@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast import redis
 from holdfast.database import Database
+from holdfast.testing import Clone
 from mantimon.db.models import CardSource, User
 from mantimon.demo import __main__ as demo
 from mantimon.demo import play, stack
@@ -24,8 +25,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def _given(monkeypatch: pytest.MonkeyPatch, database_url: str, redis_url: str) -> None:
-    monkeypatch.setenv("DATABASE_URL", database_url)
+def _given(monkeypatch: pytest.MonkeyPatch, clone: Clone, redis_url: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", clone.owner)
     monkeypatch.setenv("REDIS_URL", redis_url)
 
 
@@ -36,7 +37,7 @@ def console() -> Console:
 
 
 @pytest.mark.usefixtures("_given")
-async def test_given_servers_are_used_and_left_clean(console, database_url, redis_url):
+async def test_given_servers_are_used_and_left_clean(console, clone, redis_url):
     """On servers that the environment names, the demo plays, and removes its players again."""
     held = await demo.run(console)
 
@@ -46,7 +47,7 @@ async def test_given_servers_are_used_and_left_clean(console, database_url, redi
     assert "from REDIS_URL" in printed
     assert "60 opened by 50 tasks at once" in printed
     assert "revision 001" in printed
-    async with Database(database_url) as db, db.read() as session:
+    async with Database(clone.owner) as db, db.read() as session:
         assert await session.scalar(select(func.count()).select_from(User)) == 0
     async with redis.client(redis_url) as client:
         assert await client.keys("demo:*") == []

@@ -57,17 +57,17 @@ def test_a_set_without_some_rarities(first_set):
 
 
 @pytest.mark.parametrize("code", ["M1", "M1a"])
-async def test_open_booster(db, player, cards, code):
+async def test_open_booster(session, player, cards, code):
     """What was drawn is of the set, and owned."""
-    drawn = await open_booster(db, player.id, code, cards=cards, rng=random.Random(6))
+    drawn = await open_booster(session, player.id, code, cards=cards, rng=random.Random(6))
 
     assert {card.set for card in drawn} == {code}
-    assert await get_owned(db, player.id) == Counter(card.id for card in drawn)
+    assert await get_owned(session, player.id) == Counter(card.id for card in drawn)
 
 
-async def test_an_unknown_set_is_refused(db, player, cards):
+async def test_an_unknown_set_is_refused(session, player, cards):
     """A set that does not exist is one line, and nothing is written."""
     with pytest.raises(CardQueryError, match="There is no card set 'M9'"):
-        await open_booster(db, player.id, "M9", cards=cards, rng=random.Random(7))
+        await open_booster(session, player.id, "M9", cards=cards, rng=random.Random(7))
 
-    assert await get_owned(db, player.id) == {}
+    assert await get_owned(session, player.id) == {}

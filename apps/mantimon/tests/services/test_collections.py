@@ -6,17 +6,19 @@ import uuid
 from collections import Counter
 
 import pytest
-from sqlalchemy import event, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
+from holdfast.testing import count_statements
 from mantimon.db.models import CardSource, Collection
-from mantimon.db.session import get_engine, get_session
+from mantimon.db.session import get_session
 from mantimon.errors import InvalidInputError
 from mantimon.services.boosters import open_booster
 from mantimon.services.collections import MOST_OWNED, add_copies, get_owned
 
 # More digits than Python writes, for pytest as well.
 HUGE = pytest.param(10**5000, id="huge")
+OWN_DATABASE = pytest.mark.holdfast(isolation="database")
 
 
 async def add(player, copies, source=CardSource.BOOSTER):
@@ -24,65 +26,62 @@ async def add(player, copies, source=CardSource.BOOSTER):
         return await add_copies(session, player.id, copies, source)
 
 
-async def test_new_cards_are_owned(db, player):
+async def test_new_cards_are_owned(session, player):
     """Cards that a player did not have are there, with their source and time."""
     assert await add(player, {"b": 2, "a": 1}, CardSource.STARTER) == {"a": 1, "b": 2}
 
-    rows = (await db.scalars(select(Collection).order_by(Collection.card_definition_id))).all()
+    rows = (await session.scalars(select(Collection).order_by(Collection.card_definition_id))).all()
     assert [(row.card_definition_id, row.quantity) for row in rows] == [("a", 1), ("b", 2)]
     assert {row.source for row in rows} == {CardSource.STARTER}
     assert {row.id.version for row in rows} == {7}
 
 
-async def test_more_copies_are_added(db, player):
+async def test_more_copies_are_added(session, player):
     """Copies of an owned card are added to it; how it first came is kept."""
     await add(player, {"a": 1}, CardSource.STARTER)
-    before = (await db.scalars(select(Collection))).one()
-    db.expunge_all()
+    before = (await session.scalars(select(Collection))).one()
+    await session.commit()
+    session.expunge_all()
 
     assert await add(player, {"a": 3, "b": 1}) == {"a": 4, "b": 1}
 
-    row = (await db.scalars(select(Collection).where(Collection.quantity == 4))).one()
+    row = (await session.scalars(select(Collection).where(Collection.quantity == 4))).one()
     assert (row.id, row.source, row.obtained_at) == (before.id, "starter", before.obtained_at)
     assert row.updated_at > before.updated_at
 
 
-async def test_many_cards_are_one_statement(db, player):
+async def test_many_cards_are_one_statement(db, session, player):
     """Any number of cards is one statement."""
-    statements = []
-    event.listen(
-        get_engine().sync_engine,
-        "before_cursor_execute",
-        lambda _connection, _cursor, statement, *_more: statements.append(statement),
-    )
     copies = {f"card-{number:04}": 1 + number % 4 for number in range(372)}
 
-    assert await add_copies(db, player.id, copies, CardSource.REWARD) == copies
-    assert len(statements) == 1
-    assert await get_owned(db, player.id) == copies
+    with count_statements(db, at_most=1):
+        assert await add_copies(session, player.id, copies, CardSource.REWARD) == copies
+    assert await get_owned(session, player.id) == copies
 
 
-async def test_nothing_to_add(db, player):
+async def test_nothing_to_add(session, player):
     """An empty booster is no error."""
     assert await add(player, {}) == {}
 
 
-async def test_two_boosters_at_once_lose_no_card(db, player, cards):
+@OWN_DATABASE
+async def test_two_boosters_at_once_lose_no_card(session, player, cards):
     """Sixty boosters opened at once, all for one player: every card drawn is owned."""
 
     async def open_one(number):
-        async with get_session() as session:
+        async with get_session() as own:
             rng = random.Random(number)
-            return await open_booster(session, player.id, "M1", cards=cards, rng=rng)
+            return await open_booster(own, player.id, "M1", cards=cards, rng=rng)
 
     boosters = await asyncio.gather(*map(open_one, range(60)))
 
     drawn = Counter(card.id for booster in boosters for card in booster)
-    assert await get_owned(db, player.id) == drawn
+    assert await get_owned(session, player.id) == drawn
     assert drawn.total() == 600
 
 
-async def test_the_same_cards_in_any_order_at_once(db, player):
+@OWN_DATABASE
+async def test_the_same_cards_in_any_order_at_once(session, player):
     """Tasks that add the same cards, each in another order, neither lose one nor deadlock."""
     ids = [f"card-{number:02}" for number in range(40)]
 
@@ -92,19 +91,20 @@ async def test_the_same_cards_in_any_order_at_once(db, player):
 
     await asyncio.gather(*map(add_shuffled, range(50)))
 
-    assert await get_owned(db, player.id) == dict.fromkeys(ids, 100)
+    assert await get_owned(session, player.id) == dict.fromkeys(ids, 100)
 
 
-async def test_players_own_their_own_cards(db, player, rival):
+async def test_players_own_their_own_cards(session, player, rival):
     """What one player gets, another does not have."""
-    await asyncio.gather(add(player, {"a": 1}), add(rival, {"a": 2, "b": 1}))
+    await add(player, {"a": 1})
+    await add(rival, {"a": 2, "b": 1})
 
-    assert await get_owned(db, player.id) == {"a": 1}
-    assert await get_owned(db, rival.id) == {"a": 2, "b": 1}
+    assert await get_owned(session, player.id) == {"a": 1}
+    assert await get_owned(session, rival.id) == {"a": 2, "b": 1}
 
 
 @pytest.mark.parametrize("quantity", [0, -1, 10_001, HUGE, 1.5, "2", None, True])
-async def test_a_wrong_quantity_is_refused(db, player, quantity):
+async def test_a_wrong_quantity_is_refused(session, player, quantity):
     """A quantity below one is one line that names the card; nothing is written."""
     with pytest.raises(
         InvalidInputError, match=r"quantity of bad: .*; it is between 1 and"
@@ -112,38 +112,38 @@ async def test_a_wrong_quantity_is_refused(db, player, quantity):
         await add(player, {"good": 1, "bad": quantity})
 
     assert "\n" not in str(error.value)
-    assert await db.scalar(select(func.count()).select_from(Collection)) == 0
+    assert await session.scalar(select(func.count()).select_from(Collection)) == 0
 
 
 @pytest.mark.parametrize("wrong", ["", "nul\0", "\ud800", "x" * 65, 7])
-async def test_a_wrong_id_is_refused(db, player, wrong):
+async def test_a_wrong_id_is_refused(session, player, wrong):
     """What can be no card id is one line, and nothing is written."""
     with pytest.raises(InvalidInputError, match="is no id; one has 1 to 64 printable characters"):
         await add(player, {"good": 1, wrong: 1})
 
-    assert await db.scalar(select(func.count()).select_from(Collection)) == 0
+    assert await session.scalar(select(func.count()).select_from(Collection)) == 0
 
 
-async def test_more_than_the_table_holds_is_refused(db, player):
+async def test_more_than_the_table_holds_is_refused(session, player):
     """A quantity that would pass the column's range is one line; what was owned stays."""
     await add(player, {"a": 1, "b": 1})
-    await db.execute(update(Collection).values(quantity=MOST_OWNED))
-    await db.commit()
+    await session.execute(update(Collection).values(quantity=MOST_OWNED))
+    await session.commit()
 
     with pytest.raises(InvalidInputError, match="more than 2147483647 copies of a card") as error:
         await add(player, {"a": 1, "c": 1})
 
     assert "\n" not in str(error.value)
-    assert await get_owned(db, player.id) == {"a": MOST_OWNED, "b": MOST_OWNED}
+    assert await get_owned(session, player.id) == {"a": MOST_OWNED, "b": MOST_OWNED}
 
 
-async def test_all_wrong_quantities_are_named(db, player):
+async def test_all_wrong_quantities_are_named(session, player):
     """Every wrong quantity is named at once."""
     with pytest.raises(InvalidInputError, match="quantity of a: 0, c: -2; it is"):
         await add(player, {"a": 0, "b": 1, "c": -2})
 
 
-async def test_an_unknown_player_is_refused(db, make):
+async def test_an_unknown_player_is_refused(session, make):
     """Cards for a player who does not exist are refused by the database."""
     nobody = make.user(id=uuid.uuid4())
 
@@ -151,10 +151,10 @@ async def test_an_unknown_player_is_refused(db, make):
         await add(nobody, {"a": 1})
 
 
-async def test_a_rolled_back_booster_leaves_nothing(db, player):
+async def test_a_rolled_back_booster_leaves_nothing(session, player):
     """What a transaction added goes with it."""
     player_id = player.id
-    await add_copies(db, player_id, {"a": 1}, CardSource.BOOSTER)
-    await db.rollback()
+    await add_copies(session, player_id, {"a": 1}, CardSource.BOOSTER)
+    await session.rollback()
 
-    assert await get_owned(db, player_id) == {}
+    assert await get_owned(session, player_id) == {}

@@ -85,27 +85,27 @@ def test_unknown_cards_and_energy(starter, cards):
     assert "there is no card 'm9-001'" in problems(DeckList(cards={"m9-001": 1}), cards)
 
 
-async def test_a_deck_is_stored(db, player, starter, cards):
+async def test_a_deck_is_stored(session, player, starter, cards):
     """A deck that follows the rules is stored as valid, without errors."""
-    await add_copies(db, player.id, starter.cards, CardSource.STARTER)
-    deck = await build_deck(db, player.id, "First", starter, cards=cards)
-    await db.commit()
-    db.expunge_all()
+    await add_copies(session, player.id, starter.cards, CardSource.STARTER)
+    deck = await build_deck(session, player.id, "First", starter, cards=cards)
+    await session.commit()
+    session.expunge_all()
 
-    read = await db.get_one(Deck, deck.id)
+    read = await session.get_one(Deck, deck.id)
     assert (read.name, read.is_valid, read.validation_errors) == ("First", True, None)
     assert (read.cards, read.energy_cards) == (starter.cards, starter.energy_cards)
 
 
-async def test_everything_that_is_wrong_is_stored(db, player, starter, cards):
+async def test_everything_that_is_wrong_is_stored(session, player, starter, cards):
     """A deck that breaks several rules is kept, with all of them."""
     card, count = next(iter(starter.cards.items()))
     wrong = DeckList(cards={card: count, "m9-001": 1}, energy_cards={"gold": 1})
-    deck = await build_deck(db, player.id, "Wrong", wrong, cards=cards)
-    await db.commit()
-    db.expunge_all()
+    deck = await build_deck(session, player.id, "Wrong", wrong, cards=cards)
+    await session.commit()
+    session.expunge_all()
 
-    read = await db.get_one(Deck, deck.id)
+    read = await session.get_one(Deck, deck.id)
     assert read.is_valid is False
     assert read.validation_errors == [
         f"the deck has {count + 2} cards; it needs 60",
@@ -116,42 +116,42 @@ async def test_everything_that_is_wrong_is_stored(db, player, starter, cards):
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 101, "nul\x00", "line\nbreak", "\ud800"])
-async def test_a_wrong_name_is_refused(db, player, starter, cards, name):
+async def test_a_wrong_name_is_refused(session, player, starter, cards, name):
     """A name that is no name is one line, and nothing is written."""
     with pytest.raises(InvalidInputError, match="it has 1 to 100 printable characters") as error:
-        await build_deck(db, player.id, name, starter, cards=cards)
+        await build_deck(session, player.id, name, starter, cards=cards)
 
     assert "\n" not in str(error.value)
-    assert await db.scalar(select(func.count()).select_from(Deck)) == 0
+    assert await session.scalar(select(func.count()).select_from(Deck)) == 0
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, "4", None, True, 10_001, HUGE])
-async def test_a_wrong_count_is_refused(db, player, starter, cards, count):
+async def test_a_wrong_count_is_refused(session, player, starter, cards, count):
     """A count that is none is one line that names the card, and nothing is written."""
     for wrong in (
         DeckList(cards={**starter.cards, "bad": count}, energy_cards={"tide": 20}),
         DeckList(cards=starter.cards, energy_cards={"bad": count}),
     ):
         with pytest.raises(InvalidInputError, match="count of bad: "):
-            await build_deck(db, player.id, "Deck", wrong, cards=cards)
+            await build_deck(session, player.id, "Deck", wrong, cards=cards)
 
-    assert await db.scalar(select(func.count()).select_from(Deck)) == 0
+    assert await session.scalar(select(func.count()).select_from(Deck)) == 0
 
 
 @pytest.mark.parametrize("wrong", ["", "nul\0", "\ud800", "x" * 65, LONG, 7])
-async def test_a_wrong_id_is_refused(db, player, starter, cards, wrong):
+async def test_a_wrong_id_is_refused(session, player, starter, cards, wrong):
     """What can be no card or element is one short line, and nothing is written."""
     for deck in (
         DeckList(cards={**starter.cards, wrong: 1}, energy_cards={"tide": 20}),
         DeckList(cards=starter.cards, energy_cards={wrong: 1}),
     ):
         with pytest.raises(InvalidInputError, match="is no id; one has 1 to 64") as error:
-            await build_deck(db, player.id, "Deck", deck, cards=cards)
+            await build_deck(session, player.id, "Deck", deck, cards=cards)
 
         assert "\n" not in str(error.value)
         assert len(str(error.value)) < 200
 
-    assert await db.scalar(select(func.count()).select_from(Deck)) == 0
+    assert await session.scalar(select(func.count()).select_from(Deck)) == 0
 
 
 @pytest.mark.parametrize("seed", range(20))

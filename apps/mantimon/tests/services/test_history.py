@@ -45,15 +45,11 @@ def player(number):
 
 
 @pytest.fixture(scope="module")
-def history(server, migrated):
-    """Give a copy of the migrated database, filled once for this module, as the owner."""
-    name = f"mantimon_history_{uuid.uuid4().hex}"
-    source = migrated.owner.database
-    asyncio.run(server.run(f"CREATE DATABASE {name} TEMPLATE {source}"))
-    owner = server.of(name).owner
-    asyncio.run(_fill(owner))
-    yield owner
-    asyncio.run(server.run(f"DROP DATABASE {name}"))
+def history(request, make_clone):
+    """Give the URL of a database that is filled once for this module."""
+    with make_clone(request) as clone:
+        asyncio.run(_fill(clone.owner))
+        yield clone.app
 
 
 async def _fill(url):
@@ -67,9 +63,9 @@ async def _fill(url):
 
 
 @pytest.fixture
-async def games(history):
+async def games(history, make_database):
     """Give a session on the filled database."""
-    async with Database(history) as db, db.session() as session:
+    async with make_database(history) as db, db.session() as session:
         yield session
 
 
@@ -156,13 +152,13 @@ async def test_leaderboard_counts_wins_in_the_period(games):
 
 
 @pytest.mark.parametrize("limit", [-1, 0, 10_001, 10**20, None, True, "5"])
-async def test_a_wrong_limit_is_refused(db, limit):
+async def test_a_wrong_limit_is_refused(session, limit):
     """A limit that is no number of rows is one line that has it."""
     says = rf"^limit is {limit!r}; it is between 1 and 10000$"
     with pytest.raises(InvalidInputError, match=says):
-        await get_recent_games(db, uuid.uuid4(), limit=limit)
+        await get_recent_games(session, uuid.uuid4(), limit=limit)
     with pytest.raises(InvalidInputError, match=says):
-        await get_leaderboard(db, BEGIN, BEGIN, limit=limit)
+        await get_leaderboard(session, BEGIN, BEGIN, limit=limit)
 
 
 async def test_a_player_without_games(games):
@@ -170,9 +166,9 @@ async def test_a_player_without_games(games):
     assert await get_recent_games(games, uuid.uuid4()) == []
 
 
-async def test_a_game_against_oneself_is_listed_once(db, make, player, store):
+async def test_a_game_against_oneself_is_listed_once(session, make, player, store):
     """A player in both seats, as in a practice game, does not see it twice."""
     game = make.history(player, player2_id=player.id)
     await store(game)
 
-    assert [found.id for found in await get_recent_games(db, player.id)] == [game.id]
+    assert [found.id for found in await get_recent_games(session, player.id)] == [game.id]

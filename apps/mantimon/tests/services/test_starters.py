@@ -39,42 +39,43 @@ def test_a_starter_is_always_the_same(first_set):
     assert choose_starter("sky", first_set) == choose_starter("sky", first_set)
 
 
-async def test_a_player_gets_a_starter(db, player, cards):
+async def test_a_player_gets_a_starter(session, player, cards):
     """A new player has the cards, a campaign and a deck that can be played."""
     assert await give(player, "tide", cards) is True
 
     starter = choose_starter("tide", cards.get_cards_by_set("M1"))
-    deck = (await db.scalars(select(Deck))).one()
-    assert await get_owned(db, player.id) == starter.cards
-    assert set(await db.scalars(select(Collection.source))) == {CardSource.STARTER}
+    deck = (await session.scalars(select(Deck))).one()
+    assert await get_owned(session, player.id) == starter.cards
+    assert set(await session.scalars(select(Collection.source))) == {CardSource.STARTER}
     assert (deck.name, deck.is_valid, deck.is_starter, deck.starter_type) == (
         "Tide starter", True, True, "tide",
     )  # fmt: skip
-    assert (await db.scalars(select(CampaignProgress))).one().user_id == player.id
+    assert (await session.scalars(select(CampaignProgress))).one().user_id == player.id
 
 
-async def test_a_player_gets_one_starter(db, player, cards):
+@pytest.mark.holdfast(isolation="database")
+async def test_a_player_gets_one_starter(session, player, cards):
     """Ten requests at once, for several elements, give one starter."""
     given = await asyncio.gather(*(give(player, element, cards) for element in ENERGY_TYPES))
 
     assert sorted(given) == [False] * 8 + [True]
-    assert sum((await get_owned(db, player.id)).values()) == 40
-    assert await db.scalar(select(func.count()).select_from(Deck)) == 1
+    assert sum((await get_owned(session, player.id)).values()) == 40
+    assert await session.scalar(select(func.count()).select_from(Deck)) == 1
 
 
 @pytest.mark.parametrize("element", ["neutral", "gold", ""])
-async def test_an_unknown_element_is_refused(db, player, cards, element):
+async def test_an_unknown_element_is_refused(session, player, cards, element):
     """There is no starter without energy of its own; nothing is written."""
     with pytest.raises(InvalidInputError, match=f"there is no starter of '{element}'; there are"):
         await give(player, element, cards)
 
-    assert await db.scalar(select(func.count()).select_from(CampaignProgress)) == 0
+    assert await session.scalar(select(func.count()).select_from(CampaignProgress)) == 0
 
 
-async def test_an_unknown_set_is_refused(db, player, cards):
+async def test_an_unknown_set_is_refused(session, player, cards):
     """A set that does not exist is one line; nothing is written."""
     with pytest.raises(CardQueryError, match="There is no card set 'M9'"):
-        await give_starter(db, player.id, "tide", "M9", cards=cards)
+        await give_starter(session, player.id, "tide", "M9", cards=cards)
 
 
 def test_a_set_that_is_too_small(cards):

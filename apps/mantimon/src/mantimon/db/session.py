@@ -18,15 +18,23 @@ _DEFAULTS = {"MANTIMON_DB_APPLICATION_NAME": "mantimon"}
 def get_database() -> Database:
     """Give the shared database; the first call reads the settings, none does I/O.
 
-    Its limits come from `MANTIMON_DB_…`, those of its pool from `MANTIMON_DB_POOL_…`.
-
     Raises:
         ConfigurationError: a setting is wrong; the message names it.
+    """
+    return make_database(get_settings().database_url.get_secret_value())
+
+
+def make_database(url: str) -> Database:
+    """Make a database with the application's limits; no I/O is done here.
+
+    They come from `MANTIMON_DB_…`, those of its pool from `MANTIMON_DB_POOL_…`.
+
+    Raises:
+        ConfigurationError: a limit is wrong; the message names its variable.
     """
     policy = settings.load(
         DatabasePolicy, prefix="MANTIMON_DB_", environ={**_DEFAULTS, **os.environ}
     )
-    url = get_settings().database_url.get_secret_value()
     return Database(url, policy=policy)
 
 
