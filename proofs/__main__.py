@@ -2,10 +2,10 @@
 
 import sys
 
-from proofs import lost_commit
+from proofs import lost_commit, real_tests
 from proofs.contract import main
 
-PROOFS = (lost_commit.PROOF,)
+PROOFS = (lost_commit.PROOF, real_tests.PROOF)
 
 if __name__ == "__main__":
     sys.exit(main(PROOFS))

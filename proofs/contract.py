@@ -53,16 +53,19 @@ class Outcome:
 class Side:
     """One stack: the distributions that it is made of, and the same deed done with them.
 
-    `run` sets up what it needs, and leaves the servers as it found them.
+    `run` sets up what it needs, and leaves the servers as it found them. `way` tells sides of one
+    stack from each other.
     """
 
     packages: Sequence[str]
     run: Callable[[Servers], Awaitable[Outcome]]
+    way: str = ""
 
     @property
     def title(self) -> str:
-        """The packages with their versions."""
-        return " + ".join(f"{package} {version(package)}" for package in self.packages)
+        """The packages with their versions, after the way that they are used."""
+        stack = " + ".join(f"{package} {version(package)}" for package in self.packages)
+        return f"{self.way}, {stack}" if self.way else stack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,12 @@
 """A proof holds only when the failure was seen on the plain stack and not on Holdfast."""
 
 import dataclasses
+import inspect
 
 import pytest
+from proofs import real_tests
 from proofs.contract import Outcome, Proof, Servers, Side, run
+from proofs.suite import shop
 
 SERVERS = Servers(postgres=None, redis=None, quick=True)  # the sides below use none
 
@@ -56,6 +59,43 @@ async def test_what_is_shown_stands_side_by_side(capsys):
     assert ": BROKEN\n        said  201 Created\n        true  0 stored\n" in shown
     assert "did not run: ConnectionError: no server" in shown
     assert shown.endswith("    DID NOT HOLD\n\n")
+
+
+def test_sides_of_one_stack_are_told_apart():
+    """The way that it is used stands before the versions."""
+    there = dataclasses.replace(PROOF.plain, way="TRUNCATE")
+
+    assert there.title == f"TRUNCATE, {PROOF.plain.title}"
+
+
+def ended(text: str = "", **whens: bool) -> list[real_tests.Phase]:
+    """Make the phases of the test that leaves a connection, each passed or not."""
+    return [
+        real_tests.Phase(
+            test="test_orders_are_counted", when=when, passed=passed, seconds=0, text=text
+        )
+        for when, passed in whens.items()
+    ]
+
+
+LEAK = f"taken at shop.py:{inspect.getsourcelines(shop.count_orders)[1] + 2}"
+
+
+@pytest.mark.parametrize(
+    ("phases", "found"),
+    [
+        (ended(LEAK, call=True, teardown=False), (True, "its test fails and names")),
+        (ended("taken at shop.py:1", call=True, teardown=False), (False, "without the line")),
+        (ended(LEAK, call=True, teardown=True), (False, "its test passes")),
+        (ended(call=True), (False, "the run hangs")),
+    ],
+)
+def test_a_leak_is_found_when_its_line_is_named(phases, found):
+    """A test that fails for another reason, or never ends, has not found it."""
+    good, how = real_tests.find_leak(phases)
+
+    assert good is found[0]
+    assert found[1] in how
 
 
 @pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # of a peer's import
