@@ -6,11 +6,17 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from benchmarks import importing, starting
+from benchmarks import importing, starting, testing
 from benchmarks.measure import Measured, Row, measure
 from benchmarks.report import save, show
 
-ROWS: tuple[Row, ...] = (starting.COLD, starting.WARM, importing.ROW)
+ROWS: tuple[Row, ...] = (
+    testing.SANDBOX,
+    testing.DATABASE,
+    starting.COLD,
+    starting.WARM,
+    importing.ROW,
+)
 
 # Every row of the design's table. One that is not built yet is named, and not counted.
 NAMES = (

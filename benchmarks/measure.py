@@ -34,30 +34,53 @@ class Contenders:
         limit: the fastest that driver or server can do.
         peers: the plain stack and others, as their documentation says.
         ours: Holdfast.
+        beside: what tells more about any of them, and does not grow with the work.
     """
 
     limit: tuple[str, Run]
     peers: Sequence[tuple[str, Run]] = ()
     ours: tuple[str, Run]
+    beside: Sequence[tuple[str, Run]] = ()
 
     def all(self) -> dict[str, Run]:
-        """Return every contender by its title, the limit first and ours last."""
+        """Return every contender by its title, the limit first, ours after its peers."""
+        return dict([self.limit, *self.peers, self.ours, *self.beside])
+
+    def growing(self) -> dict[str, Run]:
+        """Return those that are also given more work."""
         return dict([self.limit, *self.peers, self.ours])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatioGoal:
-    """Ours takes at most so many times what `of` takes; None is the limit, else a peer's title."""
+    """`who` takes at most so many times what `of` takes: titles, None for ours and the limit."""
 
     at_most: float
     of: str | None = None
+    who: str | None = None
 
     def __str__(self) -> str:
-        return f"at most {self.at_most:g} of {self.of or 'the limit'}"
+        who = f"{self.who}: " if self.who else ""
+        return f"{who}at most {self.at_most:.3g} of {self.of or 'the limit'}"
 
     def is_met(self, row: "Measured") -> bool:
         """Tell whether the median is within the tolerance."""
-        return row.ratio(row.ours, self.of or row.limit).median <= self.at_most * TOLERANCE
+        ratio = row.ratio(self.who or row.ours, self.of or row.limit)
+        return ratio.median <= self.at_most * TOLERANCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DifferenceGoal:
+    """Ours takes at most so many seconds more than the limit: for what is added to any work."""
+
+    at_most: float
+
+    def __str__(self) -> str:
+        return f"at most {self.at_most * 1e3:g} ms more than the limit"
+
+    def is_met(self, row: "Measured") -> bool:
+        """Tell whether the median is within the tolerance."""
+        return row.difference(row.ours, row.limit).median <= self.at_most * TOLERANCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +112,7 @@ class CountGoal:
         return max(row.count(row.ours, self.count)) <= self.at_most
 
 
-Goal = RatioGoal | SecondsGoal | CountGoal
+Goal = RatioGoal | DifferenceGoal | SecondsGoal | CountGoal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +162,7 @@ class Measured:
     row: Row
     limit: str
     ours: str
+    beside: Sequence[str] = ()
     samples: Mapping[str, Sequence[Sample]]
     growth: Mapping[int, Mapping[str, Sample]]
 
@@ -155,6 +179,11 @@ class Measured:
         """Return one contender's time as a multiple of another's, taken within each turn."""
         pairs = zip(self.samples[title], self.samples[to], strict=True)
         return Spread.of([one.seconds / other.seconds for one, other in pairs])
+
+    def difference(self, title: str, to: str) -> Spread:
+        """Return the seconds that one contender takes more than another, taken within each turn."""
+        pairs = zip(self.samples[title], self.samples[to], strict=True)
+        return Spread.of([one.seconds - other.seconds for one, other in pairs])
 
     def count(self, title: str, count: str) -> list[float]:
         """Return one count of a contender, of every turn."""
@@ -179,8 +208,9 @@ async def measure(row: Row, *, quick: bool) -> Measured:
                 samples[title].append(await runs[title](1))
         growing = row.grows and not quick
         growth = {
-            work: {title: await run(work) for title, run in runs.items()}
+            work: {title: await run(work) for title, run in contenders.growing().items()}
             for work in (GROWTH if growing else ())
         }
     limit, ours = contenders.limit[0], contenders.ours[0]
-    return Measured(row=row, limit=limit, ours=ours, samples=samples, growth=growth)
+    beside = [title for title, _ in contenders.beside]
+    return Measured(row=row, limit=limit, ours=ours, beside=beside, samples=samples, growth=growth)

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Measured, Sample, Spread
+from benchmarks.measure import DifferenceGoal, Measured, Sample, Spread
 
 LATEST = Path(__file__).parent / "results" / "latest.json"
 PACKAGES = ("holdfast", "sqlalchemy", "asyncpg", "redis", "advanced-alchemy")
@@ -18,11 +18,11 @@ PACKAGES = ("holdfast", "sqlalchemy", "asyncpg", "redis", "advanced-alchemy")
 def show(measured: Measured) -> None:
     """Print one row: a line for each contender, its growth, and whether the goals are met."""
     print(f"{measured.row.name}: {measured.row.what}")
+    in_difference = any(isinstance(goal, DifferenceGoal) for goal in measured.row.goals)
     for title in measured.samples:
         median = measured.seconds(title).median
-        ratio = measured.ratio(title, measured.limit)
-        who = {measured.limit: "limit", measured.ours: "ours"}.get(title, "peer")
-        print(f"  {who:<6}{title:<44}{duration(median):>10}  {ratio.median:6.2f}{ends(ratio)}")
+        than_limit = more(measured, title) if in_difference else multiple(measured, title)
+        print(f"  {kind(measured, title):<6}{title:<44}{duration(median):>10}  {than_limit}")
         for name, value in measured.samples[title][-1].counts.items():
             print(f"        {name}: {value:g}")
     for work, samples in measured.growth.items():
@@ -30,6 +30,28 @@ def show(measured: Measured) -> None:
     for goal in measured.row.goals:
         print(f"  goal  {goal}: {'met' if goal.is_met(measured) else 'NOT MET'}")
     print(flush=True)
+
+
+def kind(measured: Measured, title: str) -> str:
+    """Say what a contender is."""
+    known = {measured.limit: "limit", measured.ours: "ours"} | dict.fromkeys(
+        measured.beside, "also"
+    )
+    return known.get(title, "peer")
+
+
+def multiple(measured: Measured, title: str) -> str:
+    """Say how many times what the limit takes a contender does."""
+    ratio = measured.ratio(title, measured.limit)
+    return f"{ratio.median:6.2f}{ends(ratio)}"
+
+
+def more(measured: Measured, title: str) -> str:
+    """Say how many milliseconds more than the limit a contender takes."""
+    spread = measured.difference(title, measured.limit)
+    low, median, high = (value * 1e3 for value in (spread.low, spread.median, spread.high))
+    between = "" if low == high else f"  ({low:+.2f} to {high:+.2f})"
+    return f"{median:+6.2f} ms{between}"
 
 
 def growth_line(measured: Measured, samples: Mapping[str, Sample]) -> str:
@@ -47,12 +69,12 @@ def save(rows: Sequence[Measured], *, quick: bool, path: Path = LATEST) -> None:
 
 def as_data(measured: Measured) -> dict[str, Any]:
     """Return a row as plain data; ratios are to the limit, times in seconds."""
-    peers = [t for t in measured.samples if t not in {measured.limit, measured.ours}]
     return {
         "row": measured.row.name,
         "limit": contender(measured, measured.limit),
-        "peers": [contender(measured, title) for title in peers],
+        "peers": [contender(measured, t) for t in measured.samples if kind(measured, t) == "peer"],
         "ours": contender(measured, measured.ours),
+        "beside": [contender(measured, title) for title in measured.beside],
         "ratio": round(measured.ratio(measured.ours, measured.limit).median, 3),
         "spread": rounded(measured.ratio(measured.ours, measured.limit)),
         "counts": dict(measured.samples[measured.ours][-1].counts),
@@ -67,11 +89,12 @@ def as_data(measured: Measured) -> dict[str, Any]:
 
 
 def contender(measured: Measured, title: str) -> dict[str, Any]:
-    """Return one contender's time, ratio to the limit and counts."""
+    """Return one contender's time, what it is beside the limit, and counts."""
     return {
         "title": title,
         "seconds": round(measured.seconds(title).median, 6),
         "ratio": round(measured.ratio(title, measured.limit).median, 3),
+        "more": round(measured.difference(title, measured.limit).median, 6),
         "counts": dict(measured.samples[title][-1].counts),
     }
 

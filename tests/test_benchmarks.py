@@ -8,6 +8,7 @@ from benchmarks.__main__ import NAMES, ROWS, measure_all
 from benchmarks.measure import (
     Contenders,
     CountGoal,
+    DifferenceGoal,
     RatioGoal,
     Row,
     Sample,
@@ -17,7 +18,7 @@ from benchmarks.measure import (
 from benchmarks.report import save, show
 
 
-def row(*goals, ours=(1.0, 2.0, 1.0, 1.0, 1.0), closed=None, **options) -> Row:
+def row(*goals, ours=(1.0, 2.0, 1.0, 1.0, 1.0), closed=None, beside=(), **options) -> Row:
     """Make a row whose limit takes 1 s and whose own times are given, by turn."""
     times = iter([1.0, *ours])
 
@@ -32,7 +33,12 @@ def row(*goals, ours=(1.0, 2.0, 1.0, 1.0, 1.0), closed=None, **options) -> Row:
 
     @asynccontextmanager
     async def contenders(quick: bool):
-        yield Contenders(limit=("driver", limit), peers=[("plain", slow)], ours=("ours", mine))
+        yield Contenders(
+            limit=("driver", limit),
+            peers=[("plain", slow)],
+            ours=("ours", mine),
+            beside=[(title, slow) for title in beside],
+        )
         if closed is not None:
             closed.append(quick)
 
@@ -49,6 +55,10 @@ def row(*goals, ours=(1.0, 2.0, 1.0, 1.0, 1.0), closed=None, **options) -> Row:
         (RatioGoal(at_most=1.5), 1.58, False),
         (RatioGoal(at_most=0.5, of="plain"), 2.1, True),
         (RatioGoal(at_most=0.5, of="plain"), 2.2, False),
+        (RatioGoal(at_most=4, who="plain"), 9, True),
+        (RatioGoal(at_most=3, who="plain"), 9, False),
+        (DifferenceGoal(at_most=0.5), 1.52, True),
+        (DifferenceGoal(at_most=0.5), 1.53, False),
         (SecondsGoal(at_most=3), 3.1, True),
         (SecondsGoal(at_most=3), 3.2, False),
         (CountGoal(count="round trips", at_most=3), 9, True),
@@ -84,6 +94,26 @@ async def test_growth_is_measured_at_ten_and_a_hundred_times_the_work():
     measured = await measure(row(RatioGoal(at_most=1)), quick=False)
 
     assert [samples["driver"].seconds for samples in measured.growth.values()] == [1, 10, 100]
+
+
+async def test_what_stands_beside_is_shown_and_does_not_grow(capsys):
+    """It is measured in each turn, and is neither a peer nor given more work."""
+    measured = await measure(row(RatioGoal(at_most=1), beside=["two at once"]), quick=False)
+
+    show(measured)
+    assert "also  two at once" in capsys.readouterr().out
+    assert len(measured.samples["two at once"]) == 5
+    assert all("two at once" not in samples for samples in measured.growth.values())
+
+
+async def test_where_a_difference_is_the_goal_differences_are_shown(capsys):
+    """In milliseconds more than the limit, with their spread."""
+    show(await measure(row(DifferenceGoal(at_most=1)), quick=False))
+
+    shown = capsys.readouterr().out
+    assert "+3000.00 ms" in shown
+    assert "+0.00 ms  (+0.00 to +1000.00)" in shown
+    assert "goal  at most 1000 ms more than the limit: met" in shown
 
 
 async def test_a_quick_run_does_each_once():
@@ -134,6 +164,7 @@ async def test_what_is_saved_has_the_figures_and_no_host_name(tmp_path, monkeypa
     [kept] = json.loads(text)["rows"]
     assert kept["limit"]["title"] == "driver"
     assert [(peer["title"], peer["ratio"]) for peer in kept["peers"]] == [("plain", 4)]
+    assert [peer["more"] for peer in kept["peers"]] == [3]
     assert (kept["row"], kept["ratio"], kept["spread"]) == ("a.row", 1, [1, 2])
     assert (kept["counts"], kept["goal"], kept["met"]) == (
         {"round trips": 3},
