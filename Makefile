@@ -37,8 +37,8 @@ proofs: $(VENV)/installed  ## show each promise broken on the plain stack and ke
 acceptance: $(VENV)/installed  ## run the tests that docs/acceptance.md names and count what is proved
 	@$(python) scripts/acceptance.py
 
-soak: $(VENV)/installed  ## repeat the tests until SOAK_MINUTES (30) are over, to find rare failures
-	@$(python) scripts/soak.py
+soak: $(VENV)/installed  ## find rare failures: tests that do harm, then all until SOAK_MINUTES (30)
+	@$(python) scripts/soak.py $(if $(QUICK),--quick)
 
 lock: scripts/environment.py  ## write requirements.txt anew from the pyproject files
 	@python=$$(PYTHON='$(PYTHON)' sh scripts/find-python.sh) && "$$python" scripts/environment.py --lock
