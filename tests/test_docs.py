@@ -3,7 +3,9 @@
 Every `python` block of README.md and the guide runs by itself, in an empty folder, with
 DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL of real servers; a shell block runs when it is
 marked with `<!-- run -->` on the line above. A block that cannot run is marked with
-`<!-- no-run: reason -->`. The applications' own tests run their pages.
+`<!-- no-run: reason -->`. The blocks of a page whose first line names a file, as in
+`# tests/test_shop.py`, make a project, whose tests pytest runs. The applications' own tests run
+their pages.
 """
 
 import os
@@ -23,6 +25,9 @@ SHELLS = frozenset({"bash", "console", "sh"})
 LIMIT = 60  # seconds; an example that hangs is as wrong as one that fails
 README_LINES = 150
 NOT_RUN_AT_MOST = 0.2  # of the python blocks: an example that cannot run teaches little
+# Whoever has all of this installed waits for it; here it is what the examples need.
+PLUGINS = ("holdfast.testing.plugin", "pytest_asyncio.plugin", "pytest_alembic.plugin")
+NOT_FOR_EXAMPLES = {"TEST_DATABASE_URL", "TEST_REDIS_URL", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER"}
 
 BLOCK = re.compile(
     r"^(?:<!-- (?P<mark>run|no-run)(?:: (?P<reason>.+?))? -->\n+)?"
@@ -31,6 +36,8 @@ BLOCK = re.compile(
 )
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 ELSEWHERE = re.compile(r"^(https?:|mailto:|#)")
+FILE = re.compile(r"# ([\w/]+\.\w+)\n")
+TEST = re.compile(r"^(?:async )?def test_", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +53,16 @@ class Block:
 
     @property
     def runs(self) -> bool:
-        """Whether the tests execute it."""
+        """Whether the tests execute it by itself."""
         if self.language == "python":
-            return self.mark != "no-run"
+            return self.mark != "no-run" and not self.file
         return self.language in SHELLS and self.mark == "run"
+
+    @property
+    def file(self) -> str | None:
+        """The file of the page's project that it is, None for any other block."""
+        named = FILE.match(self.text)
+        return named[1] if named else None
 
     @property
     def script(self) -> str:
@@ -105,6 +118,33 @@ def test_the_example_runs(block, tmp_path, database_url, redis_url):
     )
 
     assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("page", sorted({block.page for block in EXAMPLES if block.file}))
+def test_the_project_of_a_page_passes_its_tests(page, tmp_path):
+    """The files that a page shows are a project as somebody would have it; every test passes."""
+    files = [block for block in blocks_of(page) if block.file]
+    for block in files:
+        file = tmp_path / block.file
+        assert not file.exists(), f"{block.name}: the page has {block.file} twice"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(block.text)
+    named = [option for plugin in PLUGINS for option in ("-p", plugin)]
+    environ = {name: value for name, value in os.environ.items() if name not in NOT_FOR_EXAMPLES}
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *named],
+        cwd=tmp_path,
+        env=environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stdout
+    passed = re.search(r"(\d+) passed", result.stdout)
+    assert int(passed[1]) >= sum(len(TEST.findall(block.text)) for block in files)
 
 
 def test_the_readme_works_as_it_is_pasted(tmp_path):
