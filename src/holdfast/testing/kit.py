@@ -264,7 +264,7 @@ class Kit:
         return bool(self._config.getoption("--holdfast-any-database"))
 
     @property
-    def _kept(self) -> Path:
+    def _folder(self) -> Path:
         return find_project(self._config.rootpath).testing_path
 
     @property
@@ -285,7 +285,7 @@ class Kit:
     @cached_property
     def _databases(self) -> Databases | Files:
         if self._config.getoption("--holdfast-engine") == "sqlite":
-            return Files(self._kept / "templates", self._copies, self._loop)
+            return Files(self._folder / "templates", self._copies, self._loop)
         option = self._config.getoption("--holdfast-url")
         if url := option or os.environ.get(URL):
             urls = given("--holdfast-url" if option else URL, url, unsafe=self._unsafe)
