@@ -180,7 +180,6 @@ def test_a_template_is_built_once(databases, made, project, monkeypatch):
     databases.give_back(databases.clone(project))
     later = Databases(databases._find_urls, uuid.uuid4().hex[:8], asyncio.new_event_loop())
     made.append(later)
-    (project.root / "migrations/env.py").chmod(0)
     monkeypatch.setattr(module.migrate, "upgrade", None)
 
     later.give_back(later.clone(project))
