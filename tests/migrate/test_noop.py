@@ -131,3 +131,31 @@ async def test_what_the_driver_cannot_tell(database_url, config, more, tmp_path)
     assert await migrate.unchanged(f"postgresql://app@/x?host={tmp_path}", config) is None
     _write(config, "a", more=more)
     assert await migrate.unchanged(database_url, config) is None
+
+
+def test_a_fingerprint_is_of_every_file(project):
+    """A migration, SQL that it reads, env.py and the alembic.ini: each changes it, and back."""
+    project.add("a")
+    before = migrate.fingerprint(project.ini)
+    for file in (*project.versions, project.folder / "migrations/env.py", project.ini):
+        text = file.read_text()
+        file.write_text(text + "# more")
+        assert migrate.fingerprint(project.ini) != before, file
+        file.write_text(text)
+    assert migrate.fingerprint(project.ini) == before
+
+    (project.folder / "migrations/versions/a.sql").write_text("SELECT 1")
+    assert migrate.fingerprint(project.ini) != before
+
+
+def test_a_fingerprint_finds_migrations_that_are_elsewhere(project):
+    """Where only Alembic can tell, it is asked."""
+    project.add("a")
+    elsewhere = project.folder / "elsewhere"
+    project.versions[0].parent.rename(elsewhere)
+    project.ini.write_text(f"{project.ini.read_text()}version_locations = {elsewhere}\n")
+    before = migrate.fingerprint(project.ini)
+    with (elsewhere / "a.py").open("a") as file:
+        file.write("# more")
+
+    assert migrate.fingerprint(project.ini) != before

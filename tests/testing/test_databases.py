@@ -171,7 +171,10 @@ def test_a_changed_migration_makes_another_template(databases, made, project, cl
     made.append(later)
 
     found = later.clone(project)
-    ask(found.owner, "SELECT name FROM items")
+    columns = ask(
+        found.owner, "SELECT attname FROM pg_attribute WHERE attrelid = 'items'::regclass"
+    )
+    assert ("name",) in columns
     later.give_back(found)
 
 
@@ -182,7 +185,9 @@ def test_a_template_is_built_once(databases, made, project, monkeypatch):
     made.append(later)
     monkeypatch.setattr(module.migrate, "upgrade", None)
 
-    later.give_back(later.clone(project))
+    found = later.clone(project)
+    assert ask(found.owner, "SELECT version_num FROM alembic_version") == [("001",)]
+    later.give_back(found)
 
 
 def test_a_migration_that_fails_leaves_nothing(databases, project, clone, monkeypatch):

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from configparser import ConfigParser, Error
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from holdfast.errors import ConfigurationError
-from holdfast.migrate.scripts import require_config
+from holdfast.migrate.scripts import find_folders, require_config
 
 if TYPE_CHECKING:
     from holdfast.database import Database
@@ -62,20 +63,25 @@ async def find_current_by_driver(url: str, config: Path | str) -> tuple[str, ...
 
 
 def fingerprint(config: Path | str) -> str:
-    """Give what changes when a migration, env.py or the alembic.ini does: a hash of their content.
+    """Give what changes when a migration does: a hash of every file that belongs to them.
+
+    That is the alembic.ini, and what is below the folders of env.py and of the migrations.
 
     Raises:
-        ConfigurationError: the alembic.ini or its folder cannot be read.
+        ConfigurationError: the alembic.ini or a file cannot be read.
+        MigrationError: where Alembic has to find the folders: the migrations do not fit together.
     """
     config = require_config(config)
     try:
-        folder = _find_versions(config)
-        files = sorted(folder.parent.rglob("*.py")) if folder else []
-        parts = [(path.name.encode(), path.read_bytes()) for path in (config, *files)]
+        versions = _find_versions(config)
+        folders = {versions.parent} if versions else find_folders(config)
+        files = {file for folder in folders for file in folder.rglob("*") if _is_source(file)}
+        parts = [(os.path.relpath(file, config.parent), file) for file in (config, *files)]
+        contents = [(name.encode(), file.read_bytes()) for name, file in sorted(parts)]
     except (OSError, KeyError, Error) as error:
         raise ConfigurationError(f"{config}: it cannot be read: {error}") from error
     found = hashlib.sha256()
-    for part in (piece for pair in parts for piece in pair):
+    for part in (piece for pair in contents for piece in pair):
         found.update(len(part).to_bytes(8) + part)
     return found.hexdigest()
 
@@ -134,6 +140,10 @@ def _assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
                 yield name, value
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
                 yield name, value
+
+
+def _is_source(file: Path) -> bool:
+    return file.is_file() and file.suffix != ".pyc"
 
 
 def _names(value: object) -> tuple[str, ...]:

@@ -72,6 +72,18 @@ def head(config: Path | str) -> str:
     )
 
 
+def find_folders(config: Path | str) -> set[Path]:
+    """Give the folders of env.py and of the migrations, wherever Alembic finds them.
+
+    Raises:
+        ConfigurationError: as for `history`.
+        MigrationError: the files do not fit together.
+    """
+    with _reading(config) as scripts:
+        files = {Path(script.path) for script in scripts.walk_revisions()}
+        return {Path(scripts.dir), *(file.parent for file in files)}
+
+
 def load_config(config: Path | str) -> "Config":
     """Read an alembic.ini; what Alembic prints goes nowhere.
 
