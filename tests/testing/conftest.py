@@ -42,6 +42,11 @@ OPTIONS = (
     # pytest-asyncio's own advice would be an error before any test.
     *("-W", "error", "-W", "ignore:The configuration option"),
 )
+# Of the run that these tests are part of. Where CI is set, pytest repeats whole messages.
+GIVEN = frozenset((
+    *("TEST_DATABASE_URL", "TEST_REDIS_URL", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER"),
+    *("CI", "BUILD_NUMBER"),
+))  # fmt: skip
 # What tests of the shop do, again and again.
 HEAD = """
 import asyncio, os
@@ -75,8 +80,7 @@ class Suite:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        given = ("TEST_DATABASE_URL", "TEST_REDIS_URL", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER")
-        kept = {name: value for name, value in os.environ.items() if name not in given}
+        kept = {name: value for name, value in os.environ.items() if name not in GIVEN}
         self.environ = kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         for name, content in FILES.items():
             self.write(name, content)
