@@ -62,7 +62,7 @@ def test_leaks_are_named(suite, given):
 
 
 def test_what_got_out_does_not_reach_the_next_test(suite, given):
-    """A COMMIT behind the sandbox's back fails its test, and costs the others nothing."""
+    """Neither a COMMIT behind the sandbox's back does, nor what is done after its test."""
     suite.tests(
         """
         async def test_commit(db):
@@ -72,6 +72,20 @@ def test_what_got_out_does_not_reach_the_next_test(suite, given):
 
         async def test_sandbox(db):
             assert await count(db) == 0
+
+        kept = []
+
+        @pytest.fixture(autouse=True)
+        async def meanwhile():
+            if kept:
+                await add(kept.pop())
+
+        async def test_keep(db):
+            kept.append(db)
+
+        async def test_after_it_was_used(db):
+            assert await count(db) == 0
+            assert not kept
 
         used = []
 
@@ -94,7 +108,7 @@ def test_what_got_out_does_not_reach_the_next_test(suite, given):
 
     ran = suite.run("-o", "asyncio_mode=auto", **given)
 
-    assert (ran.passed, ran.failed, ran.errors) == (6, 1, 1), ran.output
+    assert (ran.passed, ran.failed, ran.errors) == (8, 1, 1), ran.output
     assert ran.output.count("test_shop.py::test_commit - ") == 2
 
 

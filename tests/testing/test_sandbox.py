@@ -284,6 +284,38 @@ async def test_constraints_of_new_tables_are_deferred_too(db):
 
 
 @on_postgres
+@pytest.mark.parametrize(
+    ("change", "table"),
+    [("ALTER TABLE replies RENAME CONSTRAINT replies_note_fkey TO other", "replies"),
+     ("ALTER SCHEMA public RENAME TO other", "other.replies"),
+     ("CREATE SCHEMA other; ALTER TABLE replies SET SCHEMA other", "other.replies"),
+     ("ALTER TABLE replies RENAME TO other", "other"),
+     ("ALTER TABLE replies ALTER CONSTRAINT replies_note_fkey NOT DEFERRABLE", ""),
+     ("DROP TABLE replies", "")],
+)  # fmt: skip
+async def test_constraints_that_change_are_deferred_for_one_test(sandbox, db, change, table):
+    """What a test does to a constraint counts in its commits, and not in those of the next."""
+    await db.run(add, 1)
+    async with db.begin() as session:
+        for each in change.split("; "):
+            await session.execute(text(each))
+    if table:
+        await refuse_an_answer_to_nothing(db, table)
+    await sandbox.roll_back()
+
+    await refuse_an_answer_to_nothing(db, "replies")
+
+
+async def refuse_an_answer_to_nothing(db, table):
+    async def answer(session):
+        await add(session, "1, 5", table=table)
+        assert await session.scalar(text("SELECT 1"))  # it was not refused yet
+
+    with pytest.raises(IntegrityError, match="foreign key"):
+        await db.run(answer)
+
+
+@on_postgres
 async def test_a_deferred_constraint_may_share_its_name_with_one_that_is_not(db):
     """The two cannot be set apart by their name, and commits go on."""
     async with db.engine.begin() as connection:

@@ -16,23 +16,37 @@ ENDED = (
 _BEGIN = "SAVEPOINT holdfast"
 _COMMIT = "RELEASE SAVEPOINT holdfast"
 _ROLLBACK = "ROLLBACK TO SAVEPOINT holdfast"
-# What COMMIT checks; then the constraints that wait for it wait again. One that shares its name
-# with one that cannot wait has to be left.
+# The constraints that wait for COMMIT; one that shares its name with one that cannot is left out.
+_DEFERRED = """
+SELECT string_agg(format('%s.%I', connamespace::regnamespace, conname), ', ')
+FROM pg_constraint
+WHERE condeferred AND concat_ws('.', connamespace, conname) <> ALL (ARRAY(
+    SELECT concat_ws('.', connamespace, conname) FROM pg_constraint WHERE NOT condeferrable
+))
+"""
+# As they are before a test; looking for them at each commit would be most of what it costs.
+_KNOWN = f"SELECT quote_nullable(({_DEFERRED}))"
+# What COMMIT checks; then the constraints that wait for it wait again. The server counts what a
+# transaction does to its tables, unless `track_counts` is off.
 _CHECK = """
-DO $$
-DECLARE deferred text;
+DO $holdfast$
+DECLARE
+    deferred text := {known};
 BEGIN
     SET CONSTRAINTS ALL IMMEDIATE;
-    SELECT string_agg(format('%s.%I', connamespace::regnamespace, conname), ', ') INTO deferred
-    FROM pg_constraint
-    WHERE condeferred AND concat_ws('.', connamespace, conname) <> ALL (ARRAY(
-        SELECT concat_ws('.', connamespace, conname) FROM pg_constraint WHERE NOT condeferrable
-    ));
+    IF {changed} OR current_setting('track_counts') = 'off' THEN
+        deferred := ({deferred});
+    END IF;
     IF deferred IS NOT NULL THEN
         EXECUTE 'SET CONSTRAINTS ' || deferred || ' DEFERRED';
     END IF;
-END $$
+END $holdfast$
 """
+_CHANGED = " OR ".join(
+    f"pg_stat_get_xact_tuples_{change}('pg_catalog.{table}'::regclass) > 0"
+    for table in ("pg_constraint", "pg_namespace")
+    for change in ("inserted", "updated", "deleted")
+)
 
 
 class SandboxedConnection:
@@ -70,16 +84,32 @@ class SandboxedConnection:
 
     @abstractmethod
     def ping(self) -> None:
-        """See that the connection works, from the loop that runs."""
+        """See that the connection works, from the loop that runs.
+
+        Raises:
+            Error: the driver's, where it does not.
+        """
 
     @abstractmethod
     def is_in_transaction(self) -> bool:
         """Tell whether the real connection is in a transaction."""
 
+    def is_untouched(self) -> bool:
+        """Tell whether nobody used it since its end, and its server has not closed it."""
+        return not self._used and self._loop.is_quiet()
+
     def begin(self) -> None:
         """Set the savepoint that commit and rollback are about."""
+        if self._used:
+            self.run(_BEGIN)
+        else:
+            self._used = True
+            self.begin_first()
+        self._begun = True
+
+    def begin_first(self) -> None:
+        """Set the first savepoint of a test."""
         self.run(_BEGIN)
-        self._begun = self._used = True
 
     def commit(self) -> None:
         """Keep what was done since the savepoint, if all that COMMIT would check holds."""
@@ -126,7 +156,6 @@ class SandboxedConnection:
         if used:
             self.rollback()
             self.require_transaction()
-            self.let_go()
         self._begun = False
         self.real.rollback()
 
@@ -139,9 +168,6 @@ class SandboxedConnection:
         if not self.is_in_transaction():
             self.ended = True
             raise SandboxError(ENDED)
-
-    def let_go(self) -> None:
-        """Let go what a rollback would leave."""
 
     def run(self, sql: str) -> Any:
         """Run a statement on the real connection and give its first row's first value."""
@@ -174,6 +200,7 @@ class SandboxedPostgres(SandboxedConnection):
     autocommit = False
     readonly = False
     deferrable = False
+    _check = ""
 
     def set_isolation_level(self, level: object) -> None:
         """Take note of AUTOCOMMIT, which is a level for asyncpg; psycopg's levels are no text."""
@@ -203,11 +230,17 @@ class SandboxedPostgres(SandboxedConnection):
 
     def check_and_release(self) -> None:
         """Check what is deferred, and let it be deferred again."""
-        self.run_all(_CHECK, _COMMIT)
+        self.run_all(self._check, _COMMIT)
 
-    def let_go(self) -> None:
-        """Give the session's advisory locks back."""
-        self.run_all("SELECT pg_advisory_unlock_all()")
+    def begin_first(self) -> None:
+        """Set the savepoint; the session's advisory locks of the test before are given back."""
+        if self._dialect.driver == "asyncpg":
+            self._loop.attach()
+            await_only(self.real._start_transaction())  # noqa: SLF001  -- else a cursor does it
+        if not self._check:
+            known = self.run(_KNOWN)
+            self._check = _CHECK.format(known=known, changed=_CHANGED, deferred=_DEFERRED)
+        self.run_all("SELECT pg_advisory_unlock_all()", _BEGIN)
 
     def run_all(self, *statements: str) -> None:
         """Run statements in one round trip where the driver can, which asyncpg's cursors cannot."""

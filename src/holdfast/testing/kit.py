@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Coroutine, Generator, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -177,21 +177,25 @@ class Kit:
         project, role = self._project(item), read_mark(item).role
         key = (project.root, role)
         kept = self._sandboxes.get(key)
-        if kept is not None and kept.make == make:
-            # What an earlier test had left to its loop was cancelled after its own end.
-            with suppress(SandboxError):
-                self._roll_back(kept)
-        elif kept is not None:
+        if kept is not None and kept.make != make:
             self._end(kept)
+        elif kept is not None and not kept.sandbox.is_untouched():
+            self._restore(kept)
         if key not in self._sandboxes:
             clone = self._clone(project)
             sandbox = Sandbox(make(_url(item, clone)))
             self._loops.append(sandbox.loop)
             self._sandboxes[key] = _Kept(key=key, make=make, clone=clone, sandbox=sandbox)
-        elif not self._do(self._sandboxes[key].sandbox.is_connected()):
+        return self._sandboxes[key]
+
+    def _restore(self, kept: "_Kept") -> None:
+        try:
+            self._roll_back(kept)  # somebody used it after its test
+        except SandboxError:
+            return
+        if not self._do(kept.sandbox.is_connected()):
             with self._explained():
                 self._databases.require()
-        return self._sandboxes[key]
 
     def _roll_back(self, kept: "_Kept") -> None:
         try:

@@ -6,6 +6,7 @@ transport, whose socket is watched by the loop that uses it.
 """
 
 import asyncio
+import select
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -60,6 +61,14 @@ class Wire(asyncio.Transport):
     def is_closing(self) -> bool:
         """Tell whether the socket is closed."""
         return self._socket.fileno() < 0
+
+    def is_quiet(self) -> bool:
+        """Tell whether it is open, and nothing has arrived: its end neither."""
+        if self.is_closing():
+            return False
+        arrived = select.poll()
+        arrived.register(self._socket, select.POLLIN)
+        return not arrived.poll(0)
 
     def get_protocol(self) -> asyncio.Protocol:
         """Give who is told about what arrives."""
@@ -147,6 +156,10 @@ class AnyLoop:
         self.last = asyncio.get_running_loop()
         for wire in self._wires:
             wire.attach()
+
+    def is_quiet(self) -> bool:
+        """Tell whether there are connections, and all are open and quiet."""
+        return bool(self._wires) and all(wire.is_quiet() for wire in self._wires)
 
     def create_future(self) -> "asyncio.Future[Any]":
         """Make a future of the running loop."""

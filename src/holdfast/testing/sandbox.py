@@ -55,6 +55,14 @@ class Sandbox:
         if ended:
             raise SandboxError(ENDED)
 
+    def is_untouched(self) -> bool:
+        """Tell whether there is a connection as `roll_back()` left it, as far as can be seen here.
+
+        A driver that opens its sockets itself shows nothing.
+        """
+        connection = self._connection
+        return connection is not None and not self.checkouts.callers and connection.is_untouched()
+
     async def is_connected(self) -> bool:
         """Tell whether there is a connection from earlier tests that still works."""
         if self._connection is None:
