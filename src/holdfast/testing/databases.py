@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import make_url, text
+from sqlalchemy import URL, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -303,5 +303,16 @@ def _with(url: str, *, database: str | None = None, driver: str | None = None) -
     if database is not None:
         made = made.set(database=database)
     if driver is not None:
-        made = made.set(drivername=f"postgresql+{driver}".rstrip("+"))
+        made = _of_driver(made, driver)
     return made.render_as_string(hide_password=False)
+
+
+def _of_driver(url: URL, driver: str) -> URL:
+    """Name the mode of TLS as a driver's dialect does, or libpq where there is no dialect."""
+    mode = {
+        "ssl" if driver else "sslmode": value
+        for key, value in url.query.items()
+        if key in {"ssl", "sslmode"}
+    }
+    plain = url.difference_update_query(["ssl", "sslmode"]).update_query_dict(mode)
+    return plain.set(drivername=f"postgresql+{driver}".rstrip("+"))

@@ -83,16 +83,17 @@ class SandboxedConnection:
         """Check what waits for COMMIT, as that would, and let go of the savepoint."""
 
     @abstractmethod
+    def is_in_transaction(self) -> bool:
+        """Tell whether the real connection is in a transaction."""
+
     def ping(self) -> None:
         """See that the connection works, from the loop that runs.
 
         Raises:
             Error: the driver's, where it does not.
         """
-
-    @abstractmethod
-    def is_in_transaction(self) -> bool:
-        """Tell whether the real connection is in a transaction."""
+        self.run("SELECT 1")
+        self.real.rollback()
 
     def is_untouched(self) -> bool:
         """Tell whether nobody used it since its end, and its server has not closed it."""
@@ -258,11 +259,6 @@ class SandboxedPostgres(SandboxedConnection):
         self.commit()
         self.begin()
 
-    def ping(self) -> None:
-        """Ask the server, from the loop that runs."""
-        self._loop.attach()
-        self.real.ping()
-
     def is_in_transaction(self) -> bool:
         """Tell what the driver knows of its connection."""
         driver = self.real.driver_connection
@@ -293,10 +289,6 @@ class SandboxedSqlite(SandboxedConnection):
         if not self.is_in_transaction():
             self.run("BEGIN IMMEDIATE")
             self._used = True
-
-    def ping(self) -> None:
-        """Ask the file."""
-        self.run("SELECT 1")
 
     def check_and_release(self) -> None:
         """Check the foreign keys, which SQLite does at the COMMIT of the whole transaction only.

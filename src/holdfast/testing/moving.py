@@ -8,6 +8,7 @@ transport, whose socket is watched by the loop that uses it.
 import asyncio
 import select
 import socket
+import ssl
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 _CHUNK = 256 * 1024
+_LATER = BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError
 
 
 class Wire(asyncio.Transport):
@@ -39,6 +41,26 @@ class Wire(asyncio.Transport):
         self._detach()
         self._loop = running
         self._watch()
+
+    async def encrypt(self, context: ssl.SSLContext, host: str | None) -> None:
+        """Speak TLS from now on.
+
+        Raises:
+            SSLError: the two do not agree, or the certificate is not trusted.
+        """
+        self._detach()
+        self._socket = secured = context.wrap_socket(
+            self._socket, do_handshake_on_connect=False, server_hostname=host
+        )
+        self._extra.update(socket=secured, ssl_object=secured)
+        while True:
+            try:
+                secured.do_handshake()
+            except ssl.SSLWantReadError:
+                await _arrival(secured)
+            else:
+                break
+        self.attach()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send what can be sent at once, and keep the rest for later."""
@@ -108,8 +130,8 @@ class Wire(asyncio.Transport):
 
     def _receive(self) -> None:
         try:
-            data = self._socket.recv(_CHUNK)
-        except BlockingIOError:
+            data = self._socket.recv(_CHUNK)  # with TLS a record, which is smaller
+        except _LATER:
             return
         except OSError as error:
             self._lose(error)
@@ -122,7 +144,7 @@ class Wire(asyncio.Transport):
     def _send(self, data: bytes | bytearray | memoryview) -> int:
         try:
             return self._socket.send(data)
-        except BlockingIOError:
+        except _LATER:
             return 0
         except OSError as error:
             self._lose(error)
@@ -188,6 +210,18 @@ class AnyLoop:
                 error = refused
         raise error or OSError(f"{host} has no address")
 
+    async def start_tls(
+        self,
+        wire: Wire,
+        _protocol: asyncio.Protocol,
+        context: ssl.SSLContext,
+        *,
+        server_hostname: str | None = None,
+    ) -> Wire:
+        """Encrypt a connection that was made here."""
+        await wire.encrypt(context, server_hostname)
+        return wire
+
     async def _connect(
         self, sock: socket.socket, address: Any, make: Callable[[], asyncio.Protocol]
     ) -> tuple[Wire, asyncio.Protocol]:
@@ -203,6 +237,15 @@ class AnyLoop:
         self._wires = [*(each for each in self._wires if not each.is_closing()), wire]
         protocol.connection_made(wire)
         return wire, protocol
+
+
+async def _arrival(sock: socket.socket) -> None:
+    loop, arrived = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(sock.fileno(), arrived.set)
+    try:
+        await arrived.wait()
+    finally:
+        loop.remove_reader(sock.fileno())
 
 
 def make_movable(engine: Engine) -> AnyLoop:
@@ -232,6 +275,8 @@ def make_redis_movable(client: "Redis") -> AnyLoop:
             arguments = (reader, None, cast("asyncio.AbstractEventLoop", loop))
             async with asyncio.timeout(self.socket_connect_timeout):
                 wire, protocol = await self._open(partial(asyncio.StreamReaderProtocol, *arguments))
+                if hasattr(self, "ssl_context"):
+                    await wire.encrypt(self.ssl_context.get(), self.host)
             self._reader = reader
             self._writer = asyncio.StreamWriter(wire, protocol, reader, arguments[-1])
             await self.on_connect()
