@@ -26,7 +26,8 @@ class Wire(asyncio.Transport):
     """A stream socket that is watched by one loop after the other."""
 
     def __init__(self, sock: socket.socket, protocol: asyncio.Protocol) -> None:
-        super().__init__({"socket": sock})
+        self._told = {"socket": sock}
+        super().__init__(self._told)
         self._socket = sock
         self._protocol = protocol
         self._waiting = bytearray()
@@ -52,7 +53,7 @@ class Wire(asyncio.Transport):
         self._socket = secured = context.wrap_socket(
             self._socket, do_handshake_on_connect=False, server_hostname=host
         )
-        self._extra.update(socket=secured, ssl_object=secured)
+        self._told.update(socket=secured, ssl_object=secured)
         while True:
             try:
                 secured.do_handshake()
