@@ -42,7 +42,7 @@ PLAIN = (
 )
 PLAIN_LOOPS = ("-p", "no:holdfast")  # one for each test
 SHARED, OWN = "test_shared.py", "test_own.py::"
-PARALLEL_TESTS, PARALLEL_WORK = 200, 5  # some 20 ms each
+PARALLEL_TESTS, PARALLEL_WORK = 500, 5  # some 20 ms each, so that starting is a part of it
 ONE_PROCESS, TWO_PROCESSES = "pytest -n 1, by the clock of the run", "pytest -n 2"
 # What `test_writes` does, with a driver alone.
 WRITTEN = """
