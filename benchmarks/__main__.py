@@ -13,6 +13,7 @@ from benchmarks.report import save, show
 ROWS: tuple[Row, ...] = (
     testing.SANDBOX,
     testing.DATABASE,
+    testing.WORKERS,
     starting.COLD,
     starting.WARM,
     importing.ROW,
@@ -22,8 +23,8 @@ ROWS: tuple[Row, ...] = (
 NAMES = (
     "read.one", "read.one.lane", "read.bulk", "write.one", "write.bulk", "pool.burst",
     "pool.queue", "run.overhead", "cancel.storm", "state.save", "state.load", "state.flush",
-    "state.recover", "test.sandbox", "test.database", "up.cold", "up.warm", "migrate.noop",
-    "cards.load", "import",
+    "state.recover", "test.sandbox", "test.database", "test.workers", "up.cold", "up.warm",
+    "migrate.noop", "cards.load", "import",
 )  # fmt: skip
 
 

@@ -53,20 +53,17 @@ class Contenders:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatioGoal:
-    """`who` takes at most so many times what `of` takes: titles, None for ours and the limit."""
+    """Ours takes at most so many times what `of` takes; None is the limit, else a peer's title."""
 
     at_most: float
     of: str | None = None
-    who: str | None = None
 
     def __str__(self) -> str:
-        who = f"{self.who}: " if self.who else ""
-        return f"{who}at most {self.at_most:.3g} of {self.of or 'the limit'}"
+        return f"at most {self.at_most:.3g} of {self.of or 'the limit'}"
 
     def is_met(self, row: "Measured") -> bool:
         """Tell whether the median is within the tolerance."""
-        ratio = row.ratio(self.who or row.ours, self.of or row.limit)
-        return ratio.median <= self.at_most * TOLERANCE
+        return row.ratio(row.ours, self.of or row.limit).median <= self.at_most * TOLERANCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

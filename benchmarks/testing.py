@@ -1,4 +1,4 @@
-"""Rows `test.sandbox` and `test.database`: what a test costs beyond its statements.
+"""Rows `test.sandbox`, `test.database` and `test.workers`: what tests cost beyond their statements.
 
 Each run is a pytest of its own on `benchmarks/suite`. A sample is the mean, over its tests but for
 the first, of what pytest says that setup, call and teardown took: the start of pytest, of servers
@@ -43,7 +43,6 @@ PLAIN = (
 PLAIN_LOOPS = ("-p", "no:holdfast")  # one for each test
 SHARED, OWN = "test_shared.py", "test_own.py::"
 PARALLEL_TESTS, PARALLEL_WORK = 500, 5  # some 20 ms each, so that starting is a part of it
-ONE_PROCESS, TWO_PROCESSES = "pytest -n 1, by the clock of the run", "pytest -n 2"
 # What `test_writes` does, with a driver alone.
 WRITTEN = """
 BEGIN;
@@ -167,13 +166,6 @@ async def sandbox(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
 
         return title, run
 
-    def processes(title: str, number: int) -> tuple[str, Run]:
-        async def run(_work: int) -> Sample:
-            tests = QUICK if quick else PARALLEL_TESTS
-            return await pytest.time(tests, "-n", str(number), "--dist", "worksteal")
-
-        return title, run
-
     async with opened() as (_server, _admin, pytest):
         yield Contenders(
             limit=side("the statements alone", "benchmarks.suite.alone", PLAIN),
@@ -183,8 +175,22 @@ async def sandbox(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
                 side("create_all, drop_all", "proofs.suite.create_all", PLAIN_LOOPS),
             ],
             ours=side("the fixture db", "proofs.suite.kit", ()),
-            beside=[processes(ONE_PROCESS, 1), processes(TWO_PROCESSES, 2)],
         )
+
+
+@asynccontextmanager
+async def workers(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
+    """Both are timed with all that a run needs, by the test."""
+
+    def side(number: int) -> tuple[str, Run]:
+        async def run(_work: int) -> Sample:
+            tests = QUICK if quick else PARALLEL_TESTS
+            return await pytest.time(tests, "-n", str(number), "--dist", "worksteal")
+
+        return f"pytest -n {number}", run
+
+    async with opened() as (_server, _admin, pytest):
+        yield Contenders(limit=side(1), ours=side(2))
 
 
 @asynccontextmanager
@@ -216,11 +222,16 @@ async def database(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
 SANDBOX = Row(
     name="test.sandbox",
     what="a test that commits two rows and reads them, with its fixtures",
-    goals=[
-        DifferenceGoal(at_most=0.0015),
-        RatioGoal(at_most=1 / 1.5, who=TWO_PROCESSES, of=ONE_PROCESS),
-    ],
+    goals=[DifferenceGoal(at_most=0.0015)],
     contenders=sandbox,
+    repeats=15,
+)
+WORKERS = Row(
+    name="test.workers",
+    what="a run of 500 tests, by the test",
+    goals=[RatioGoal(at_most=1 / 1.5)],
+    contenders=workers,
+    grows=False,
     repeats=5,
 )
 DATABASE = Row(

@@ -55,8 +55,6 @@ def row(*goals, ours=(1.0, 2.0, 1.0, 1.0, 1.0), closed=None, beside=(), **option
         (RatioGoal(at_most=1.5), 1.58, False),
         (RatioGoal(at_most=0.5, of="plain"), 2.1, True),
         (RatioGoal(at_most=0.5, of="plain"), 2.2, False),
-        (RatioGoal(at_most=4, who="plain"), 9, True),
-        (RatioGoal(at_most=3, who="plain"), 9, False),
         (DifferenceGoal(at_most=0.5), 1.52, True),
         (DifferenceGoal(at_most=0.5), 1.53, False),
         (SecondsGoal(at_most=3), 3.1, True),
