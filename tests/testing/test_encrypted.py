@@ -120,20 +120,20 @@ def test_given_servers_are_spoken_to_in_tls(suite, clone, terminator, scheme, qu
     assert (ran.code, ran.passed) == (0, 6), ran.output
 
 
-def test_a_server_that_is_not_trusted(suite, clone, terminator):
+@pytest.mark.parametrize(("server", "errors"), [("DATABASE", 4), ("REDIS", 2)])
+def test_a_server_that_is_not_trusted(suite, given, terminator, server, errors):
     """A certificate of an unknown authority is an error, once, and not a way around TLS."""
     suite.tests(TESTS)
-    name = make_url(clone.owner).database
     stranger = suite.folder / "stranger.pem"
     trustme.CA().cert_pem.write_to_path(str(stranger))
+    urls = {
+        "DATABASE": f"postgresql://owner@127.0.0.1:{terminator.postgres}/test?ssl=verify-full",
+        "REDIS": f"rediss://127.0.0.1:{terminator.redis}?ssl_ca_certs={stranger}",
+    }
+    untrusted = {f"TEST_{server}_URL": urls[server], "PGSSLROOTCERT": str(stranger)}
 
-    ran = suite.run(
-        *("-o", "asyncio_mode=auto", "-k", "not redis"),
-        TEST_DATABASE_URL=f"postgresql://owner@127.0.0.1:{terminator.postgres}/{name}"
-        "?ssl=verify-full",
-        PGSSLROOTCERT=str(stranger),
-    )
+    ran = suite.run("-o", "asyncio_mode=auto", **given | untrusted)
 
-    assert ran.errors == 4, ran.output
-    assert ran.output.count("certificate verify failed") == 1
+    assert (ran.errors, ran.passed) == (errors, 6 - errors), ran.output
+    assert ran.output.count("certificate verify failed") == 1, ran.output
     assert "Traceback" not in ran.output

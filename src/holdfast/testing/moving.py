@@ -54,13 +54,11 @@ class Wire(asyncio.Transport):
             self._socket, do_handshake_on_connect=False, server_hostname=host
         )
         self._told.update(socket=secured, ssl_object=secured)
-        while True:
-            try:
-                secured.do_handshake()
-            except ssl.SSLWantReadError:
-                await _arrival(secured)
-            else:
-                break
+        try:
+            await _shake_hands(secured)
+        except BaseException:
+            self.close()
+            raise
         self.attach()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -240,11 +238,16 @@ class AnyLoop:
         return wire, protocol
 
 
-async def _arrival(sock: socket.socket) -> None:
+async def _shake_hands(sock: ssl.SSLSocket) -> None:
     loop, arrived = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(sock.fileno(), arrived.set)
     try:
-        await arrived.wait()
+        while True:
+            arrived.clear()
+            try:
+                return sock.do_handshake()
+            except ssl.SSLWantReadError:  # what is sent here always fits into a new socket
+                await arrived.wait()
     finally:
         loop.remove_reader(sock.fileno())
 
