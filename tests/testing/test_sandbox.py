@@ -5,7 +5,7 @@ import gc
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, event, inspect, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -432,3 +432,207 @@ async def test_a_connection_that_is_forgotten_disturbs_nobody(sandbox, db, recwa
 
     assert await notes(db) == []
     assert [str(each.message) for each in recwarn.list] == []
+
+
+@pytest.mark.parametrize("first", [False, True])
+async def test_what_the_driver_does_before_any_session_is_taken_back(sandbox, db, url, first):
+    """It is in the transaction too, and a COMMIT of its own is noticed."""
+    if not first:
+        await db.run(add, 1)
+        await sandbox.roll_back()
+    async with db.engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        await raw.driver_connection.execute("INSERT INTO notes VALUES (2)")
+
+    await sandbox.roll_back()
+    assert await stored(url) == await notes(db) == []
+
+
+@pytest.mark.parametrize("url", ["psycopg", "sqlite"], indirect=True)
+async def test_a_commit_of_the_driver_is_an_error(sandbox, db):
+    """A method of the driver's connection ends the transaction as its SQL would."""
+    await notes(db)
+    await sandbox.roll_back()
+    async with db.engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        await raw.driver_connection.commit()
+
+    with pytest.raises(SandboxError, match="was ended"):
+        await sandbox.roll_back()
+
+
+@on_postgres
+@pytest.mark.parametrize("sql", ["COMMIT AND CHAIN", "COMMIT; BEGIN", "ROLLBACK; BEGIN"])
+async def test_another_transaction_is_noticed(sandbox, db, sql):
+    """One that was begun behind the sandbox's back is not taken for its own."""
+    with pytest.raises(SandboxError, match="was ended"):
+        await commit_after(db, sql)
+
+    with pytest.raises(SandboxError, match="was ended"):
+        await sandbox.roll_back()
+
+
+async def commit_after(db, sql):
+    async with db.session() as session:
+        await tell_the_driver(session, sql)
+        await session.commit()
+
+
+@on_postgres
+async def test_two_phases_are_refused(db):
+    """PREPARE TRANSACTION would end the one that everything is in."""
+    async with db.engine.connect() as connection:
+        with pytest.raises(SandboxError, match="PREPARE TRANSACTION"):
+            await connection.run_sync(Connection.begin_twophase)
+
+
+@pytest.mark.parametrize("automatic", [False, True])
+@on_postgres
+async def test_what_is_set_when_connecting_stays(sandbox, db, automatic, url):
+    """As in production, where every connection has it."""
+
+    @event.listens_for(db.engine.sync_engine, "connect")
+    def set_up(connection, _entry):
+        before, connection.autocommit = connection.autocommit, automatic
+        cursor = connection.cursor()
+        cursor.execute("SET application_name = 'scales'")
+        cursor.close()
+        connection.autocommit = before
+        if not automatic:
+            connection.commit()
+
+    for _ in range(3):
+        async with db.begin() as session:
+            assert await session.scalar(text("SHOW application_name")) == "scales"
+            await session.execute(text("SET application_name = 'another'"))
+        await sandbox.roll_back()
+
+
+@on_postgres
+@pytest.mark.parametrize(
+    "ddl",
+    ["CREATE TYPE kind AS ENUM ('a'); CREATE TABLE kinds (it kind); INSERT INTO kinds VALUES (:k)",
+     "/* once */ CREATE TABLE kinds (kind text); INSERT INTO kinds VALUES (:k)",
+     "PREPARE kinds AS SELECT 1; SELECT :k"],
+)  # fmt: skip
+async def test_what_was_made_can_be_made_again(sandbox, db, ddl):
+    """Nothing is remembered of a table, a type or a statement that was taken back."""
+    for _ in range(2):
+        async with db.engine.begin() as connection:
+            for sql in ddl.split("; "):
+                await connection.execute(text(sql), {"k": "a"} if ":k" in sql else {})
+        await sandbox.roll_back()
+
+
+@on_postgres
+async def test_autocommit_keeps_what_gave_rows(db):
+    """RETURNING is kept by itself too, and checked."""
+    async with db.engine.connect() as connection:
+        alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        kept = await alone.execute(text("INSERT INTO notes VALUES (1) RETURNING id"))
+        assert kept.all() == [(1,)]
+        with pytest.raises(IntegrityError, match="foreign key"):
+            await alone.execute(text("INSERT INTO replies VALUES (1, 5) RETURNING id"))
+
+    assert await notes(db) == [1]
+
+
+@on_postgres
+@pytest.mark.parametrize(
+    ("sql", "values"),
+    [("SET LOCAL shop.tenant = '7'", {}),
+     ("SET LOCAL shop.tenant TO '7'", {}),
+     ("SELECT set_config('shop.tenant', '7', true)", {}),
+     ("SELECT set_config('shop.tenant', CAST(:value AS text), :local)",
+      {"value": "7", "local": True}),
+     ("SELECT set_config(:name, concat('7', ''), true)", {"name": "shop.tenant"})],
+)  # fmt: skip
+async def test_what_is_set_for_a_transaction_ends_with_it(db, sql, values):
+    """The next transaction has what was set before, as after COMMIT."""
+    show = text("SELECT current_setting('shop.tenant', true)")
+    for before in ("", "3"):
+        async with db.engine.begin() as connection:
+            await connection.execute(text(f"SET shop.tenant = '{before}'"))
+        async with db.engine.begin() as connection:
+            await connection.execute(text(sql), values)
+            assert (await connection.execute(show)).scalar() == "7"
+        async with db.engine.begin() as connection:
+            assert (await connection.execute(show)).scalar() == before
+
+
+@on_postgres
+async def test_what_is_set_for_the_session_stays(db):
+    """A commit ends what is LOCAL alone."""
+    async with db.engine.begin() as connection:
+        await connection.execute(text("SELECT set_config('shop.tenant', '7', false)"))
+    async with db.engine.begin() as connection:
+        shown = await connection.execute(text("SELECT current_setting('shop.tenant', true)"))
+        assert shown.scalar() == "7"
+
+
+@on_postgres
+async def test_read_only_is_for_one_connection(db):
+    """Who writes after a connection that could only read can."""
+    async with db.engine.connect() as connection:
+        reading = await connection.execution_options(postgresql_readonly=True)
+        await reading.execute(text("SELECT 1"))
+        await reading.commit()
+
+    await db.run(add, 1)
+    assert await notes(db) == [1]
+
+
+@on_postgres
+async def test_a_cursor_before_the_first_statement_is_in_its_transaction(db):
+    """One rollback takes back all, whoever began."""
+    async with db.engine.connect() as connection:
+        await connection.run_sync(insert_by_cursor)
+        await connection.execute(text("INSERT INTO notes VALUES (2)"))
+        await connection.rollback()
+
+    assert await notes(db) == []
+
+
+def insert_by_cursor(connection):
+    cursor = connection.connection.cursor()
+    cursor.execute("INSERT INTO notes VALUES (1)")
+    cursor.close()
+
+
+@on_postgres
+async def test_a_name_of_two_constraints_defers_neither_more_than_before(db):
+    """One that waits for COMMIT shares its name with one that waits only if told."""
+    async with db.engine.begin() as connection:
+        for table, when in [("at_once", "DEFERRABLE"), ("later", "INITIALLY DEFERRED")]:
+            column = f"note int CONSTRAINT names REFERENCES notes {when}"
+            await connection.execute(text(f"CREATE TABLE {table} ({column})"))
+    async with db.begin() as session:
+        with pytest.raises(IntegrityError):
+            async with session.begin_nested():
+                await session.execute(text("INSERT INTO at_once VALUES (5)"))
+
+
+@pytest.mark.parametrize("url", ["asyncpg"], indirect=True)
+async def test_a_constraint_in_a_schema_that_the_role_cannot_use(url, clone):
+    """It does not stand in the way of commits."""
+    async with Database(url) as owner, owner.engine.begin() as connection:
+        for sql in (
+            "CREATE SCHEMA hidden",
+            "CREATE TABLE hidden.of_all (note int REFERENCES notes INITIALLY DEFERRED)",
+            "GRANT ALL ON notes TO app",
+        ):
+            await connection.execute(text(sql))
+    sandbox = Sandbox(Database(clone.app))
+    await sandbox.db.run(add, 1)
+    assert await notes(sandbox.db) == [1]
+    await sandbox.roll_back()
+    await sandbox.close()
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+async def test_a_schema_can_be_inspected(db):
+    """PRAGMAs that answer do so."""
+    async with db.engine.connect() as connection:
+        columns = await connection.run_sync(lambda it: inspect(it).get_columns("notes"))
+
+    assert [column["name"] for column in columns] == ["id"]

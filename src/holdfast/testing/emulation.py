@@ -1,7 +1,8 @@
 """A driver's connection whose BEGIN, COMMIT and ROLLBACK are savepoints in one transaction."""
 
+import re
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.util import await_only
@@ -13,16 +14,20 @@ ENDED = (
     "the sandbox's transaction was ended by a COMMIT or ROLLBACK that the driver was given "
     "directly, so that what the test did may be in the database"
 )
-_BEGIN = "SAVEPOINT holdfast"
-_COMMIT = "RELEASE SAVEPOINT holdfast"
-_ROLLBACK = "ROLLBACK TO SAVEPOINT holdfast"
-# The constraints that wait for COMMIT; one that shares its name with one that cannot is left out.
+_BEGIN = "SAVEPOINT holdfast_sandbox"
+_COMMIT = "RELEASE SAVEPOINT holdfast_sandbox"
+_ROLLBACK = "ROLLBACK TO SAVEPOINT holdfast_sandbox"
+_UNLOCK = "SELECT pg_advisory_unlock_all()"
+_NO_SAVEPOINT = "3B001"
+# The constraints that wait for COMMIT; one that shares its name with one that does not is left out.
 _DEFERRED = """
 SELECT string_agg(format('%s.%I', connamespace::regnamespace, conname), ', ')
-FROM pg_constraint
-WHERE condeferred AND concat_ws('.', connamespace, conname) <> ALL (ARRAY(
-    SELECT concat_ws('.', connamespace, conname) FROM pg_constraint WHERE NOT condeferrable
-))
+FROM pg_catalog.pg_constraint
+WHERE condeferred AND has_schema_privilege(connamespace, 'USAGE')
+    AND concat_ws('.', connamespace, conname) <> ALL (ARRAY(
+        SELECT concat_ws('.', connamespace, conname) FROM pg_catalog.pg_constraint
+        WHERE NOT condeferred
+    ))
 """
 # As they are before a test; looking for them at each commit would be most of what it costs.
 _KNOWN = f"SELECT quote_nullable(({_DEFERRED}))"
@@ -49,6 +54,22 @@ _CHANGED = " OR ".join(
 )
 
 
+# `SET LOCAL name` and `set_config(name, value, local)`, arguments as text or parameters.
+_SET_LOCAL = re.compile(r"\bset\s+local\s+\"?([\w.]+)", re.IGNORECASE)
+_ARGUMENT = r"\s*(?:'(\w[\w.]*)'|\$(\d+)|%\((\w+)\)s|(true|false))(?:::\w+)?\s*"
+_SET_CONFIG = re.compile(
+    rf"\bset_config\s*\({_ARGUMENT},.+?,{_ARGUMENT}\)", re.IGNORECASE | re.DOTALL
+)
+_SETTING = re.compile(r"[\w.]+")
+_NAMES = {"time": "timezone", "schema": "search_path", "names": "client_encoding"}
+# What a driver remembers of it would be wrong when it has been taken back.
+_REMEMBERED = re.compile(
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:create|alter|drop|prepare|do|call)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_REFUSED_PRAGMA = re.compile(r"PRAGMA\s+(?:journal_mode|synchronous)\s*=", re.IGNORECASE)
+
+
 class SandboxedConnection:
     """What SQLAlchemy takes for the driver's connection; what is not emulated is passed on.
 
@@ -68,8 +89,8 @@ class SandboxedConnection:
         self._dialect = dialect
         self._loop = loop
         self._close = close
-        self._begun = False
-        self._used = False
+        self.outdated = False
+        self._ready = self._started = self._begun = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
@@ -97,23 +118,46 @@ class SandboxedConnection:
 
     def is_untouched(self) -> bool:
         """Tell whether nobody used it since its end, and its server has not closed it."""
-        return not self._used and self._loop.is_quiet()
+        return not self._started and self._loop.is_quiet()
+
+    def check_out(self) -> None:
+        """Begin the real transaction, before anybody has the connection.
+
+        Until the first time, what is done is kept: what the application sets up when it connects.
+        """
+        if not self._ready:
+            self.prepare()
+            self.real.commit()
+            self._ready = True
+        if not self._started:
+            self._started = True
+            self.begin_real()
+
+    def prepare(self) -> None:
+        """Find out what is needed later."""
+
+    @abstractmethod
+    def begin_real(self) -> None:
+        """Begin the transaction that is rolled back at the end."""
+
+    def note(self, sql: str, parameters: Any) -> None:
+        """Look at a statement that is about to run."""
 
     def begin(self) -> None:
-        """Set the savepoint that commit and rollback are about."""
-        if self._used:
-            self.run(_BEGIN)
-        else:
-            self._used = True
-            self.begin_first()
-        self._begun = True
+        """Set the savepoint that commit and rollback are about, if there is none."""
+        if self._ready and not self._begun:
+            self.check_out()
+            self.set_savepoint()
+            self._begun = True
 
-    def begin_first(self) -> None:
-        """Set the first savepoint of a test."""
+    def set_savepoint(self) -> None:
+        """Set the savepoint."""
         self.run(_BEGIN)
 
     def commit(self) -> None:
         """Keep what was done since the savepoint, if all that COMMIT would check holds."""
+        if not self._ready:
+            self.real.commit()
         if not self._begun or self.lost:
             return
         self.require_transaction()
@@ -128,10 +172,18 @@ class SandboxedConnection:
 
     def rollback(self) -> None:
         """Take back what was done since the savepoint."""
+        if not self._ready:
+            self.real.rollback()
         if self._begun and not self.lost:
             self._begun = False
             self.require_transaction()
-            self.run_all(_ROLLBACK, _COMMIT)
+            try:
+                self.run_all(_ROLLBACK, _COMMIT)
+            except self._dialect.loaded_dbapi.Error as error:
+                if getattr(error, "sqlstate", None) != _NO_SAVEPOINT:
+                    raise
+                self.ended = True  # and another transaction was begun
+                raise SandboxError(ENDED) from error
 
     def close(self) -> None:
         """Stay open for the pool that comes next, unless it was invalidated."""
@@ -153,8 +205,8 @@ class SandboxedConnection:
             SandboxError: it was ended already.
         """
         self._loop.attach()
-        used, self._used = self._used, False
-        if used:
+        started, self._started = self._started, False
+        if started:
             self.rollback()
             self.require_transaction()
         self._begun = False
@@ -203,6 +255,11 @@ class SandboxedPostgres(SandboxedConnection):
     deferrable = False
     _check = ""
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._fresh = False
+        self._local: dict[str, str] = {}
+
     def set_isolation_level(self, level: object) -> None:
         """Take note of AUTOCOMMIT, which is a level for asyncpg; psycopg's levels are no text."""
         if isinstance(level, str):
@@ -218,30 +275,62 @@ class SandboxedPostgres(SandboxedConnection):
 
     def cursor(self, *args: Any, **kwargs: Any) -> Any:
         """Give a cursor; the first one begins the transaction, as psycopg would."""
-        if not self._begun:
-            self.begin()
+        self.begin()
         cursor = self.real_cursor(*args, **kwargs)
         return _AutocommitCursor(self, cursor) if self.autocommit else cursor
 
-    def begin(self) -> None:
-        """Set the savepoint, and READ ONLY until it is released."""
-        super().begin()
-        if self.readonly:
-            self.run("SET TRANSACTION READ ONLY")
+    def prepare(self) -> None:
+        """Look up the constraints, and let a test wait, at a breakpoint for one."""
+        known = self.run(_KNOWN)
+        self._check = _CHECK.format(known=known, changed=_CHANGED, deferred=_DEFERRED)
+        self.run("SET idle_in_transaction_session_timeout = 0")
 
-    def check_and_release(self) -> None:
-        """Check what is deferred, and let it be deferred again."""
-        self.run_all(self._check, _COMMIT)
-
-    def begin_first(self) -> None:
-        """Set the savepoint; the session's advisory locks of the test before are given back."""
+    def begin_real(self) -> None:
+        """Begin the transaction; the advisory locks of the test before are given back."""
         if self._dialect.driver == "asyncpg":
             self._loop.attach()
             await_only(self.real._start_transaction())  # noqa: SLF001  -- else a cursor does it
-        if not self._check:
-            known = self.run(_KNOWN)
-            self._check = _CHECK.format(known=known, changed=_CHANGED, deferred=_DEFERRED)
-        self.run_all("SELECT pg_advisory_unlock_all()", _BEGIN)
+            self._fresh = True
+        else:
+            self.run(_UNLOCK)
+
+    def set_savepoint(self) -> None:
+        """Set the savepoint, and READ ONLY until it is released."""
+        first = (_UNLOCK,) if self._fresh else ()
+        self.run_all(*first, _BEGIN)
+        self._fresh = False
+        self._local.clear()
+        if self.readonly:
+            self.run("SET TRANSACTION READ ONLY")
+
+    def note(self, sql: str, parameters: Any) -> None:
+        """Remember what a setting was before it is set for this transaction alone."""
+        self.outdated = self.outdated or bool(_REMEMBERED.match(sql))
+        names = [*_SET_LOCAL.findall(sql)]
+        for found in _SET_CONFIG.finditer(sql):
+            name, local = (
+                _value(found.groups()[:4], parameters),
+                _value(found.groups()[4:], parameters),
+            )
+            if local and str(local).lower() != "false":
+                names.append(str(name))
+        for each in names:
+            self._keep_setting(_NAMES.get(each.lower(), each))
+
+    def _keep_setting(self, name: str) -> None:
+        if name in self._local or not self._begun or not _SETTING.fullmatch(name):
+            return
+        try:
+            was = self.run(f"SELECT quote_literal(current_setting('{name}', true))")
+        except self._dialect.loaded_dbapi.Error:
+            return  # the transaction has failed already
+        if was is not None or "." in name:
+            self._local[name] = was or "''"
+
+    def check_and_release(self) -> None:
+        """Check what is deferred, let it be deferred again, and end what is LOCAL."""
+        back = (f"SELECT set_config('{name}', {was}, true)" for name, was in self._local.items())
+        self.run_all(self._check, *back, _COMMIT)
 
     def run_all(self, *statements: str) -> None:
         """Run statements in one round trip where the driver can, which asyncpg's cursors cannot."""
@@ -277,18 +366,12 @@ class SandboxedSqlite(SandboxedConnection):
 
     def cursor(self, *args: Any, **kwargs: Any) -> Any:
         """Give a cursor that takes BEGIN for a savepoint."""
-        return _SqliteCursor(self, self.real_cursor(*args, **kwargs))
+        cursor = self.real_cursor(*args, **kwargs)
+        return _SqliteCursor(self, cursor) if self._ready else cursor
 
-    def begin(self) -> None:
-        """Set the savepoint, in the real transaction."""
-        self.begin_all()
-        super().begin()
-
-    def begin_all(self) -> None:
-        """Begin the real transaction, once."""
-        if not self.is_in_transaction():
-            self.run("BEGIN IMMEDIATE")
-            self._used = True
+    def begin_real(self) -> None:
+        """Begin the transaction, as a writer."""
+        self.run("BEGIN IMMEDIATE")
 
     def check_and_release(self) -> None:
         """Check the foreign keys, which SQLite does at the COMMIT of the whole transaction only.
@@ -342,26 +425,26 @@ class _AutocommitCursor(_Cursor):
         except BaseException:
             self._connection.rollback()
             raise
-        if self._real.description is None:  # it gave no rows: it may have written
+        if not self._real.server_side:
             self._connection.renew()
 
 
 class _SqliteCursor(_Cursor):
-    """Begins the real transaction with the first statement, and a savepoint for each BEGIN."""
+    """Sets a savepoint for each BEGIN, and spares what SQLite refuses in a transaction."""
 
     def execute(self, sql: str, *args: Any) -> None:
-        kind = sql.split(maxsplit=1)[0].upper()
-        if kind == "BEGIN":
+        if sql.lstrip()[:5].upper() == "BEGIN":
             self._connection.begin()
-        elif kind != "PRAGMA":
-            self._connection.begin_all()
-            self._real.execute(sql, *args)
-        elif not self._connection.is_in_transaction():  # where the engine's PRAGMAs are refused
+        elif not _REFUSED_PRAGMA.match(sql):
             self._real.execute(sql, *args)
 
-    def executemany(self, sql: str, *args: Any) -> None:
-        self._connection.begin_all()
-        self._real.executemany(sql, *args)
+
+def _value(argument: Sequence[str | None], parameters: Any) -> Any:
+    """Give what an argument of a function is, in a statement with these parameters."""
+    text, number, name, truth = argument
+    if number:
+        return parameters[int(number) - 1]
+    return parameters[name] if name else text or truth
 
 
 EMULATIONS: Mapping[str, type[SandboxedConnection]] = {

@@ -5,9 +5,10 @@ driver's connection underneath: there is one, it is in a transaction already, an
 to begin, commit or roll back are savepoints.
 """
 
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.util import greenlet_spawn
 
 from holdfast.database import Database
@@ -39,6 +40,8 @@ class Sandbox:
         self._close_real = engine.dialect.do_terminate
         _emulate(engine)
         event.listen(engine, "do_connect", self._connect)
+        event.listen(engine, "checkout", _check_out)
+        event.listen(engine, "before_cursor_execute", _note)
         event.listen(engine, "invalidate", self._lose)
 
     async def roll_back(self) -> None:
@@ -50,9 +53,11 @@ class Sandbox:
         """
         ended, self._lost, self._ended = self._ended, False, False
         if connection := self._connection:
-            await self._roll_back(connection)
+            with suppress(SandboxError):
+                await self._roll_back(connection)
             ended = ended or connection.ended
         if ended:
+            await self._discard()
             raise SandboxError(ENDED)
 
     def is_untouched(self) -> bool:
@@ -86,6 +91,8 @@ class Sandbox:
         else:
             try:
                 await greenlet_spawn(connection.end)
+                if connection.outdated:
+                    await self._discard()
             except self._dbapi.Error:  # it was cut off meanwhile
                 await self._discard()
 
@@ -125,10 +132,28 @@ class Sandbox:
             self._connection, self._lost, self._ended = None, True, connection.ended
 
 
+def _check_out(connection: SandboxedConnection, _entry: object, _proxy: object) -> None:
+    connection.check_out()
+
+
+def _note(
+    connection: Connection, _cursor: object, sql: str, parameters: Any, *_context: object
+) -> None:
+    sandboxed: Any = connection.connection.dbapi_connection
+    sandboxed.note(sql, parameters)
+
+
+def _refuse_two_phases(_connection: Connection, _name: object) -> NoReturn:
+    raise SandboxError(
+        f"PREPARE TRANSACTION would end the sandbox's transaction: mark the test {MARK}"
+    )
+
+
 def _emulate(engine: Engine) -> None:
     """Send what begins and ends a connection's life to the connection that emulates it."""
     dialect: Any = engine.dialect
     if dialect.name == "postgresql":
         dialect.do_begin = lambda connection: connection.dbapi_connection.begin()
+    dialect.do_begin_twophase = _refuse_two_phases
     # A pool that is disposed of closes its connections, and what the test did would be gone.
     dialect.do_close = dialect.do_terminate = lambda connection: connection.close()
