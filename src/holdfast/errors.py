@@ -10,6 +10,7 @@ INVALID_AUTHORIZATION = "28000"  # no such role, or pg_hba.conf has no line for 
 INVALID_CATALOG_NAME = "3D000"  # no such database
 TOO_MANY_CONNECTIONS = "53300"  # the server's max_connections, or the role's limit
 DISK_FULL = "53100"
+OBJECT_IN_USE = "55006"
 INSUFFICIENT_PRIVILEGE = "42501"
 IN_FAILED_TRANSACTION = "25P02"  # a statement failed before, and nothing was rolled back
 CANNOT_CONNECT_NOW = "57P03"  # starting, stopping or recovering: worth another try

@@ -125,6 +125,31 @@ def test_a_clone_that_was_written_to_is_not(databases, project, sql):
     databases.give_back(second)
 
 
+def test_a_clone_whose_rights_changed_is_not(databases, project):
+    """Neither who may connect nor how many is in the database itself."""
+    for sql in (
+        'REVOKE CONNECT ON DATABASE "{}" FROM public',
+        'ALTER DATABASE "{}" CONNECTION LIMIT 9',
+    ):
+        first = databases.clone(project)
+        ask(first.owner, sql.format(first.name))
+        databases.give_back(first)
+
+        second = databases.clone(project)
+        assert second != first
+        databases.give_back(second, spoiled=True)
+
+
+def test_a_clone_that_may_still_be_written_to_is_not(databases, project):
+    """Who spoiled it may come back."""
+    first = databases.clone(project)
+    databases.give_back(first, spoiled=True)
+
+    second = databases.clone(project)
+    assert second != first
+    databases.give_back(second)
+
+
 def test_a_clone_that_is_still_in_use_is_not(databases, project):
     """A session that goes on may have written what is not counted yet."""
     first = databases.clone(project)

@@ -112,6 +112,55 @@ def test_what_got_out_does_not_reach_the_next_test(suite, given):
     assert ran.output.count("test_shop.py::test_commit - ") == 2
 
 
+@pytest.mark.parametrize("fixture", ["db", "database"])
+def test_a_task_that_lives_on_writes_to_nobody_s_database(suite, given, fixture):
+    """In a loop that all tests share it goes on, also when its outermost call is a library's."""
+    suite.tests(
+        """
+        started, go, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def store(session):
+            started.set()
+            await go.wait()
+            await session.execute(text("INSERT INTO items VALUES (9)"))
+
+        async def store_later(database):
+            try:
+                await go.wait()
+                await database.run(store)
+            finally:
+                ended.set()
+
+        async def test_library(db):
+            await count(db)
+            tasks.append(asyncio.create_task(db.run(store)))
+            await started.wait()
+
+        async def test_own(db):
+            await count(db)
+            tasks.append(asyncio.create_task(store_later(db)))
+            await asyncio.sleep(0)
+
+        async def test_after(db):
+            go.set()
+            await ended.wait()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            assert await count(db) == 0
+
+        tasks = []
+        """.replace("db", fixture)
+    )
+    scopes = (f"asyncio_default_{each}_loop_scope=session" for each in ("fixture", "test"))
+
+    ran = suite.run(
+        *(word for each in ("asyncio_mode=auto", *scopes) for word in ("-o", each)), **given
+    )
+
+    assert (ran.passed, ran.failed) == (1, 2), ran.output
+    assert "store of " in ran.output
+    assert "store_later of " in ran.output
+
+
 @pytest.mark.parametrize("engine", ["postgres", "sqlite"])
 def test_a_leak_is_told_once_whenever_its_garbage_is_collected(suite, given, engine):
     """SQLAlchemy's own warning of a leaked connection does not fail the next test."""

@@ -74,6 +74,61 @@ def test_a_database_that_is_not_for_tests(suite, option, environ):
     assert "--holdfast-any-database" in ran.output
 
 
+@pytest.mark.parametrize("url", ["sqlite:///test.db", "mysql://h/test", "postgresql://h:x/test"])
+def test_a_url_that_is_not_postgresql_s(suite, url):
+    """It is not taken for one of PostgreSQL, and its variable is named."""
+    suite.tests(TESTS)
+
+    ran = suite.run(*AUTO, TEST_DATABASE_URL=url)
+
+    assert_said_once(ran, "TEST_DATABASE_URL: ")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "redis://127.0.0.1:1/abc"])
+def test_a_url_that_is_not_redis_s(suite, url):
+    """It says what one looks like."""
+    suite.tests(REDIS_TESTS)
+
+    ran = suite.run(*AUTO, TEST_REDIS_URL=url)
+
+    assert_said_once(ran, "Redis URL: ")
+
+
+def test_a_configuration_of_alembic_that_is_not_there(suite, given):
+    """A name that was given, and leads nowhere, is no reason for an empty database."""
+    suite.write("pyproject.toml", '[tool.holdfast]\nalembic = "nope.ini"\n')
+    suite.tests(TESTS)
+
+    ran = suite.run(*AUTO, **given)
+
+    assert_said_once(ran, "[tool.holdfast] alembic: there is no file", "nope.ini")
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [("return lambda url: None", "made NoneType"),
+     ("async def make(url): ...\n    return make", "made coroutine"),
+     ("return lambda url: Database(os.environ['TEST_DATABASE_URL'])", "is not for this test")],
+)  # fmt: skip
+@pytest.mark.parametrize("fixture", ["db", "database"])
+def test_a_database_that_is_made_otherwise(suite, given, make, says, fixture):
+    """It is refused before anything is done to it."""
+    suite.tests(
+        TESTS.replace("db", fixture)
+        + f"""
+from holdfast.database import Database
+
+@pytest.fixture(scope="session")
+def make_database():
+    {make}
+"""
+    )
+
+    ran = suite.run(*AUTO, **given)
+
+    assert_said_once(ran, "make_database: ", says)
+
+
 def test_a_server_that_is_not_there(suite):
     """Place and cause are named, and no password."""
     suite.tests(TESTS)

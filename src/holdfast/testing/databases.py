@@ -18,7 +18,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from holdfast import migrate
 from holdfast.database import Database, DatabasePolicy
-from holdfast.errors import INSUFFICIENT_PRIVILEGE, INVALID_CATALOG_NAME, ConfigurationError
+from holdfast.errors import (
+    INSUFFICIENT_PRIVILEGE,
+    INVALID_CATALOG_NAME,
+    OBJECT_IN_USE,
+    ConfigurationError,
+)
 from holdfast.settings import Project
 from holdfast.testing.clone import Clone
 from holdfast.testing.running import run
@@ -51,8 +56,10 @@ SELECT tup_inserted + tup_updated + tup_deleted = 0 AND stats_reset IS NULL
     AND current_setting('track_counts')::bool
     AND NOT EXISTS (SELECT FROM pg_db_role_setting WHERE setdatabase = datid)
     AND NOT EXISTS (SELECT FROM pg_prepared_xacts WHERE database = datname)
+    AND (SELECT datacl IS NULL AND datconnlimit = -1 FROM pg_database WHERE oid = datid)
 FROM pg_stat_database WHERE datname = :name
 """
+_PREPARED = "SELECT quote_literal(gid), owner FROM pg_prepared_xacts WHERE database = :name"
 _SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = :name"
 
 
@@ -107,10 +114,15 @@ class Databases:
         self._given[clone.name] = template, self._admin
         return clone
 
-    def give_back(self, clone: Clone) -> None:
-        """Keep a clone that was only read for the next test, and remove any other."""
+    def give_back(self, clone: Clone, *, spoiled: bool = False) -> None:
+        """Keep a clone that was only read for the next test, and remove any other.
+
+        Args:
+            clone: from here.
+            spoiled: it may still be written to.
+        """
         template, admin = self._given.pop(clone.name)
-        untouched = self._do(self._is_untouched, clone, template)
+        untouched = not spoiled and self._do(self._is_untouched, clone, template)
         # A server that crashed meanwhile has lost its counts, and every connection.
         if untouched and self._admin is admin:
             self._untouched[template.name].append(clone)
@@ -173,6 +185,11 @@ class Databases:
 
     def _template(self, project: Project | None) -> _Template:
         migrated = project is not None and project.alembic_path.is_file()
+        if project and not migrated and project.alembic != Project(root=project.root).alembic:
+            raise ConfigurationError(
+                f"{project.root / 'pyproject.toml'}: [tool.holdfast] alembic: there is no file "
+                f"{project.alembic_path}"
+            )
         key = project.alembic_path if project and migrated else None
         if key not in self._templates:
             self._templates[key] = self._do(self._find_template, key)
@@ -239,7 +256,26 @@ class Databases:
             await self._drop(name)
 
     async def _drop(self, name: str) -> None:
-        await self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        try:
+            await self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != OBJECT_IN_USE:
+                raise
+            await self._end_prepared(name)
+            await self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    async def _end_prepared(self, name: str) -> None:
+        """Roll back the prepared transactions that were left, each of which is its own role's."""
+        assert self._admin is not None
+        found = (await self._admin.execute(text(_PREPARED), {"name": name})).all()
+        for gid, owner in found:
+            urls = {make_url(url).username: url for url in self._urls.values()}
+            url = _with(urls.get(owner, self._urls["owner"]), database=name, driver="")
+            connection = await asyncpg.connect(url)
+            try:
+                await connection.execute(f"ROLLBACK PREPARED {gid}")
+            finally:
+                await connection.close()
 
     def _make(self, template: _Template) -> Clone | None:
         name = f"{self._own}{next(self._numbers)}"

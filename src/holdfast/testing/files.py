@@ -45,7 +45,7 @@ class Files:
         url = f"sqlite:///{file}"
         return Clone(name=str(file), owner=url, app=url)
 
-    def give_back(self, clone: Clone) -> None:
+    def give_back(self, clone: Clone, *, spoiled: bool = False) -> None:
         """Remove a copy and its journal."""
         file = Path(clone.name)
         for each in (file, Path(f"{file}-wal"), Path(f"{file}-shm")):

@@ -71,9 +71,10 @@ async def open_keyspace(url: str, number: int, count: int, *, unsafe: bool) -> K
         unsafe: take it though it has keys, which will be gone.
 
     Raises:
-        ConfigurationError: it has keys.
+        ConfigurationError: it has keys, or it is no URL of a Redis.
         UnavailableError: the server does not answer.
     """
+    redis.client(url)  # refuses one that cannot be used
     enough = count == 1 or await _exists(with_number(url, number=count - 1))
     mine = with_number(url, number=number) if enough else url
     client, _ = movable_client(mine)
@@ -106,7 +107,10 @@ def with_number(url: str, *, number: int) -> str:
 def _number(url: str) -> int:
     parts = urlsplit(url)
     path = "" if parts.scheme == "unix" else parts.path.strip("/")
-    return int(dict(parse_qsl(parts.query)).get("db") or path or 0)
+    named = dict(parse_qsl(parts.query)).get("db") or path or "0"
+    if not named.isdecimal():
+        raise ConfigurationError(f"Redis URL: its database is {named!r}; it is a number")
+    return int(named)
 
 
 async def _exists(url: str) -> bool:

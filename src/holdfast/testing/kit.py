@@ -32,6 +32,7 @@ from holdfast.testing.moving import AnyLoop, make_movable
 from holdfast.testing.running import run
 from holdfast.testing.sandbox import Sandbox
 from holdfast.testing.servers import Party, given
+from holdfast.urls import parse
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -67,6 +68,7 @@ class Kit:
         self._sandboxes: dict[Key, _Kept] = {}
         self._projects: dict[Path, Project] = {}
         self._refused: dict[Path | None, HoldfastError] = {}
+        self._tainted = False  # a task of the last test may still use its databases
 
     def close(self) -> None:
         """Close and remove everything that was made here."""
@@ -96,6 +98,8 @@ class Kit:
         finally:
             left = kept.sandbox.checkouts.callers
             self._roll_back(kept)
+            if self._tainted and self._sandboxes.get(kept.key) is kept:
+                self._end(kept)
             _refuse(item, describe_connections(left) if left else "")
 
     @contextmanager
@@ -107,12 +111,12 @@ class Kit:
         try:
             yield clone
         finally:
-            self._databases.give_back(clone)
+            self._databases.give_back(clone, spoiled=self._tainted)
 
     @contextmanager
     def opened(self, item: pytest.Item, clone: Clone, make: Make) -> Iterator[Database]:
         """Give the application's database on a clone."""
-        db = make(_url(item, clone))
+        db = self._make(make, _url(item, clone))
         loop = make_movable(db.engine.sync_engine)
         checkouts = Checkouts(db.engine.sync_engine)
         self._loops.append(loop)
@@ -164,9 +168,11 @@ class Kit:
     @contextmanager
     def watched(self, item: pytest.Item) -> Generator[None]:
         """Fail a test that leaves tasks behind, in the loop that was last seen here."""
+        self._tainted = False
         before = self._tasks()
         yield
         if left := self._tasks() - before:
+            self._tainted = True
             _refuse(item, describe_tasks(left))
 
     def _tasks(self) -> "set[asyncio.Task[Any]]":
@@ -183,7 +189,11 @@ class Kit:
             self._restore(kept)
         if key not in self._sandboxes:
             clone = self._clone(project)
-            sandbox = Sandbox(make(_url(item, clone)))
+            try:
+                sandbox = Sandbox(self._make(make, _url(item, clone)))
+            except BaseException:
+                self._databases.give_back(clone)
+                raise
             self._loops.append(sandbox.loop)
             self._sandboxes[key] = _Kept(key=key, make=make, clone=clone, sandbox=sandbox)
         return self._sandboxes[key]
@@ -209,7 +219,27 @@ class Kit:
         del self._sandboxes[kept.key]
         self._loops.remove(kept.sandbox.loop)
         self._do(kept.sandbox.close())
-        self._databases.give_back(kept.clone)
+        self._databases.give_back(kept.clone, spoiled=self._tainted)
+
+    def _make(self, make: Make, url: str) -> Database:
+        """Make the application's database, which must be the one that it was told to make."""
+        made: object = make(url)
+        with self._explained():
+            if not isinstance(made, Database):
+                if asyncio.iscoroutine(made):
+                    made.close()
+                raise ConfigurationError(
+                    f"make_database: what it gives made {type(made).__name__}; it has to give a "
+                    "function that makes a holdfast.database.Database from a URL"
+                )
+            wanted = parse(url)
+            if made.url.engine.database != wanted.engine.database:
+                raise ConfigurationError(
+                    f"make_database: it was given the URL of {wanted.place} and made a Database "
+                    f"of {made.url.place}, which is not for this test; it has to use the URL, and "
+                    "to make another Database each time"
+                )
+        return made
 
     def _do(self, work: Coroutine[Any, Any, T], *loops: AnyLoop) -> T:
         """Run a coroutine here, with the connections of those loops."""
@@ -256,7 +286,7 @@ class Kit:
             raise pytest.fail.Exception(_NOTHING, pytrace=False) from None
 
     def _project(self, node: pytest.Item | pytest.Collector) -> Project:
-        folder = node.path.parent
+        folder = node.path if node.path.is_dir() else node.path.parent
         if folder not in self._projects:
             with self._explained():
                 # 3 ms, most of what a test would cost

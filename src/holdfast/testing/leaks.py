@@ -70,10 +70,10 @@ def describe_tasks(tasks: Iterable["asyncio.Task[Any]"]) -> str:
 
 
 def pending(loop: asyncio.AbstractEventLoop | None) -> "set[asyncio.Task[Any]]":
-    """Give the tasks of a loop that run somebody's code, not a library's."""
+    """Give the tasks of a loop that run somebody's code, not a library's alone."""
     if loop is None or loop.is_closed():
         return set()
-    return {task for task in asyncio.all_tasks(loop) if not is_library(_code(task).co_filename)}
+    return {task for task in asyncio.all_tasks(loop) if _own_coroutine(task) is not None}
 
 
 def describe_keys(names: Sequence[str]) -> str:
@@ -86,13 +86,18 @@ def describe_keys(names: Sequence[str]) -> str:
     )
 
 
-def _code(task: "asyncio.Task[Any]") -> Any:
+def _own_coroutine(task: "asyncio.Task[Any]") -> Any:
+    """Give the outermost coroutine that is somebody's: `db.run(work)` runs theirs."""
     coroutine: Any = task.get_coro()
-    return coroutine.cr_code
+    while hasattr(coroutine, "cr_code"):
+        if not is_library(coroutine.cr_code.co_filename):
+            return coroutine
+        coroutine = coroutine.cr_await
+    return None
 
 
 def _place(task: "asyncio.Task[Any]") -> str:
-    code = _code(task)
-    frames = task.get_stack(limit=1)
-    waits = f", at line {frames[0].f_lineno}" if frames else ""
+    coroutine = _own_coroutine(task)
+    code, frame = coroutine.cr_code, coroutine.cr_frame
+    waits = f", at line {frame.f_lineno}" if frame else ""
     return f"{code.co_qualname} of {code.co_filename}{waits}"

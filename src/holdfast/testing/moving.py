@@ -257,6 +257,7 @@ def make_movable(engine: Engine) -> AnyLoop:
     loop = AnyLoop()
 
     def connect(dialect: Any, _entry: object, _arguments: object, options: dict[str, Any]) -> None:
+        loop.attach()
         if dialect.driver == "asyncpg":
             options["loop"] = loop
 

@@ -12,7 +12,6 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Any, Literal, TypedDict
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
@@ -21,6 +20,7 @@ from holdfast.errors import ConfigurationError, HoldfastError, ServiceError, Una
 from holdfast.services import PostgresPolicy, PostgresServer, RedisPolicy, RedisServer, remove
 from holdfast.settings import find_project
 from holdfast.testing.running import run
+from holdfast.urls import parse
 
 Name = Literal["postgres", "redis"]
 Urls = Mapping[str, str]  # by role: owner and app, or redis
@@ -287,9 +287,19 @@ def given(variable: str, url: str, *, unsafe: bool) -> Urls:
     """Take a server that was given by the URL of one of its databases.
 
     Raises:
-        ConfigurationError: the database does not look like one for tests.
+        ConfigurationError: it is no URL of a PostgreSQL, or the database does not look like one
+            for tests.
     """
-    name = urlsplit(url).path.lstrip("/")
+    try:
+        parsed = parse(url)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{variable}: {error}") from None
+    if parsed.backend != "postgresql":
+        raise ConfigurationError(
+            f"{variable}: it names a PostgreSQL to make databases on; for SQLite there is "
+            "--holdfast-engine=sqlite"
+        )
+    name = parsed.engine.database or ""
     if not unsafe and not _TEST_NAME.search(name):
         raise ConfigurationError(
             f"{variable}: its database {name!r} does not look like one for tests, so it is left "
