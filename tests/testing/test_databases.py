@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from holdfast.errors import MigrationError
+from holdfast.services import PostgresPolicy, PostgresServer
 from holdfast.settings import Project, find_project
 from holdfast.testing import databases as module
 from holdfast.testing.databases import Databases
@@ -138,6 +139,29 @@ def test_a_clone_whose_rights_changed_is_not(databases, project):
         second = databases.clone(project)
         assert second != first
         databases.give_back(second, spoiled=True)
+
+
+def test_a_prepared_transaction_keeps_no_clone(project):
+    """It is rolled back by the role that it is of; a server would refuse to drop its database."""
+    policy = PostgresPolicy(settings={"max_prepared_transactions": "2"})
+    with asyncio.Runner() as runner:
+        server = PostgresServer(policy=policy)
+        runner.run(server.__aenter__())
+        urls = {"owner": server.url("owner"), "app": server.url("app")}
+        databases = Databases(lambda: urls, "prepared", asyncio.new_event_loop())
+        try:
+            clone = databases.clone(project)
+            for url, name in ((clone.app, "it''s"), (clone.owner, "mine")):
+                sql = f"BEGIN; SELECT count(*) FROM items; PREPARE TRANSACTION '{name}'"
+                ask(url, sql, how="execute")
+            databases.give_back(clone)
+
+            found = ask(server.url("owner"), "SELECT datname FROM pg_database")
+            assert clone.name not in [name for (name,) in found]
+        finally:
+            databases.close()
+            databases._loop.close()
+            runner.run(server.__aexit__(None, None, None))
 
 
 def test_a_clone_that_may_still_be_written_to_is_not(databases, project):
@@ -288,3 +312,25 @@ def test_a_lost_connection_is_made_anew(databases, project, clone):
     second = databases.clone(project)
     assert second.name != first.name
     databases.give_back(second)
+
+
+def test_a_clone_for_a_whole_run_is_migrated(suite, given):
+    """A session's fixture is of the project in the folder that pytest runs in."""
+    suite.tests(
+        """
+        from holdfast.database import Database
+
+        @pytest.fixture(scope="session")
+        def shared(request, make_clone):
+            with make_clone(request) as clone:
+                yield clone
+
+        async def test_tables(shared):
+            async with Database(shared.app) as db:
+                assert await count(db) == 0
+        """
+    )
+
+    ran = suite.run("-o", "asyncio_mode=auto", **given)
+
+    assert (ran.code, ran.passed) == (0, 1), ran.output
