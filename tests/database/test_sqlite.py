@@ -217,3 +217,23 @@ async def test_a_closed_database_is_one_file(tmp_path):
         await session.execute(text("CREATE TABLE notes (id integer)"))
 
     assert [file.name for file in tmp_path.iterdir()] == ["a.db"]
+
+
+async def test_a_cursor_that_was_not_read_to_its_end_keeps_no_lock(tmp_path):
+    """A task cancelled between a statement and its rows may be looked at for long after."""
+    policy = DatabasePolicy(lock_timeout=0.1)
+    async with Database(f"sqlite:///{tmp_path}/a.db", policy=policy) as db:
+        async with db.begin() as session:
+            await session.execute(text("CREATE TABLE counts (n int)"))
+            await session.execute(text("INSERT INTO counts VALUES (1), (2), (3)"))
+        async with db.engine.connect() as connection:
+            await connection.execute(text("DELETE FROM counts"))
+            raw = await connection.get_raw_connection()
+            cursor = await raw.driver_connection.execute("SELECT 1 UNION ALL SELECT 2")
+            assert await cursor.fetchone() == (1,)
+            await connection.invalidate()
+
+        async with db.begin() as session:
+            await session.execute(text("INSERT INTO counts VALUES (4)"))
+            assert await session.scalar(text("SELECT sum(n) FROM counts")) == 10
+        del cursor

@@ -1,6 +1,7 @@
 """Make SQLite keep transactions, foreign keys and waiting for locks as PostgreSQL does."""
 
 import asyncio
+import gc
 import sqlite3
 from collections.abc import Callable
 from functools import partial
@@ -139,7 +140,15 @@ def _let_go(close: Callable[[Any], None], connection: Any) -> None:
 
 
 def _end(connection: sqlite3.Connection) -> None:
-    connection.rollback()
+    try:
+        connection.rollback()
+    except sqlite3.OperationalError:
+        # A cursor that was not read to its end keeps the interruption in force, for ROLLBACK too,
+        # and the locks after closing. Only the connection knows its cursors, and does not tell.
+        for each in gc.get_referrers(connection):
+            if isinstance(each, sqlite3.Cursor):
+                each.close()
+        connection.rollback()
     # The interruption is in force until a statement begins, and closing would leave the journal
     # beside the file.
     connection.execute("SELECT 1").close()
