@@ -461,6 +461,25 @@ async def test_a_commit_of_the_driver_is_an_error(sandbox, db):
         await sandbox.roll_back()
 
 
+async def test_a_beginning_that_is_cancelled_is_explained(sandbox, db, monkeypatch):
+    """Whether it has begun is not known, and the next test gets another connection."""
+    await db.run(add, 1)
+    await sandbox.roll_back()
+
+    def cancel(_connection):
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(sandbox._connection), "begin_real", cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await notes(db)
+    with pytest.raises(SandboxError, match="was closed"):
+        await notes(db)
+
+    await sandbox.roll_back()
+    assert await notes(db) == []
+
+
 @on_postgres
 @pytest.mark.parametrize("sql", ["COMMIT AND CHAIN", "COMMIT; BEGIN", "ROLLBACK; BEGIN"])
 async def test_another_transaction_is_noticed(sandbox, db, sql):

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util import greenlet_spawn
 
 from holdfast.database import Database
@@ -132,8 +133,12 @@ class Sandbox:
             self._connection, self._lost, self._ended = None, True, connection.ended
 
 
-def _check_out(connection: SandboxedConnection, _entry: object, _proxy: object) -> None:
-    connection.check_out()
+def _check_out(connection: SandboxedConnection, entry: ConnectionPoolEntry, _proxy: object) -> None:
+    try:
+        connection.check_out()
+    except BaseException:
+        entry.invalidate()  # it may have begun, or not
+        raise
 
 
 def _note(
