@@ -564,7 +564,8 @@ async def test_autocommit_keeps_what_gave_rows(db):
      ("SELECT set_config('shop.tenant', '7', true)", {}),
      ("SELECT set_config('shop.tenant', CAST(:value AS text), :local)",
       {"value": "7", "local": True}),
-     ("SELECT set_config(:name, concat('7', ''), true)", {"name": "shop.tenant"})],
+     ("SELECT set_config(:name, concat('7', ''), true)", {"name": "shop.tenant"}),
+     ("SELECT set_config(:name, '7', true)", [{"name": "shop.other"}, {"name": "shop.tenant"}])],
 )  # fmt: skip
 async def test_what_is_set_for_a_transaction_ends_with_it(db, sql, values):
     """The next transaction has what was set before, as after COMMIT."""

@@ -64,7 +64,7 @@ _SETTING = re.compile(r"[\w.]+")
 _NAMES = {"time": "timezone", "schema": "search_path", "names": "client_encoding"}
 # What a driver remembers of it would be wrong when it has been taken back.
 _REMEMBERED = re.compile(
-    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:create|alter|drop|prepare|do|call)\b",
+    r"(?>\s|--[^\n]*\n|/\*.*?\*/)*+(?:create|alter|drop|prepare|do|call)\b",
     re.IGNORECASE | re.DOTALL,
 )
 _REFUSED_PRAGMA = re.compile(r"PRAGMA\s+(?:journal_mode|synchronous)\s*=", re.IGNORECASE)
@@ -306,14 +306,12 @@ class SandboxedPostgres(SandboxedConnection):
     def note(self, sql: str, parameters: Any) -> None:
         """Remember what a setting was before it is set for this transaction alone."""
         self.outdated = self.outdated or bool(_REMEMBERED.match(sql))
-        names = [*_SET_LOCAL.findall(sql)]
+        names = _SET_LOCAL.findall(sql)
         for found in _SET_CONFIG.finditer(sql):
-            name, local = (
-                _value(found.groups()[:4], parameters),
-                _value(found.groups()[4:], parameters),
-            )
-            if local and str(local).lower() != "false":
-                names.append(str(name))
+            for values in parameters if isinstance(parameters, list) else (parameters,):
+                name, local = (_value(found.groups()[at : at + 4], values) for at in (0, 4))
+                if local and str(local).lower() != "false":
+                    names.append(str(name))
         for each in names:
             self._keep_setting(_NAMES.get(each.lower(), each))
 
