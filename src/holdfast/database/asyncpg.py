@@ -1,5 +1,7 @@
 """Make asyncpg begin when SQLAlchemy does, and believe the server's answer to COMMIT."""
 
+import asyncio
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -29,14 +31,13 @@ class CheckedConnection(asyncpg.Connection):  # type: ignore[misc]  # it has no 
         return status
 
 
-def options(_url: DatabaseUrl, policy: DatabasePolicy, _leaving: object) -> dict[str, Any]:
+def options(url: DatabaseUrl, policy: DatabasePolicy, _leaving: object) -> dict[str, Any]:
     """Give what the engine must be told."""
-    connect_args = {
-        "timeout": policy.connect_timeout,
-        "server_settings": policy.server_settings(),
-        "connection_class": CheckedConnection,
-    }
-    return {"connect_args": connect_args}
+    connect_args = url.driver_args(
+        settings=policy.server_settings(), connect_timeout=policy.connect_timeout
+    )
+    own = {"connection_class": CheckedConnection, "async_creator_fn": partial(_connect, url)}
+    return {"connect_args": connect_args | own}
 
 
 def behave(engine: Engine) -> None:
@@ -57,3 +58,9 @@ def _begin(connection: Any) -> None:
     adapted = connection.dbapi_connection
     if adapted._transaction is None:  # noqa: SLF001  -- or a listener has used a cursor already
         await_only(adapted._start_transaction())  # noqa: SLF001
+
+
+async def _connect(url: DatabaseUrl, *args: Any, **options: Any) -> Any:
+    # Files of certificates are read for each connection: they may have been renewed.
+    tls = await asyncio.to_thread(url.tls_args)
+    return await asyncpg.connect(*args, **options, **tls)

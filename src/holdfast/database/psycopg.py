@@ -1,6 +1,6 @@
 """Make psycopg begin when SQLAlchemy does, and refuse a COMMIT that would be a ROLLBACK."""
 
-import math
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -36,16 +36,12 @@ class CountingConnection(AsyncConnection[Any]):
         await super().rollback()
 
 
-def options(_url: DatabaseUrl, policy: DatabasePolicy, leaving: Leaving) -> dict[str, Any]:
+def options(url: DatabaseUrl, policy: DatabasePolicy, leaving: Leaving) -> dict[str, Any]:
     """Give what the engine must be told; `leaving` holds tasks that go on by themselves."""
-    settings = policy.server_settings()
-    connect_args = {
-        "connect_timeout": math.ceil(policy.connect_timeout),
-        "application_name": settings.pop("application_name"),
-        "options": " ".join(f"-c {key}={value}" for key, value in settings.items()),
-        "async_creator_fn": partial(_connect, leaving),
-    }
-    return {"connect_args": connect_args}
+    connect_args = url.driver_args(
+        settings=policy.server_settings(), connect_timeout=policy.connect_timeout
+    )
+    return {"connect_args": connect_args | {"async_creator_fn": partial(_connect, url, leaving)}}
 
 
 def behave(engine: Engine) -> None:
@@ -73,6 +69,9 @@ def _commit(connection: Any) -> None:
     connection.commit()
 
 
-async def _connect(leaving: Leaving, *args: Any, **options: Any) -> CountingConnection:
-    connecting = CountingConnection.connect(*args, **options)
+async def _connect(
+    url: DatabaseUrl, leaving: Leaving, *args: Any, **options: Any
+) -> CountingConnection:
+    tls = await asyncio.to_thread(url.tls_args)
+    connecting = CountingConnection.connect(*args, **options, **tls)
     return await connect_whole(connecting, CountingConnection.close, leaving)
