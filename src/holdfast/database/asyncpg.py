@@ -62,5 +62,5 @@ def _begin(connection: Any) -> None:
 
 async def _connect(url: DatabaseUrl, *args: Any, **options: Any) -> Any:
     # Files of certificates are read for each connection: they may have been renewed.
-    tls = await asyncio.to_thread(url.tls_args)
-    return await asyncpg.connect(*args, **options, **tls)
+    tls = await asyncio.to_thread(url.tls_args) if url.tls.insists else url.tls_args()
+    return await asyncpg.connect(*args, **options | tls)

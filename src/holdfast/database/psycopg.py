@@ -72,6 +72,7 @@ def _commit(connection: Any) -> None:
 async def _connect(
     url: DatabaseUrl, leaving: Leaving, *args: Any, **options: Any
 ) -> CountingConnection:
-    tls = await asyncio.to_thread(url.tls_args)
-    connecting = CountingConnection.connect(*args, **options, **tls)
+    # Files of certificates are looked for anew each time: they may have come or gone.
+    tls = await asyncio.to_thread(url.tls_args) if url.tls.insists else url.tls_args()
+    connecting = CountingConnection.connect(*args, **options | tls)
     return await connect_whole(connecting, CountingConnection.close, leaving)

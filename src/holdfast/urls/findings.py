@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from holdfast.urls.providers import Recognised
-from holdfast.urls.tls import SYSTEM, checks
+from holdfast.urls.tls import SYSTEM
 from holdfast.urls.url import POOLER_SETTINGS, DatabaseUrl, Finding
 
 _FOLLOWS = {
@@ -83,7 +83,7 @@ def _tls(facts: Facts) -> Iterator[Finding]:
     url, tls = facts.url, facts.url.tls
     if "ssl" in facts.given:
         yield Finding(what=f"ssl={facts.given['ssl']}", why=f"read as sslmode={tls.mode}")
-    if checks(tls) and url.hosts and all(each.is_socket for each in url.hosts):
+    if tls.insists and url.hosts and all(each.is_socket for each in url.hosts):
         yield Finding(what=f"sslmode={tls.mode}", why="a unix socket never has TLS")
     elif tls.mode in {None, "allow", "prefer"}:
         yield from _opportunistic(facts)

@@ -147,11 +147,13 @@ def _direct(made: DatabaseUrl, seen: Recognised) -> DatabaseUrl | None:
     derive = seen.rule.direct if seen.rule and made.pooler else None
     if derive is None or len(made.hosts) > 1:
         return None
-    host = derive(made.hosts[0])
+    pooled = made.hosts[0]
+    host = derive(pooled)
     beyond = recognise(host).rule
+    port = made.engine.port if host.port == pooled.port else host.port
     return replace(
         made,
-        engine=made.engine.set(host=host.host, port=host.port),
+        engine=made.engine.set(host=host.host, port=port),
         hosts=(host,),
         pooler=beyond.pooler if beyond else None,
         findings=(Finding(what="direct URL", why=f"derived from {made.place}, past its pooler"),),

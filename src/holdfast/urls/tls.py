@@ -12,7 +12,7 @@ from holdfast.errors import ConfigurationError
 TlsMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
 SYSTEM = "system"
-_CHECKED = frozenset({"require", "verify-ca", "verify-full"})
+_INSISTING = frozenset({"require", "verify-ca", "verify-full"})
 _MEANING: Mapping[str, TlsMode] = {
     # libpq reads ssl=true like this, for what JDBC's users write; asyncpg's users write modes.
     **dict.fromkeys(("true", "on", "yes", "1"), "require"),
@@ -57,6 +57,11 @@ class Tls:
     maximum: str | None = None
     direct: bool = False
 
+    @property
+    def insists(self) -> bool:
+        """Whether a server without TLS is refused; then files of certificates are looked for."""
+        return self.mode in _INSISTING
+
     def for_asyncpg(self) -> "dict[str, bool | str | ssl.SSLContext]":
         """Give asyncpg's arguments; reads the files of certificates.
 
@@ -65,7 +70,7 @@ class Tls:
         """
         if self.mode is None:
             return {}
-        if self.mode not in _CHECKED:
+        if not self.insists:
             # As a text: only so does asyncpg fall back to a connection without TLS.
             return {"ssl": False if self.mode == "disable" else self.mode}
         return {"ssl": self._context(), **({"direct_tls": True} if self.direct else {})}
@@ -76,7 +81,7 @@ class Tls:
         Raises:
             ConfigurationError: a file is missing.
         """
-        root = self._root() if self.mode in _CHECKED else self.root
+        root = self._root() if self.insists else self.root
         said = {
             "sslmode": self.mode,
             "sslrootcert": _bundle() or SYSTEM if root == SYSTEM else root,
@@ -166,7 +171,7 @@ def read_tls(given: Mapping[str, str]) -> Tls:
             f"database URL: sslrootcert=system with sslmode={mode} would take anybody's "
             "certificate; write sslmode=verify-full"
         )
-    if direct and mode not in _CHECKED:
+    if direct and mode not in _INSISTING:
         raise ConfigurationError(
             "database URL: sslnegotiation=direct needs sslmode=require, verify-ca or verify-full"
         )
@@ -197,16 +202,11 @@ def refuse_weak(tls: Tls) -> None:
         "ssl_max_protocol_version": tls.maximum,
     }
     for key, value in needs.items():
-        if value and tls.mode not in {*_CHECKED, "disable"}:
+        if value and tls.mode not in {*_INSISTING, "disable"}:
             raise ConfigurationError(
                 f"database URL: {key} with sslmode={tls.mode or 'prefer'} cannot be had with "
                 "asyncpg, which would not use it; write sslmode=require or stricter"
             )
-
-
-def checks(tls: Tls) -> bool:
-    """Tell whether a mode was asked for in which certificates are looked at."""
-    return tls.mode in _CHECKED
 
 
 def _mode(given: Mapping[str, str]) -> TlsMode | None:
