@@ -8,7 +8,7 @@ _KEYS = r"password|sslpassword|token|oauth_client_secret|scram_client_key|scram_
 _IN_QUERY = re.compile(rf"(?P<before>[?&](?:{_KEYS})=)[^&\s]+", re.IGNORECASE)
 # libpq's keyword form: a value with spaces stands in single quotes, in which \ escapes.
 _KEYWORD = re.compile(
-    rf"(?P<before>(?<![\w?&])(?:{_KEYS})\s*=\s*)(?:'(?:[^'\\]|\\.)*(?:'|$)|(?:[^\s'\\]|\\.)\S*)",
+    rf"(?P<before>(?<![\w?&])(?:{_KEYS})\s*=\s*)(?:'(?:[^'\\]|\\.)*(?:'|$)|(?!')(?:[^\s\\]|\\.?)+)",
     re.IGNORECASE | re.DOTALL,
 )
 

@@ -81,7 +81,8 @@ class Tls:
         Raises:
             ConfigurationError: a file is missing.
         """
-        root = self._root() if self.insists else self.root
+        # Elsewhere libpq would check by it, and fall back to no TLS at all where that fails.
+        root = self._root() if self.insists else None
         said = {
             "sslmode": self.mode,
             "sslrootcert": _bundle() or SYSTEM if root == SYSTEM else root,
