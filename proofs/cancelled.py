@@ -17,8 +17,8 @@ from holdfast.pool import PoolPolicy
 
 SIZE = 3  # connections in the pool
 TIMEOUT = 0.15  # seconds
-TIMES, TIMES_QUICK = 8, 4
-LATER, LATER_QUICK = 2.0, 1.0  # seconds; the promise says 2
+TIMES, TIMES_QUICK = 8, 3
+LATER, LATER_QUICK = 2.0, 0.5  # seconds; the promise says 2
 SLEEP = text("SELECT pg_sleep(8)")
 RUNS = "state = 'active'"
 
