@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from holdfast.database import Database
     from holdfast.testing.clone import Clone
+    from holdfast.testing.faults import Faults
     from holdfast.testing.kit import Kit
     from holdfast.testing.servers import Host
 
@@ -156,8 +157,22 @@ def empty_clone(request: pytest.FixtureRequest) -> "Iterator[Clone]":
 def database(
     request: pytest.FixtureRequest, clone: "Clone", make_database: "Callable[[str], Database]"
 ) -> "Iterator[Database]":
-    """Give the application's database, on a clone of the migrated one for this test alone."""
-    with _kit(request.config).opened(request.node, clone, make_database) as opened:
+    """Give the application's database, on a clone of the migrated one for this test alone.
+
+    Where the test asks for `faults`, they stand in front of it.
+    """
+    kit = _kit(request.config)
+    named = "faults" in request.fixturenames
+    with kit.opened(
+        request.node, clone, make_database, request.getfixturevalue("faults") if named else None
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture
+def faults(request: pytest.FixtureRequest, clone: "Clone") -> "Iterator[Faults]":
+    """Give what lets things go wrong in front of `database`; `clone` is the way around it."""
+    with _kit(request.config).disturbed(request.node, clone) as opened:
         yield opened
 
 
