@@ -14,12 +14,13 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from holdfast.database import Database, DatabasePolicy, PoolPolicy
+from holdfast.database import Database, DatabasePolicy
 from holdfast.errors import ConfigurationError, UnavailableError
+from holdfast.pool import PoolPolicy
 from holdfast.testing.faults import Faults
 
 INSERT = "INSERT INTO notes VALUES (1, 'first')"
-MANY = DatabasePolicy(pool=PoolPolicy(size=50))
+MANY = DatabasePolicy(pool=PoolPolicy(max_size=50))
 EDGES = [0, 1, 16_383, 16_384, 16_385, 65_535, 65_536, 81_920, 5_000_000]
 LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
 
