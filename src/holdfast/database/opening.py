@@ -33,6 +33,23 @@ _CAUSES = {
     TOO_MANY_CONNECTIONS: "the server has no free connection: raise max_connections or lower pools",
     CANNOT_CONNECT_NOW: "the server is starting or stopping: try again in a moment",
 }
+# What TLS and poolers say has no SQLSTATE that tells; the first that fits counts.
+_SAID = {
+    "mismatch, certificate is not valid|does not match host name": (
+        "its certificate is for another host; connect by the name in it"
+    ),
+    "certificate verify failed": (
+        "its certificate was not accepted, most often for an authority that is not trusted; name "
+        "its file: sslrootcert=FILE"
+    ),
+    "rejected SSL upgrade|does not support SSL": (
+        "the server has no TLS, on which sslmode={mode} insists"
+    ),
+    "unsupported startup parameter": (
+        "a pooler is there, which refuses limits in the first message; add pooler=transaction to "
+        "the URL, and take options out of it"
+    ),
+}
 # What libpq puts before and after the server's own words.
 _LIBPQ = re.compile(
     r"^connection (?:failed|is bad): (?:connection to server .*? failed: )?(?:FATAL:\s+)?"
@@ -75,7 +92,7 @@ async def reach(engine: AsyncEngine, url: DatabaseUrl, *, within: float, leaving
         check.result()
     except (OSError, DBAPIError, PoolTimeoutError, UnicodeError) as error:
         full = isinstance(error, TimeoutError) and _is_full(engine)
-        cause = _EXHAUSTED if full else _cause(error, url, within)
+        cause = _EXHAUSTED if full else _explained(_cause(error, url, within), url)
         raise UnavailableError(f"{_name(url)}: {cause}") from error
     finally:
         check.cancel()
@@ -109,6 +126,14 @@ def _cause(error: Exception, url: DatabaseUrl, within: float) -> str:
     if isinstance(error, DBAPIError):
         return _refused(error, url)
     return _unreachable(error, within)
+
+
+def _explained(words: str, url: DatabaseUrl) -> str:
+    """Put what words mean before them."""
+    for pattern, meaning in _SAID.items():
+        if re.search(pattern, words):
+            return f"{meaning.format(mode=url.tls.mode)} ({words})"
+    return words
 
 
 def _unreachable(error: Exception, within: float) -> str:
