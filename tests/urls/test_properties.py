@@ -124,6 +124,8 @@ def test_no_secret_is_in_any_text_form(scheme, password, phrase):
 )
 def test_a_secret_pasted_as_it_is_never_comes_out(text, secret):
     """Unencoded it is read or refused; either way no piece of it is in text or message."""
+    # As a value, what looks like another key is one: `password=a user=b` has a user.
+    assume("=" not in secret or ("={}" not in text and "='{}" not in text))
     try:
         said = everything(parse(text.format(secret)))
     except ConfigurationError as error:
