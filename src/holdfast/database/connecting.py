@@ -25,6 +25,23 @@ _CAUSES = {
     TOO_MANY_CONNECTIONS: "the server has no free connection: raise max_connections or lower pools",
     CANNOT_CONNECT_NOW: "the server is starting or stopping: try again in a moment",
 }
+# What TLS and poolers say has no SQLSTATE that tells; the first that fits counts.
+_SAID = {
+    "mismatch, certificate is not valid|does not match host name": (
+        "its certificate is for another host; connect by the name in it"
+    ),
+    "certificate verify failed": (
+        "its certificate was not accepted, most often for an authority that is not trusted; name "
+        "its file: sslrootcert=FILE"
+    ),
+    "rejected SSL upgrade|does not support SSL": (
+        "the server has no TLS, on which sslmode={mode} insists"
+    ),
+    "unsupported startup parameter": (
+        "a pooler is there, which refuses limits in the first message; add pooler=transaction to "
+        "the URL, and take options out of it"
+    ),
+}
 # What libpq puts before and after the server's own words.
 _LIBPQ = re.compile(
     r"^connection (?:failed|is bad): (?:connection to server .*? failed: )?(?:FATAL:\s+)?"
@@ -47,7 +64,7 @@ def explain_connecting(engine: Engine, url: DatabaseUrl, *, within: float) -> No
 def unavailable(error: Exception, url: DatabaseUrl, within: float) -> UnavailableError:
     """Give the error that says where, why, and what to do; never the password."""
     kind = "PostgreSQL" if url.backend == "postgresql" else "SQLite"
-    made = UnavailableError(f"{kind} at {url.place}: {_cause(error, url, within)}")
+    made = UnavailableError(f"{kind} at {url.place}: {_explained(_cause(error, url, within), url)}")
     made.sqlstate = getattr(error, "sqlstate", None)
     return made
 
@@ -68,6 +85,14 @@ def _cause(error: Exception, url: DatabaseUrl, within: float) -> str:
     if isinstance(error, OSError | UnicodeError):
         return _unreachable(error, within)
     return _refused(error, url)
+
+
+def _explained(words: str, url: DatabaseUrl) -> str:
+    """Put what words mean before them."""
+    for pattern, meaning in _SAID.items():
+        if re.search(pattern, words):
+            return f"{meaning.format(mode=url.tls.mode)} ({words})"
+    return words
 
 
 def _unreachable(error: Exception, within: float) -> str:
