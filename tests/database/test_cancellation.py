@@ -188,6 +188,22 @@ async def test_every_moment_of_one_unit(any_url, look):
         assert {2 * place for place, done in enumerate(ends) if done} <= stored
 
 
+@pytest.mark.usefixtures("without_gc")
+async def test_a_connection_that_is_being_set_up_is_given_back(postgres_url, look):
+    """Cancelled while psycopg sets AUTOCOMMIT, it does not wait for Python's collector."""
+    policy = DatabasePolicy(pool=PoolPolicy(max_size=1))
+    async with Database(postgres_url, policy=policy) as db:
+        for number in range(40):
+            task = asyncio.ensure_future(through_ping(db, number))
+            await turns(number)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+            await until_all_are_back(db)
+
+    await until(partial(only_one, look))
+
+
 async def test_a_cancelled_group_leaves_nothing_open(db, look):
     """When one task of a group fails, the others are rolled back with it."""
 

@@ -8,6 +8,7 @@ from psycopg.pq import ConnStatus, TransactionStatus
 from sqlalchemy import Connection, Engine
 from sqlalchemy.util import await_only
 
+from holdfast.database.dialling import PEER
 from holdfast.database.policy import DatabasePolicy
 from holdfast.errors import TransactionAbortedError
 from holdfast.urls import DatabaseUrl
@@ -57,7 +58,7 @@ def options(url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
 
 async def connect(*args: Any, **options: Any) -> CountingConnection:
     """Make a connection."""
-    return await CountingConnection.connect(*args, **options)
+    return await CountingConnection.connect(*args, **PEER | options)
 
 
 async def close(driver: CountingConnection) -> None:

@@ -49,7 +49,7 @@ class Fault:
     def meets(self, sql: str) -> bool:
         """Tell whether a statement is one of those that it counts."""
         if self.at is None:
-            return bool(sql.strip("; \n")) and not TRANSACTION.match(sql)
+            return is_counted(sql)
         return self.at.match(sql) is not None
 
 
@@ -78,6 +78,11 @@ class Armed:
     def calls(self) -> Sequence[str]:
         """What those that still wait were armed by."""
         return [fault.call for fault in self._waiting]
+
+
+def is_counted(sql: str) -> bool:
+    """Tell whether a statement is neither empty nor one that begins or ends a transaction."""
+    return bool(sql.strip("; \n")) and not TRANSACTION.match(sql)
 
 
 def strip(sql: str) -> str:

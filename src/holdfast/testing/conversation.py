@@ -17,7 +17,7 @@ from holdfast.testing.wire import (
     make_query,
 )
 
-# The server raises these as FATAL: it says so and hangs up.
+# The server says these as FATAL, and hangs up.
 _FATAL = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04"})
 _ENDED = (OSError, asyncio.IncompleteReadError)
 _NEVER = -1
@@ -33,6 +33,8 @@ class Seen:
 
 class Conversation:
     """Passes messages from one side to the other, in both directions.
+
+    A turn is what the server answers with one ReadyForQuery; the first one is the log-in.
 
     Args:
         client: its end.
@@ -57,47 +59,49 @@ class Conversation:
         self._gate = gate
         self._texts: dict[str, str] = {}  # of prepared statements, by name
         self._portals: dict[str, str] = {}  # texts of what is bound, by name
-        # A turn is what the server answers with one ReadyForQuery; the first is the log-in.
-        self._asked = 1
-        self._ready = 0
+        self._asked = 1  # turns
+        self._ready = 0  # turns
         self._copying = False  # then the server ignores Sync
         self._simple = False  # whether the last turn was a Query
         self._cut_turn = _NEVER  # whose answer nobody gets
         self._errors: dict[bytes, Message] = {}  # by what the server's own error names
         self._made = 0  # of them, so far
         self._commit_turn = _NEVER  # whose COMMIT fails
+        self._commit_error: Message | None = None
         self._commit_ended = asyncio.Event()
         self._commit_ended.set()
         self._rolling_back = False
         self._hung_up = False
-        self.ended = asyncio.Event()
-
-    @property
-    def idle(self) -> bool:
-        """Whether the server has answered everything."""
-        return self._ready == self._asked
+        self._last_words: Message | None = None
+        self._answers: asyncio.Task[None] | None = None
+        self._over = asyncio.Event()
 
     async def run(self, start: Start) -> None:
-        """Pass everything on until one side hangs up."""
+        """Pass everything on until one side hangs up, and hang up on the other."""
         await self._server.write(start.data)
-        answers = asyncio.create_task(self._pass_answers())
+        self._answers = answers = asyncio.create_task(self._pass_answers())
         requests = asyncio.create_task(self._pass_requests())
         try:
             await asyncio.wait({answers, requests}, return_when=asyncio.FIRST_COMPLETED)
             self._server.hang_up()
-            if requests.done():
-                requests.result()
-                await answers
-            answers.result()
+            await asyncio.wait({answers})
         finally:
-            for each in (answers, requests):
-                each.cancel()
-            await asyncio.wait({answers, requests})
+            await _end(answers, requests)
+            self._over.set()
+        if self._last_words:
+            await self._client.write(bytes(self._last_words))
 
-    def hang_up(self) -> None:
+    async def cut(self) -> None:
+        """End it now; on the server, too, unless that is at work, when it only notices later."""
+        self._hang_up()
+        if self._answers and self._ready < self._asked:
+            self._answers.cancel()
+        await self._over.wait()
+
+    def _hang_up(self) -> None:
         """Let the server end its side; the client's is cut when that is done.
 
-        So whoever sees the connection gone finds on the server what is left of it.
+        So whoever sees the connection gone finds the transaction ended and its locks free.
         """
         self._hung_up = True
         self._server.hang_up()
@@ -117,17 +121,14 @@ class Conversation:
                 await self._statement(message.strings(1)[0], message)
             case b"E":
                 await self._statement(self._portals.get(message.strings(1)[0], ""), message)
-            case b"S" | b"F":
-                await self._forward(message)
-                await self._commit_ended.wait()
             case b"H" if self._cut_turn > self._asked:
-                await self._forward(SYNC)  # no answer will be seen: let the server finish
+                await self._forward(SYNC)  # nobody will see the answer: let the server finish
             case _:
                 self._note(message)
                 await self._forward(message)
 
     def _note(self, message: Message) -> None:
-        """Remember which name stands for which statement."""
+        """Remember which name stands for which statement, and when COPY ends."""
         match message.kind:
             case b"P":
                 name, sql = message.strings(2)
@@ -139,10 +140,12 @@ class Conversation:
                 self._copying = False
 
     async def _forward(self, message: Message) -> None:
-        if message.kind in {b"Q", b"S", b"F"} and not (message.kind == b"S" and self._copying):
+        if message.kind in {b"Q", b"F"} or (message.kind == b"S" and not self._copying):
             self._asked += 1
             self._simple = message.kind == b"Q"
         await self._client.pass_on(message, self._server)
+        if self._asked == self._commit_turn:
+            await self._commit_ended.wait()  # or what follows would be done before the ROLLBACK
 
     async def _statement(self, sql: str, message: Message) -> None:
         sql = strip(sql)
@@ -150,46 +153,41 @@ class Conversation:
         fault = self._armed.take(sql)
         if fault is None:
             await self._forward(message)
-            return
-        if isinstance(fault.what, Cut):
+        elif isinstance(fault.what, Failure):
+            await self._client.skip(message)
+            await self._fail(fault.what, sql, message)
+        else:
             await self._cut(fault.what, message)
-            return
-        await self._client.skip(message)
-        await self._fail(fault.what, sql, message)
 
     async def _cut(self, cut: Cut, message: Message) -> None:
         if not cut.reached:
-            self.hang_up()
+            self._hang_up()
             return
         self._cut_turn = self._asked + 1
         await self._forward(message)
 
     async def _fail(self, failure: Failure, sql: str, message: Message) -> None:
-        """Let the server itself fail, so that its transaction is in the state that it reports."""
         fatal = failure.code in _FATAL
         error = make_error("FATAL" if fatal else "ERROR", failure.code, failure.text)
         if fatal:
-            self.hang_up()
-            await self._client.write(bytes(error))
-        elif COMMIT.match(sql):
-            await self._fail_commit(error, message)
-        else:
-            await self._forward(self._make_failing(error, message))
+            self._last_words = error
+            self._hang_up()
+            return
+        if COMMIT.match(sql):
+            self._commit_turn = self._asked + 1
+            self._commit_ended.clear()
+            self._commit_error = error
+        await self._forward(self._make_failing(error, message))
 
     def _make_failing(self, error: Message, message: Message) -> Message:
-        """Make a message in place of another one that the server refuses, in any transaction."""
+        """Make a message that the server refuses in any transaction, in place of another one.
+
+        The server itself fails so, and its transaction is in the state that it reports.
+        """
         self._made += 1
         name = f"holdfast_fault_{self._made}"
         self._errors[f'"{name}"'.encode()] = error
         return make_query(name) if message.kind == b"Q" else make_execute(name)
-
-    async def _fail_commit(self, error: Message, message: Message) -> None:
-        """Fail, and then let the transaction end, as it does when a COMMIT fails."""
-        self._commit_turn = self._asked + 1
-        self._commit_ended.clear()
-        await self._forward(self._make_failing(error, message))
-        if message.kind == b"Q":
-            await self._commit_ended.wait()
 
     # From the server
 
@@ -216,19 +214,20 @@ class Conversation:
     def _begin_copy(self) -> None:
         self._copying = True
         if not self._simple and self._asked > self._ready:
-            self._asked -= 1  # a Sync that was sent ahead, which the server now ignores
+            self._asked -= 1  # a Sync that was sent ahead, which the server ignores
 
     async def _withhold(self, message: Message) -> None:
         await self._server.skip(message)
         if self._ready == self._cut_turn:
-            self.hang_up()
+            self._hang_up()
 
     async def _end_commit(self, ready: Message) -> None:
-        """Roll back where the COMMIT left a transaction open, and let nobody see how."""
-        if ready.head == b"E" and not self._rolling_back:
+        """End the transaction, as a COMMIT that fails does, where it is still open."""
+        skipped = any(each is self._commit_error for each in self._errors.values())
+        if ready.head == b"E" and not self._rolling_back and not skipped:
             self._rolling_back = True
             self._asked += 1
-            self._commit_turn += 1
+            self._commit_turn = self._asked
             await self._server.write(bytes(make_query("ROLLBACK")))
             return
         self._rolling_back = False
@@ -247,3 +246,13 @@ class Conversation:
         """Give the error that was asked for in place of the one that the server was brought to."""
         name = next((each for each in self._errors if each in error.head), None)
         return error if name is None else self._errors.pop(name)
+
+
+async def _end(*tasks: "asyncio.Task[None]") -> None:
+    """Cancel what still goes on, and let out what went wrong."""
+    for each in tasks:
+        each.cancel()
+    await asyncio.wait(tasks)
+    for each in tasks:
+        if not each.cancelled():
+            each.result()

@@ -8,19 +8,23 @@ What is between the code under test and PostgreSQL listens in a thread of its ow
 """
 
 import re
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from holdfast.errors import ConfigurationError
-from holdfast.testing.armed import TRANSACTION, Cut, Failure, Fault, begins_with
+from holdfast.testing.armed import COMMIT, TRANSACTION, Cut, Failure, Fault, begins_with, is_counted
+from holdfast.testing.certificates import Certificates
 from holdfast.testing.front import HOST, Front, Place
 from holdfast.urls import parse
 
-__all__ = ["Faults"]
+__all__ = ["Faults", "TlsFront"]
 
 _SQLSTATE = re.compile(r"(?!00|01|02)[0-9A-Z]{5}")
-_OWN_KEYS = ("host", "port", "ssl", "sslmode")
+_TLS_KEYS = ("ssl", "sslmode", "sslrootcert", "channel_binding")
+_WITH_TLS = ("require", "verify-ca", "verify-full", "true")
 
 
 class Faults:
@@ -50,8 +54,9 @@ class Faults:
     def open(self) -> None:
         """Begin to listen."""
         if self._front is None:
-            self._front = Front(self._place)
-            self._front.start()
+            front = self._make_front()
+            front.start()
+            self._front = front
 
     def close(self) -> None:
         """Cut all connections and stop listening."""
@@ -83,7 +88,8 @@ class Faults:
     def url(self) -> str:
         """The URL of the same database, by this way."""
         scheme, _, _ = self._given.strip().partition("://")
-        address = parse(self._given).engine.difference_update_query(_OWN_KEYS)
+        given = parse(self._given).engine
+        address = given.difference_update_query(["host", "port", *_TLS_KEYS])
         address = address.set(drivername=scheme, host=HOST, port=self._running.port)
         return address.render_as_string(hide_password=False)
 
@@ -115,6 +121,8 @@ class Faults:
         _require_sqlstate(sqlstate)
         call = _name("fail_next", sqlstate, at=at, after=after)
         failure = Failure(code=sqlstate, text=message or f"{call} of holdfast.testing.faults")
+        if times < 1:
+            raise ConfigurationError(f"{call}: `times` is {times}; it is 1 or more")
         for _ in range(times):
             self._arm(call, failure, at, after)
 
@@ -145,7 +153,7 @@ class Faults:
             ConfigurationError: a number is negative.
         """
         call = _name("cut_commit", after=after, reached=reached)
-        self._arm(call, Cut(reached=reached), "COMMIT", after)
+        self._arm(call, Cut(reached=reached), COMMIT, after)
 
     def drop_all(self) -> None:
         """Cut all connections that are open now."""
@@ -186,7 +194,7 @@ class Faults:
     @property
     def statements(self) -> list[str]:
         """What clients sent to be done, in order, without the words of transactions."""
-        return [sql for sql in self._running.seen.statements if not TRANSACTION.match(sql)]
+        return [*filter(is_counted, self._running.seen.statements)]
 
     @property
     def transactions(self) -> list[str]:
@@ -217,14 +225,83 @@ class Faults:
     @property
     def _running(self) -> Front:
         if self._front is None:
-            raise ConfigurationError("these faults are not open; use `with Faults(url) as faults:`")
+            raise _not_open()
         return self._front
 
-    def _arm(self, call: str, what: Cut | Failure, at: str | None, after: int) -> None:
+    def _make_front(self) -> Front:
+        return Front(self._place)
+
+    def _arm(
+        self, call: str, what: Cut | Failure, at: str | re.Pattern[str] | None, after: int
+    ) -> None:
         if after < 0:
             raise ConfigurationError(f"{call}: `after` is {after}; it is 0 or more")
-        pattern = begins_with(at) if at is not None else None
+        if isinstance(at, str) and not at.strip():
+            raise ConfigurationError(f"{call}: `at` is empty; it has the words that begin it")
+        pattern = begins_with(at) if isinstance(at, str) else at
         self._running.armed.add(Fault(call=call, what=what, at=pattern, after=after))
+
+
+class TlsFront(Faults):
+    """Stands in front of a database and speaks TLS, with a certificate of its own authority.
+
+        with TlsFront(clone.app) as front:
+            psycopg.connect(f"{front.url}?sslmode=verify-full&sslrootcert={front.authority}")
+
+    A client without TLS is turned away, as hosters do. All that `Faults` can do is there, too.
+
+    Args:
+        url: of the database behind, in PostgreSQL.
+        names: hosts and addresses that the certificate is for.
+        expired: whether it was valid until yesterday.
+
+    Raises:
+        ConfigurationError: it is no such URL.
+    """
+
+    def __init__(
+        self, url: str, *, names: Sequence[str] = ("localhost", HOST), expired: bool = False
+    ) -> None:
+        super().__init__(url)
+        self._names = names
+        self._expired = expired
+        self._certificates: Certificates | None = None
+
+    def open(self) -> None:
+        """Make the certificate and begin to listen.
+
+        Raises:
+            MissingExtraError: trustme is not installed.
+        """
+        if self._certificates is None:
+            self._certificates = Certificates(self._names, expired=self._expired)
+            super().open()
+
+    def close(self) -> None:
+        """Cut all connections, stop listening and remove the files."""
+        super().close()
+        if self._certificates is not None:
+            self._certificates.remove()
+            self._certificates = None
+
+    @property
+    def authority(self) -> Path:
+        """The file of the authority that signed the certificate, to be trusted by clients."""
+        return self._made.authority
+
+    @property
+    def stranger(self) -> Path:
+        """The file of an authority that did not."""
+        return self._made.stranger
+
+    @property
+    def _made(self) -> Certificates:
+        if self._certificates is None:
+            raise _not_open()
+        return self._certificates
+
+    def _make_front(self) -> Front:
+        return Front(self._place, self._made.context)
 
 
 def describe_unused(calls: list[str]) -> str:
@@ -233,6 +310,10 @@ def describe_unused(calls: list[str]) -> str:
         f"never happened: {', '.join(calls)}; no such statement came, so nothing was tested: "
         "arm it before the statement, use `faults.url`, and look at `faults.statements`"
     )
+
+
+def _not_open() -> ConfigurationError:
+    return ConfigurationError("these faults are not open: use `with Faults(url) as faults:`")
 
 
 def _require_sqlstate(code: str) -> None:
@@ -253,6 +334,8 @@ def _find(url: str) -> Place:
     if parsed.backend != "postgresql":
         raise ConfigurationError("faults stand in front of PostgreSQL; a SQLite file has no server")
     engine = parsed.engine
+    if any(engine.query.get(key) in _WITH_TLS for key in _TLS_KEYS):
+        raise ConfigurationError("faults speak to the server without TLS, which the URL demands")
     host = engine.host or engine.query.get("host") or "localhost"
     port = engine.port or engine.query.get("port") or 5432
     if not isinstance(host, str) or not isinstance(port, str | int) or "," in f"{host}{port}":

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
+from holdfast.errors import INVALID_AUTHORIZATION
 from holdfast.testing.armed import Armed
 from holdfast.testing.conversation import Conversation, Seen
 from holdfast.testing.wire import (
@@ -21,6 +22,7 @@ from holdfast.testing.wire import (
     SSL_REQUEST,
     Line,
     Start,
+    accept,
     make_error,
 )
 
@@ -38,7 +40,7 @@ class Place:
     port: int
 
     async def dial(self) -> Line:
-        """Connect."""
+        """Connect, without TLS."""
         if self.host.startswith(("/", "@")):
             path = f"{self.host}/.s.PGSQL.{self.port}"
             return Line(*await asyncio.open_unix_connection(path))
@@ -50,7 +52,7 @@ class Front:
 
     Args:
         place: of the server behind.
-        context: for TLS with those who ask for it.
+        context: for TLS, without which nobody is let in then.
     """
 
     def __init__(self, place: Place, context: ssl.SSLContext | None = None) -> None:
@@ -65,7 +67,7 @@ class Front:
         self._tasks: set[asyncio.Task[None]] = set()
         self._conversations: set[Conversation] = set()
         self._failed: list[BaseException] = []
-        self._server: asyncio.Server | None = None
+        self._listening: socket.socket | None = None
         self._thread = threading.Thread(target=self._run, name="holdfast-faults", daemon=True)
 
     def start(self) -> None:
@@ -109,96 +111,97 @@ class Front:
             await self._deafen()
 
     async def cut(self) -> None:
-        """Cut every connection; those that the server owes nothing are ended there before."""
-        for each in self._conversations:
-            each.hang_up()
-        idle = [each.ended.wait() for each in self._conversations if each.idle]
-        await asyncio.gather(*idle)
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        """Cut every connection."""
+        await asyncio.gather(*(each.cut() for each in self._conversations))
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())
+            runner.run(self._stay())
 
-    async def _serve(self) -> None:
+    async def _stay(self) -> None:
         await self._stopping.wait()
         await self._deafen()
         for task in self._tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others)
 
     async def _listen(self) -> None:
-        if self._server is None:
-            listening = _bind(self.port)
-            self._server = await asyncio.start_server(
-                self._accept, sock=listening, backlog=_BACKLOG
-            )
+        if self._listening is None:
+            self._listening = _bind(self.port)
+            self._listening.listen(_BACKLOG)
+            self._loop.add_reader(self._listening, self._accept, self._listening)
 
     async def _deafen(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            self._loop.remove_reader(listening)
+            listening.close()
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = self._loop.create_task(self._receive(Line(reader, writer)))
-        self._tasks.add(task)
-        task.add_done_callback(self._end)
+    def _accept(self, listening: socket.socket) -> None:
+        # Not asyncio's server: it forgets a connection that comes while it is being closed.
+        with suppress(BlockingIOError, ConnectionAbortedError):
+            accepted, _ = listening.accept()
+            accepted.setblocking(False)  # noqa: FBT003  -- its only parameter
+            task = self._loop.create_task(self._receive(accepted))
+            self._tasks.add(task)
+            task.add_done_callback(lambda ended: self._end(ended, accepted))
 
-    def _end(self, task: "asyncio.Task[None]") -> None:
+    def _end(self, task: "asyncio.Task[None]", accepted: socket.socket) -> None:
         self._tasks.discard(task)
+        accepted.close()  # of a task that was cancelled before it began
         if not task.cancelled() and (error := task.exception()):
             self._failed.append(error)
 
-    async def _receive(self, client: Line) -> None:
+    async def _receive(self, accepted: socket.socket) -> None:
+        client = await accept(accepted)
         try:
             with suppress(OSError, asyncio.IncompleteReadError):
-                start = await self._greet(client)
-                await self._running.wait()
-                await self._admit(client, start)
+                await self._serve(client)
+                client.hang_up()
+                # Closed before the client is, it might say that the connection was reset.
+                await client.read_to_end()
         finally:
             await client.close()
 
-    async def _greet(self, client: Line) -> Start:
-        """Give what the client begins with, once it has asked for encryption."""
+    async def _serve(self, client: Line) -> None:
+        encrypted = False
         while (start := await client.read_start()).code in {SSL_REQUEST, GSS_REQUEST}:
             await self._running.wait()
             if start.code == SSL_REQUEST and self._context:
                 await client.write(b"S")
                 await client.encrypt(self._context)
+                encrypted = True
             else:
                 await client.write(b"N")
-        return start
-
-    async def _admit(self, client: Line, start: Start) -> None:
+        await self._running.wait()
         if start.code == CANCEL_REQUEST:
             await self._cancel(start)
-            return
+        else:
+            await self._admit(client, start, encrypted=encrypted)
+
+    async def _admit(self, client: Line, start: Start, *, encrypted: bool) -> None:
         self.seen.counts["connections"] += 1
         if self.refusal is not None:
             await _turn_away(client, self.refusal, "refuse() of holdfast.testing.faults")
-            return
+        elif self._context and not encrypted:
+            await _turn_away(client, INVALID_AUTHORIZATION, "no encryption, which is required here")
+        else:
+            await self._converse(client, start)
+
+    async def _converse(self, client: Line, start: Start) -> None:
         try:
             server = await self._place.dial()
         except OSError as error:
             await _turn_away(client, _CONNECTION_FAILURE, f"the server behind: {error}")
             return
-        try:
-            await self._converse(client, server, start)
-        finally:
-            await server.close()
-
-    async def _converse(self, client: Line, server: Line, start: Start) -> None:
         conversation = Conversation(client, server, self.armed, self.seen, self._running.wait)
         self._conversations.add(conversation)
         try:
             await conversation.run(start)
         finally:
             self._conversations.discard(conversation)
-            conversation.ended.set()
+            await server.close()
 
     async def _cancel(self, start: Start) -> None:
         self.seen.counts["cancels"] += 1
@@ -223,5 +226,6 @@ def _bind(port: int = 0) -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.setblocking(False)  # noqa: FBT003  -- its only parameter
     made.bind((HOST, port))
     return made

@@ -129,21 +129,23 @@ class Kit:
 
     @contextmanager
     def opened(
-        self, item: pytest.Item, clone: Clone, make: Make, faults: object = None
+        self, item: pytest.Item, clone: Clone, make: Make, faults: Faults | None = None
     ) -> Iterator[Database]:
         """Give the application's database on a clone, behind faults where there are some."""
-        before = faults if isinstance(faults, Faults) else None  # a project may use the name
-        db = self._make(make, before.url if before else _url(item, clone))
+        db = self._make(make, faults.url if faults else _url(item, clone))
         loop = make_movable(db.engine.sync_engine)
         checkouts = Checkouts(db.engine.sync_engine)
         self._loops.append(loop)
         try:
+            if faults:
+                self._do(db.ping(), loop)  # the first connection asks for things of its own
+                faults.clear()
             yield db
         finally:
             left = checkouts.callers
             self._loops.remove(loop)
-            if before:
-                before.heal()  # or closing would wait for a server that was left paused
+            if faults:
+                faults.heal()  # or closing would wait for a server that was left paused
             self._do(checkouts.close(), loop)
             self._do(db.close(), loop)
             _refuse(item, describe_connections(left) if left else "")

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from holdfast.testing.kit import Kit
     from holdfast.testing.servers import Host
 
+_NO_SANDBOX = (
+    "faults stand in front of a database of the test's own, and this test uses the sandbox: mark "
+    'it @pytest.mark.holdfast(isolation="database")'
+)
+_FAULTS = "_holdfast_faults"
 _NAME = "holdfast"  # under which the processes of a run tell each other things
 
 
@@ -122,6 +127,8 @@ def db(
     if read_mark(request.node).isolation == "database":
         yield request.getfixturevalue("database")
         return
+    if _FAULTS in request.fixturenames:
+        pytest.fail(_NO_SANDBOX, pytrace=False)
     with _kit(request.config).sandboxed(request.node, make_database) as database:
         yield database
 
@@ -161,19 +168,22 @@ def database(
 
     Where the test asks for `faults`, they stand in front of it.
     """
-    kit = _kit(request.config)
-    named = "faults" in request.fixturenames
-    with kit.opened(
-        request.node, clone, make_database, request.getfixturevalue("faults") if named else None
-    ) as opened:
+    faults = request.getfixturevalue(_FAULTS) if _FAULTS in request.fixturenames else None
+    with _kit(request.config).opened(request.node, clone, make_database, faults) as opened:
         yield opened
 
 
 @pytest.fixture
-def faults(request: pytest.FixtureRequest, clone: "Clone") -> "Iterator[Faults]":
+def faults(_holdfast_faults: "Faults") -> "Faults":
     """Give what lets things go wrong in front of `database`; `clone` is the way around it."""
-    with _kit(request.config).disturbed(request.node, clone) as opened:
-        yield opened
+    return _holdfast_faults
+
+
+@pytest.fixture
+def _holdfast_faults(request: pytest.FixtureRequest, clone: "Clone") -> "Iterator[Faults]":
+    # `database` looks whether the test asks for this one: `faults` may be a project's own.
+    with _kit(request.config).disturbed(request.node, clone) as faults:
+        yield faults
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ https://www.postgresql.org/docs/current/protocol-message-formats.html
 """
 
 import asyncio
+import socket
 import ssl
 import struct
 from contextlib import suppress
@@ -103,15 +104,28 @@ class Line:
         await self._writer.start_tls(context)
 
     def hang_up(self) -> None:
-        """Say that nothing follows; the other side may still answer."""
+        """Say that nothing follows; the other side may still answer, except in TLS."""
         with suppress(OSError):
-            self._writer.write_eof()
+            if self._writer.can_write_eof():
+                self._writer.write_eof()
+            else:
+                self._writer.close()
 
     async def close(self) -> None:
         """Close at once, and free the socket."""
         self._writer.transport.abort()
         with suppress(OSError, ssl.SSLError):
             await self._writer.wait_closed()
+
+
+async def accept(accepted: socket.socket) -> Line:
+    """Make the server's end of a connection that was accepted."""
+    ends: list[Line] = []
+    protocol = asyncio.StreamReaderProtocol(
+        asyncio.StreamReader(), lambda reader, writer: ends.append(Line(reader, writer))
+    )
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, accepted)
+    return ends[0]
 
 
 def make_query(sql: str) -> Message:
