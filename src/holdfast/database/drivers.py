@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -85,7 +84,8 @@ def _options(policy: DatabasePolicy) -> dict[str, Any]:
         # messages. What the driver itself says about a value stays.
         "hide_parameters": True,
         # JSON has no NaN: PostgreSQL refuses it, SQLite would store what nothing can read.
-        "json_serializer": partial(json.dumps, allow_nan=False),
+        # Not `json.dumps`, which makes an encoder for each value when it is told anything.
+        "json_serializer": json.JSONEncoder(allow_nan=False).encode,
         # Overflow connections are closed on return and made anew at every burst.
         "pool_size": policy.pool.size,
         "max_overflow": 0,
