@@ -3,6 +3,7 @@
 from typing import Any
 
 from sqlalchemy import CompoundSelect, Select, inspect
+from sqlalchemy.orm import Load
 from sqlalchemy.types import TypeEngine
 
 from holdfast.errors import ConfigurationError
@@ -13,7 +14,16 @@ _NO_LABEL = "_no_label"  # SQLAlchemy's own word for an expression that was give
 
 
 def without_entities(statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
-    """Put the columns of a mapped class in its place: no objects are made, nothing is joined."""
+    """Put the columns of a mapped class in its place: no objects are made, nothing is joined.
+
+    Raises:
+        ConfigurationError: the statement has options for loading objects.
+    """
+    if any(isinstance(each, Load) for each in statement._with_options):  # noqa: SLF001
+        raise ConfigurationError(
+            "fastlane reads columns and makes no objects, so options for loading them would do "
+            "nothing; select the columns that are wanted, of a join where they are elsewhere"
+        )
     given = [each["expr"] for each in statement.column_descriptions]
     if not any(map(_mapper, given)):
         return statement
@@ -24,8 +34,10 @@ def without_entities(statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, 
 def columns(statement: Query) -> Columns:
     """Give names and types in the order of the statement.
 
+    The second of two columns `name` is `name_1`, as everywhere in SQLAlchemy.
+
     Raises:
-        ConfigurationError: one has no name, or two have the same.
+        ConfigurationError: one has no name.
     """
     found: Columns = (
         [(each["name"], each["type"]) for each in statement.column_descriptions]
@@ -37,12 +49,6 @@ def columns(statement: Query) -> Columns:
             raise ConfigurationError(
                 f"column {number} of the statement has no name; give it one with .label()"
             )
-    names = [name for name, _ in found]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigurationError(
-            f"the statement has more than one column {', '.join(map(repr, twice))}; "
-            "give each a name of its own with .label()"
-        )
     return found
 
 

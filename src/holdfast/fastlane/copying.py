@@ -106,7 +106,7 @@ def _copy_in(
             into.table.name,
             schema_name=schema,
             columns=made.columns,
-            records=made.of(first, others, connection.dialect),
+            records=made.of(first, others, connection.dialect, lane.driver.is_closed),
         )
         return status
 
@@ -117,7 +117,7 @@ async def _told(copy: Callable[[], Awaitable[str]], made: Records) -> str:
     """Name the row that the driver could not take."""
     try:
         return await copy()
-    except RowError:
+    except (RowError, ConfigurationError):
         raise
     except (TypeError, ValueError, ArithmeticError) as error:
         if made.waiting:  # it is of the rows' own source

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy import BindParameter, CompoundSelect, Connection, Dialect, Select
-from sqlalchemy.exc import ArgumentError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.visitors import iterate
 from sqlalchemy.util import LRUCache
@@ -122,12 +121,7 @@ def _compile(
     options: dict[str, Any] = {"cache_key": key}
     if schemas:
         options |= {"schema_translate_map": schemas, "render_schema_translate": True}
-    try:
-        return statement.compile(dialect=dialect, **options)
-    except ArgumentError as error:
-        raise ConfigurationError(
-            f"fastlane reads columns, and takes no options for loading objects: {error}"
-        ) from error
+    return statement.compile(dialect=dialect, **options)
 
 
 def _places(

@@ -1,7 +1,7 @@
 """Mappings into the driver's records: all alike, with the model's types and defaults."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -17,20 +17,25 @@ _AT_ONCE = 200  # rows that are taken together; then other tasks have a turn
 
 async def together(rows: Rows) -> AsyncIterator[list[Row]]:
     """Give rows in lists of a few, from any source, and let others run in between."""
-    if not isinstance(rows, AsyncIterable):
-        source = iter(rows)
-        while some := list(islice(source, _AT_ONCE)):
+    if isinstance(rows, AsyncIterable):
+        source = aiter(rows)
+        while some := await _take(source):
             yield some
             await asyncio.sleep(0)
-        return
+    else:
+        given = iter(rows)
+        while some := list(islice(given, _AT_ONCE)):
+            yield some
+            await asyncio.sleep(0)
+
+
+async def _take(source: AsyncIterator[Row]) -> list[Row]:
     some = []
-    async for row in rows:
+    async for row in source:
         some.append(row)
         if len(some) == _AT_ONCE:
-            yield some
-            some = []
-    if some:
-        yield some
+            break
+    return some
 
 
 @dataclass(slots=True)
@@ -55,9 +60,13 @@ class Records:
         return [each.column.name for each in (*self.given, *self.made)]
 
     async def of(
-        self, first: list[Row], others: AsyncIterator[list[Row]], dialect: Dialect
+        self,
+        first: list[Row],
+        others: AsyncIterator[list[Row]],
+        dialect: Dialect,
+        is_lost: Callable[[], bool],
     ) -> AsyncIterator[Sequence[object]]:
-        """Give a record for each row.
+        """Give a record for each row, until the connection is lost, which the driver then tells.
 
         Raises:
             RowError: a row is not like the first, or a value does not fit its column's type.
@@ -67,7 +76,7 @@ class Records:
         kinds = (each.process(dialect) for each in (*self.given, *self.made))
         processors = [(at, process) for at, process in enumerate(kinds) if process is not None]
         some: list[Row] | None = first
-        while some:
+        while some and not is_lost():
             for row in some:
                 self.number += 1
                 try:

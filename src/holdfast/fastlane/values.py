@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Dialect, Numeric
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import Dialect
+from sqlalchemy.types import NumericCommon, TypeEngine
 
 Process = Callable[[Any], Any]
 # PostgreSQL's types, by which SQLAlchemy's Numeric tells what the driver gives.
@@ -20,7 +20,7 @@ def loading(kind: TypeEngine[Any], dialect: Dialect) -> Process | None:
     """Give what makes the type's value, None where the driver gives it already."""
     impl = kind.dialect_impl(dialect)
     of_numeric = impl.result_processor(dialect, _NUMERIC)
-    if not isinstance(getattr(impl, "impl_instance", impl), Numeric):
+    if not isinstance(getattr(impl, "impl_instance", impl), NumericCommon):
         return of_numeric
     return _by_kind(impl.result_processor(dialect, _FLOAT8), of_numeric)
 
