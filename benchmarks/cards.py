@@ -122,9 +122,7 @@ async def connected(url: str, outside: asyncpg.Connection) -> AsyncIterator[Part
     pool = await asyncpg.create_pool(url, min_size=1, max_size=CONNECTIONS)
     async with Database(url) as db:
         try:
-            yield Parties(
-                url=url, outside=outside, pool=pool, plain=plain, checked=checked, db=db
-            )
+            yield Parties(url=url, outside=outside, pool=pool, plain=plain, checked=checked, db=db)
         finally:
             await pool.close()
             for engine in (plain, checked):

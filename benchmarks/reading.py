@@ -25,19 +25,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from holdfast import fastlane
 
 ROWS, FEWEST = 100_000, 1_000
-ALL = f"SELECT {', '.join(COLUMNS)} FROM cards"  # noqa: S608  -- names of this folder
-BY_ID = select(Card.id, Card.name, Card.kind, Card.data, Card.at).where(
-    Card.id == bindparam("id")
-)
+ALL = f"SELECT {', '.join(COLUMNS)} FROM cards"
+BY_ID = select(Card.id, Card.name, Card.kind, Card.data, Card.at).where(Card.id == bindparam("id"))
 EVERY = select(Card.id, Card.name, Card.kind, Card.data, Card.at)
 One = Callable[[], Awaitable[object]]
 
 
 def by_pool(them: Parties) -> One:
+    """A statement of the driver's own pool."""
     return lambda: them.pool.fetchrow(f"{ALL} WHERE id = $1", CARD["id"])
 
 
 def by_get(engine: AsyncEngine) -> One:
+    """The ORM, a session for each."""
+
     async def one() -> object:
         async with AsyncSession(engine, expire_on_commit=False) as session:
             return await session.get(Card, CARD["id"])
@@ -46,6 +47,8 @@ def by_get(engine: AsyncEngine) -> One:
 
 
 def by_repository(them: Parties) -> One:
+    """advanced-alchemy's repository, a session for each."""
+
     async def one() -> object:
         async with AsyncSession(them.plain, expire_on_commit=False) as session:
             return await Cards(session=session).get(CARD["id"])
@@ -54,6 +57,8 @@ def by_repository(them: Parties) -> One:
 
 
 def by_read(them: Parties) -> One:
+    """Ours, through a session."""
+
     async def one() -> object:
         async with them.db.read() as session:
             return await session.get(Card, CARD["id"])
@@ -62,6 +67,8 @@ def by_read(them: Parties) -> One:
 
 
 def by_driver(them: Parties) -> One:
+    """SQLAlchemy's pool, and the driver by hand."""
+
     async def one() -> object:
         async with them.plain.connect() as connection:
             raw = await connection.get_raw_connection()
@@ -71,11 +78,14 @@ def by_driver(them: Parties) -> One:
 
 
 def by_lane(them: Parties) -> One:
+    """Ours, without a session."""
     parameters = {"id": CARD["id"]}
     return lambda: fastlane.fetch_one(them.db.engine, BY_ID, parameters, into=CardRow)
 
 
 def by_lane_in_read(them: Parties) -> One:
+    """Ours, in a session."""
+
     async def one() -> object:
         async with them.db.read() as session:
             return await fastlane.fetch_one(session, BY_ID, {"id": CARD["id"]}, into=CardRow)
@@ -194,7 +204,10 @@ def timed(whole: Callable[[], Awaitable[None]], counts: dict[str, float] | None 
 ONE = Row(
     name="read.one",
     what="an object by its key, through a session, 50 tasks on 20 connections",
-    goals=[RatioGoal(at_most=0.75, of="ORM with pre-ping"), CountGoal(count="round trips", at_most=1)],
+    goals=[
+        RatioGoal(at_most=0.75, of="ORM with pre-ping"),
+        CountGoal(count="round trips", at_most=1),
+    ],
     contenders=one,
 )
 LANE = Row(

@@ -29,10 +29,13 @@ def raw(values: Values) -> tuple[object, ...]:
 
 
 def by_pool(them: Parties) -> One:
+    """A statement of the driver's own pool."""
     return lambda: them.pool.execute(INSERT, *raw(make(1)))
 
 
 def by_orm(engine: AsyncEngine) -> One:
+    """The ORM, a session for each."""
+
     async def one() -> None:
         async with AsyncSession(engine, expire_on_commit=False) as session:
             session.add(Card(**make(1)))
@@ -42,6 +45,8 @@ def by_orm(engine: AsyncEngine) -> One:
 
 
 def by_repository(them: Parties) -> One:
+    """advanced-alchemy's repository, a session for each."""
+
     async def one() -> None:
         async with AsyncSession(them.plain, expire_on_commit=False) as session:
             await Cards(session=session).add(Card(**make(1)))
@@ -51,6 +56,8 @@ def by_repository(them: Parties) -> One:
 
 
 def by_begin(them: Parties) -> One:
+    """Ours, a transaction for each."""
+
     async def one() -> None:
         async with them.db.begin() as session:
             session.add(Card(**make(1)))

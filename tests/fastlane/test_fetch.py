@@ -282,10 +282,11 @@ async def test_read_refuses_what_writes(db, cards, snapshot):
         async with db.read(snapshot=snapshot) as session:
             with pytest.raises(ReadOnlyError):
                 await fastlane.fetch(session, statement, into=Name)
-    with pytest.raises(ReadOnlyError, match="a changed Card"):
-        async with db.read(snapshot=snapshot) as session:
-            session.add(write("Cat"))
+    async with db.read(snapshot=snapshot) as session:
+        session.add(cat := write("Cat"))
+        with pytest.raises(ReadOnlyError, match="a changed Card"):
             await fastlane.fetch(session, NAMES, into=Name)
+        session.expunge(cat)
 
 
 async def test_an_engine_reads_without_a_transaction(db, cards, sent):

@@ -1,6 +1,6 @@
 """From a `select()` to the text and values for the driver, and the way back to typed rows."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
@@ -38,7 +38,7 @@ class Plan(Generic[T]):
     places: Sequence[int | BindParameter[Any]] | None
     processors: Mapping[str, Process]
     writes: bool
-    build: Callable[[Iterable[Record]], list[T]]
+    build: Callable[[Sequence[Record]], list[T]]
 
     def call(self, values: Sequence[BindParameter[Any]], parameters: Parameters) -> Call:
         """Give text and arguments for the driver."""

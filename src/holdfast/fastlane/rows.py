@@ -9,6 +9,7 @@ from sqlalchemy import Dialect
 
 from holdfast.errors import RowError
 from holdfast.fastlane.targets import Field, Target
+from holdfast.fastlane.values import Process
 
 Row = Mapping[str, object]
 Rows = Iterable[Row] | AsyncIterable[Row]
@@ -71,46 +72,68 @@ class Records:
         Raises:
             RowError: a row is not like the first, or a value does not fit its column's type.
         """
-        keys = [each.key for each in self.given]
-        defaults = [each.default for each in self.made if each.default is not None]
-        kinds = (each.process(dialect) for each in (*self.given, *self.made))
-        processors = [(at, process) for at, process in enumerate(kinds) if process is not None]
+        kinds = [each.process(dialect) for each in (*self.given, *self.made)]
         some: list[Row] | None = first
         while some and not is_lost():
-            for row in some:
+            for record in self._converted(some, kinds):
                 self.number += 1
-                try:
-                    values = [row[key] for key in keys]
-                    same = len(row) == len(keys)
-                except (TypeError, LookupError):
-                    same = False
-                if not same:
-                    raise self._unlike(row)
-                values += [make() for make in defaults]
-                for at, process in processors:
-                    try:
-                        values[at] = process(values[at])
-                    except Exception as error:
-                        raise self._misfit(at, error) from error
-                yield values
+                yield record
             self.waiting = True
             some = await anext(others, None)
             self.waiting = False
 
-    def _unlike(self, row: object) -> RowError:
+    def _converted(
+        self, some: Sequence[Row], kinds: Sequence[Process | None]
+    ) -> Iterable[tuple[object, ...]]:
+        """Convert by columns, which takes half as long as by rows."""
+        try:
+            columns: list[list[object]] = [[row[each.key] for row in some] for each in self.given]
+            same = set(map(len, some)) == {len(columns)}
+        except (TypeError, LookupError):
+            same = False
+        if not same:
+            raise self._unlike(some)
+        defaults = [each.default for each in self.made if each.default is not None]
+        columns += [[make() for _ in some] for make in defaults]
+        for at, process in enumerate(kinds):
+            if process is not None:
+                columns[at] = self._processed(at, process, columns[at])
+        return zip(*columns, strict=True)
+
+    def _processed(self, at: int, process: Process, values: list[object]) -> list[object]:
+        try:
+            return list(map(process, values))
+        except Exception:  # noqa: BLE001  -- it is looked for below
+            return [self._one(at, process, number, value) for number, value in enumerate(values)]
+
+    def _one(self, at: int, process: Process, number: int, value: object) -> object:
+        try:
+            return process(value)
+        except Exception as error:
+            misfit = (*self.given, *self.made)[at]
+            kind = type(misfit.column.type).__name__
+            problem = f"{kind} does not take it: {type(error).__name__}"
+            raise RowError(self.number + number + 1, misfit.key, problem) from error
+
+    def _unlike(self, some: Sequence[Row]) -> RowError:
+        problems = (
+            (number, *problem)
+            for number, row in enumerate(some, self.number + 1)
+            if (problem := self._problem(row))
+        )
+        return RowError(*next(problems))
+
+    def _problem(self, row: object) -> tuple[str | None, str] | None:
         keys = [each.key for each in self.given]
         if not isinstance(row, Mapping):
-            return RowError(self.number, None, f"a {type(row).__name__} is no mapping")
+            return None, f"a {type(row).__name__} is no mapping"
         for key in keys:
             if key not in row:
-                return RowError(self.number, key, "it is missing, and the first row has it")
-        [key, *_] = [str(key) for key in row if key not in keys]
-        return RowError(self.number, key, "the first row does not have it")
-
-    def _misfit(self, at: int, error: Exception) -> RowError:
-        misfit = (*self.given, *self.made)[at]
-        kind = type(misfit.column.type).__name__
-        return RowError(self.number, misfit.key, f"{kind} does not take it: {type(error).__name__}")
+                return key, "it is missing, and the first row has it"
+        for key in row:
+            if key not in keys:
+                return str(key), "the first row does not have it"
+        return None
 
 
 def records(target: Target, first: Row) -> Records:
@@ -130,4 +153,6 @@ def records(target: Target, first: Row) -> Records:
         if each.default is None and not each.may_be_left_out:
             raise RowError(1, each.key, "it is missing, and has no default")
     made = [each for each in left if each.default is not None]
+    if not first and not made:
+        raise RowError(1, None, "it has no value, which COPY cannot write; use insert()")
     return Records([target.fields[key] for key in first], made)
