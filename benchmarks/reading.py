@@ -9,12 +9,12 @@ from benchmarks.cards import (
     COLUMNS,
     Card,
     CardRow,
-    Cards,
     Kind,
     Parties,
     contender,
     counting,
     make,
+    repository,
 )
 from benchmarks.cards import parties as connected_parties
 from benchmarks.measure import Contenders, CountGoal, RatioGoal, Row, Run, Sample
@@ -51,7 +51,7 @@ def by_repository(them: Parties) -> One:
 
     async def one() -> object:
         async with AsyncSession(them.plain, expire_on_commit=False) as session:
-            return await Cards(session=session).get(CARD["id"])
+            return await repository()(session=session).get(CARD["id"])
 
     return one
 
@@ -155,9 +155,9 @@ async def bulk(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
             async with AsyncSession(them.plain) as session:
                 assert len((await session.scalars(select(Card))).all()) == number
 
-        async def repository() -> None:
+        async def of_repository() -> None:
             async with AsyncSession(them.plain) as session:
-                assert len(await Cards(session=session).list()) == number
+                assert len(await repository()(session=session).list()) == number
 
         async def core() -> None:
             async with them.plain.connect() as connection:
@@ -175,7 +175,7 @@ async def bulk(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
             limit=("asyncpg fetch", timed(driver)),
             peers=[
                 ("ORM", timed(orm)),
-                ("advanced-alchemy", timed(repository)),
+                ("advanced-alchemy", timed(of_repository)),
                 ("Core stream, rows", timed(core)),
             ],
             ours=("stream into structs", timed(ours, memory)),

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from benchmarks.cards import COLUMNS, Card, Cards, Parties, contender, counting, make
+from benchmarks.cards import COLUMNS, Card, Parties, contender, counting, make, repository
 from benchmarks.cards import parties as connected_parties
 from benchmarks.measure import Contenders, CountGoal, RatioGoal, Row, Run, Sample
 from benchmarks.memory import megabytes
@@ -49,7 +49,7 @@ def by_repository(them: Parties) -> One:
 
     async def one() -> None:
         async with AsyncSession(them.plain, expire_on_commit=False) as session:
-            await Cards(session=session).add(Card(**make(1)))
+            await repository()(session=session).add(Card(**make(1)))
             await session.commit()
 
     return one
@@ -98,9 +98,9 @@ async def bulk(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
                 session.add_all(Card(**row) for row in rows)
                 await session.commit()
 
-        async def repository() -> None:
+        async def of_repository() -> None:
             async with AsyncSession(them.plain) as session:
-                await Cards(session=session).add_many([Card(**row) for row in rows])
+                await repository()(session=session).add_many([Card(**row) for row in rows])
                 await session.commit()
 
         async def of_model() -> None:
@@ -129,7 +129,7 @@ async def bulk(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
             limit=("COPY of raw records", timed(driver, {})),
             peers=[
                 ("add_all", timed(add_all, {})),
-                ("advanced-alchemy add_many", timed(repository, {})),
+                ("advanced-alchemy add_many", timed(of_repository, {})),
                 ("insert(Model)", timed(of_model, {})),
                 ("Core insert", timed(core, {})),
             ],
