@@ -157,6 +157,21 @@ async def test_a_cancelled_task(db, outside, way):
     await require_clean(db, outside)
 
 
+async def test_a_cancelled_task_on_the_engine(db, outside):
+    """The connection that was taken for the statement is given up with it."""
+    task = asyncio.create_task(fastlane.fetch(db.engine, SLEEP, into=number))
+
+    async def is_running():
+        return await outside.fetchval(RUNNING) > 0
+
+    await until(is_running)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    await require_clean(db, outside)
+
+
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_cancelled_statement_is_told_by_its_code(db, outside, way):
     """A statement that the server ends leaves the connection as it is."""

@@ -20,8 +20,9 @@ from holdfast.fastlane.targets import Target, target
 T = TypeVar("T")
 Sink = str | os.PathLike[str] | BinaryIO | Callable[[bytes], Awaitable[object]]
 Format = Literal["csv", "text", "binary"]
-# What asyncpg puts the values of parameters in the place of, wherever it stands.
+# asyncpg puts values in the place of these wherever they stand, which may be in a text or name.
 _PLACEHOLDER = re.compile(r"\$\d+\b")
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
 
 
 async def copy_in(session: AsyncSession, model: type[object] | Table, rows: Rows) -> int:
@@ -144,7 +145,7 @@ def _copy_out(
     connection: Connection, *, statement: Query, to: Sink, parameters: Parameters, form: Format
 ) -> int:
     _made, (sql, args) = plan(connection, statement, parameters, _anything)
-    if args and len(_PLACEHOLDER.findall(sql)) != len(args):
+    if args and any(map(_PLACEHOLDER.search, _QUOTED.findall(sql))):
         raise ConfigurationError(
             "the statement has a text or name like '$1', which COPY would take for a parameter; "
             "give it as a value"
