@@ -53,7 +53,7 @@ async def test_table(read_table):
     assert table.indexes == {
         "UNIQUE btree (id)",
         "btree (conversation_id)",
-        "btree (created_at)",
+        "brin (created_at) WITH (autosummarize='true')",
         "btree (conversation_id, created_at, id)",
     }
 

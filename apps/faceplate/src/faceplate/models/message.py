@@ -1,7 +1,6 @@
 """One message of a conversation, with the tool calls it makes or the results it brings."""
 
 import uuid
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -12,7 +11,6 @@ from faceplate.models.base import BaseModel
 from faceplate.models.conversation import Conversation
 from faceplate.models.json_lists import ToolCalls, ToolResults
 from faceplate.tools import plain_calls, plain_results
-from holdfast.models import UTCDateTime, clock_timestamp
 
 
 class Role(StrEnum):
@@ -43,6 +41,14 @@ class Message(BaseModel):
         CheckConstraint(f"role IN ({_ROLES})", name="role"),
         # A conversation's messages in their order, from either end.
         Index(None, "conversation_id", "created_at", "id"),
+        # For periods of time. A B-tree would offer the order of all messages, and for a large
+        # conversation the planner would take that and pass over everybody else's newer ones.
+        Index(
+            None,
+            "created_at",
+            postgresql_using="brin",
+            postgresql_with={"autosummarize": True},
+        ),
     )
 
     conversation_id: Mapped[uuid.UUID] = mapped_column(
@@ -52,10 +58,6 @@ class Message(BaseModel):
     content: Mapped[str | None]
     tool_calls: Mapped[list[dict[str, Any]] | None] = mapped_column(ToolCalls())
     tool_results: Mapped[list[dict[str, Any]] | None] = mapped_column(ToolResults())
-    created_at: Mapped[datetime] = mapped_column(
-        UTCDateTime(), server_default=clock_timestamp(), index=True, sort_order=1
-    )
-
     conversation: Mapped[Conversation] = relationship(
         back_populates="messages", lazy="raise_on_sql"
     )

@@ -80,7 +80,14 @@ def upgrade() -> None:
         schema=SCHEMA,
     )
     _index("messages", "conversation_id")
-    _index("messages", "created_at")
+    op.create_index(
+        op.f("ix_messages_created_at"),
+        "messages",
+        ["created_at"],
+        schema=SCHEMA,
+        postgresql_using="brin",
+        postgresql_with={"autosummarize": True},
+    )
     _index("messages", "conversation_id", "created_at", "id")
     op.execute(_PLACE_MESSAGE)
     op.execute(_TRIGGER)
