@@ -11,6 +11,10 @@ INVALID_CATALOG_NAME = "3D000"  # no such database
 TOO_MANY_CONNECTIONS = "53300"  # the server's max_connections, or the role's limit
 DISK_FULL = "53100"
 OBJECT_IN_USE = "55006"
+READ_ONLY_TRANSACTION = "25006"  # a write on a standby, or in a READ ONLY transaction
+SERIALIZATION_FAILURE = "40001"
+DEADLOCK_DETECTED = "40P01"
+FEATURE_NOT_SUPPORTED = "0A000"  # among others: a cached plan whose result type has changed
 INSUFFICIENT_PRIVILEGE = "42501"
 IN_FAILED_TRANSACTION = "25P02"  # a statement failed before, and nothing was rolled back
 CANNOT_CONNECT_NOW = "57P03"  # starting, stopping or recovering: worth another try
@@ -29,7 +33,25 @@ class MissingExtraError(ConfigurationError, ImportError):
 
 
 class UnavailableError(HoldfastError, ConnectionError):
-    """A server could not be reached or refused the connection; nothing was sent to it."""
+    """A server could not be reached or refused the connection; nothing was sent to it.
+
+    Attributes:
+        sqlstate: the server's reason, where it gave one.
+    """
+
+    sqlstate: str | None = None
+
+
+class PoolExhaustedError(HoldfastError, TimeoutError):
+    """No connection of the pool came free in time; the message names who holds them."""
+
+
+class OverloadedError(HoldfastError, RuntimeError):
+    """So many wait for a connection that waiting could not succeed; nothing was done."""
+
+
+class WrongLoopError(HoldfastError, RuntimeError):
+    """A database was used from an event loop while another one still uses it."""
 
 
 class ServiceError(HoldfastError, RuntimeError):
@@ -55,6 +77,13 @@ class TransactionAbortedError(HoldfastError, RuntimeError):
         )
 
 
+class CommitUnknownError(HoldfastError, RuntimeError):
+    """The connection was lost while COMMIT was under way: it may be stored, or not.
+
+    Nobody has run the work again. Look whether its effect is there before you do.
+    """
+
+
 class ReadOnlyError(HoldfastError, RuntimeError):
     """Something would have written through `read()`."""
 
@@ -65,3 +94,25 @@ class SandboxError(HoldfastError, RuntimeError):
 
 class MigrationError(HoldfastError, RuntimeError):
     """A migration could not be found, or failed; the database is as it was before."""
+
+
+# PostgreSQL keeps its time-outs in milliseconds as 32-bit integers: about 24 days.
+_LONGEST = 2_147_483
+
+
+def require_seconds(policy: object, *names: str) -> None:
+    """Check that these fields of a policy are durations.
+
+    Raises:
+        ConfigurationError: it names each that is not.
+    """
+    wrong = [name for name in names if not _is_seconds(getattr(policy, name))]
+    if wrong:
+        values = ", ".join(f"{name} is {getattr(policy, name)!r}" for name in wrong)
+        raise ConfigurationError(f"{values}; seconds are a number from 0 to {_LONGEST}")
+
+
+def _is_seconds(value: object) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return 0 <= value <= _LONGEST  # false for nan, too

@@ -1,7 +1,7 @@
 """Fill any policy dataclass from the environment, and read a project's `[tool.holdfast]`.
 
     policy = settings.load(DatabasePolicy, prefix="SHOP_DB_")
-    # SHOP_DB_STATEMENT_TIMEOUT=5, and for the policy inside it SHOP_DB_POOL_SIZE=10
+    # SHOP_DB_STATEMENT_TIMEOUT=5, and for the policy inside it SHOP_DB_POOL_MAX_SIZE=10
 
 Every problem is named at once, by the variable that holds it. Needs `holdfast[settings]`.
 """
@@ -78,7 +78,7 @@ def load(policy: type[T], *, prefix: str, environ: Mapping[str, str] | None = No
     """Make a policy from the variables that begin with `prefix`; the others keep their default.
 
     A field `statement_timeout` is read from `<prefix>STATEMENT_TIMEOUT`, and where a field is a
-    dataclass itself, its fields are read with both names: `<prefix>POOL_SIZE`. A variable with
+    dataclass itself, its fields are read with both names: `<prefix>POOL_MAX_SIZE`. A variable with
     the prefix that names no field is an error: it is a slip of the pen that would change nothing.
 
     Args:

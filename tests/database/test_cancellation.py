@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from holdfast.database import Database, DatabasePolicy, PoolPolicy
+from holdfast.database import Database, DatabasePolicy
+from holdfast.pool import PoolPolicy
 
 UNITS = 120
 STATE = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
@@ -94,7 +95,7 @@ async def only_one(look) -> bool:
 async def test_nothing_leaks_and_nothing_is_half(postgres_url, look, way):
     """After a storm of cancellations the pool is whole, and no pair of rows is torn."""
     chance = random.Random(7)
-    policy = DatabasePolicy(pool=PoolPolicy(size=4, ping_after=0))
+    policy = DatabasePolicy(pool=PoolPolicy(max_size=4, ping_after=0))
     async with Database(postgres_url, policy=policy) as db:
         async with db.begin() as session:
             await session.execute(text("CREATE TABLE pairs (number int, half text)"))
@@ -168,7 +169,7 @@ async def test_no_file_of_sqlite_stays_open(tmp_path):
 
 async def test_every_moment_of_one_unit(any_url, look):
     """Cancelled after each number of turns in order, one unit never leaves half of itself."""
-    async with Database(any_url, policy=DatabasePolicy(pool=PoolPolicy(size=1))) as db:
+    async with Database(any_url, policy=DatabasePolicy(pool=PoolPolicy(max_size=1))) as db:
         async with db.begin() as session:
             await session.execute(text("CREATE TABLE pairs (number int, half text)"))
 
@@ -206,7 +207,7 @@ async def test_a_cancelled_group_leaves_nothing_open(db, look):
 
 async def test_a_connection_that_died_while_idle_is_replaced(postgres_url, look):
     """After the server ended every connection of the pool, the next units do not notice."""
-    policy = DatabasePolicy(pool=PoolPolicy(size=3, ping_after=0))
+    policy = DatabasePolicy(pool=PoolPolicy(max_size=3, ping_after=0))
     async with Database(postgres_url, policy=policy) as db:
         await asyncio.gather(*(db.ping() for _ in range(3)))
         await look(
@@ -234,7 +235,7 @@ async def test_closing_while_a_unit_runs_leaves_no_connection(postgres_url, look
 
 async def test_who_waited_for_a_closed_pool_leaves_no_connection(postgres_url, look):
     """Their connection belongs to a pool that is gone, and is closed with their unit."""
-    db = Database(postgres_url, policy=DatabasePolicy(pool=PoolPolicy(size=1)))
+    db = Database(postgres_url, policy=DatabasePolicy(pool=PoolPolicy(max_size=1)))
     begun, going_on = asyncio.Event(), asyncio.Event()
 
     async def unit() -> None:
@@ -256,7 +257,7 @@ async def test_who_waited_for_a_closed_pool_leaves_no_connection(postgres_url, l
 async def test_a_cancelled_close_goes_on(postgres_url, look):
     """The database is closed all the same, and can be used again."""
     for moment in range(20):
-        db = Database(postgres_url, policy=DatabasePolicy(pool=PoolPolicy(size=2)))
+        db = Database(postgres_url, policy=DatabasePolicy(pool=PoolPolicy(max_size=2)))
         await db.open()
         await cancel_midway(db.close, moment)
         await asyncio.gather(db.ping(), db.ping())

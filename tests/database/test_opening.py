@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from holdfast.database import Closed, Database, DatabasePolicy, Opened, PoolPolicy
+from holdfast.database import Closed, Database, DatabasePolicy, Opened
 from holdfast.errors import HoldfastError, MissingExtraError, UnavailableError
 from holdfast.events import Events
+from holdfast.pool import PoolPolicy
 from holdfast.services import PostgresPolicy, PostgresServer
 from holdfast.urls import parse
 
@@ -214,7 +215,7 @@ async def test_a_file_that_is_no_database(tmp_path):
 async def test_a_full_pool_is_no_silent_server(driver, database_url):
     """A ping that finds no free connection says so, and who might hold them."""
     url = database_url.replace("postgresql", f"postgresql+{driver}", 1)
-    policy = DatabasePolicy(connect_timeout=0.3, pool=PoolPolicy(size=1))
+    policy = DatabasePolicy(connect_timeout=0.3, pool=PoolPolicy(max_size=1))
     async with Database(url, policy=policy) as db, db.begin() as session:
         await session.execute(text("SELECT 1"))
         with pytest.raises(UnavailableError, match="all connections of the pool are in use"):

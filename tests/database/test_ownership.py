@@ -9,8 +9,9 @@ from sqlalchemy.exc import IntegrityError, InvalidRequestError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from holdfast.database import Database, DatabasePolicy, PoolPolicy
+from holdfast.database import Database, DatabasePolicy
 from holdfast.errors import TransactionAbortedError, TransactionOwnedError
+from holdfast.pool import PoolPolicy
 
 INSERT = text("INSERT INTO notes VALUES (1, 'first')")
 BODIES = "SELECT body FROM notes"
@@ -304,7 +305,7 @@ async def test_a_plain_session_commits_by_hand(any_db, look):
 
 async def test_a_pooled_connection_does_not_remember_whose_it_was(any_url, look):
     """After a block, a plain session on the same connection commits through that."""
-    policy = DatabasePolicy(pool=PoolPolicy(size=1))
+    policy = DatabasePolicy(pool=PoolPolicy(max_size=1))
     async with Database(any_url, policy=policy) as db:
         async with db.begin() as session:
             await session.execute(text("CREATE TABLE notes (id int, body text)"))

@@ -6,10 +6,10 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from holdfast.database import Database, DatabasePolicy, PoolPolicy
-from holdfast.errors import ConfigurationError
+from holdfast.database import Database, DatabasePolicy
+from holdfast.errors import ConfigurationError, PoolExhaustedError
+from holdfast.pool import PoolPolicy
 
 SECONDS = [
     "connect_timeout",
@@ -36,7 +36,7 @@ def test_wrong_seconds_are_refused(value):
 def test_a_wrong_size_is_refused(value):
     """A pool has a whole number of connections, at least one."""
     with pytest.raises(ConfigurationError, match=r"size is .* whole number"):
-        PoolPolicy(size=value)
+        PoolPolicy(max_size=value)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_very_short_limit_is_not_none():
 
 async def test_a_slow_statement_is_ended(postgres_url):
     """The server cancels it, and the connection goes on working."""
-    policy = DatabasePolicy(statement_timeout=0.05, pool=PoolPolicy(size=1))
+    policy = DatabasePolicy(statement_timeout=0.05, pool=PoolPolicy(max_size=1))
     async with Database(postgres_url, policy=policy) as db:
         with pytest.raises(DBAPIError, match="statement timeout"):
             async with db.begin() as session:
@@ -144,11 +144,11 @@ async def test_a_transaction_left_idle_is_ended(postgres_url, look):
 
 
 async def test_the_pool_is_bounded(any_url):
-    """One caller more than connections waits for `timeout` and gets SQLAlchemy's error."""
-    policy = DatabasePolicy(pool=PoolPolicy(size=2, timeout=0.05))
+    """One caller more than connections waits for `timeout`, and hears who has them."""
+    policy = DatabasePolicy(pool=PoolPolicy(max_size=2, timeout=0.05))
     async with Database(any_url, policy=policy) as db, db.read() as one, db.read() as two:
         await asyncio.gather(one.execute(text("SELECT 1")), two.execute(text("SELECT 1")))
-        with pytest.raises(PoolTimeoutError):
+        with pytest.raises(PoolExhaustedError, match="2 of 2 are in use"):
             async with db.read() as three:
                 await three.execute(text("SELECT 1"))
 

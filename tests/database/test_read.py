@@ -5,8 +5,9 @@ from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from holdfast.database import Database, DatabasePolicy, PoolPolicy
+from holdfast.database import Database, DatabasePolicy
 from holdfast.errors import ReadOnlyError
+from holdfast.pool import PoolPolicy
 
 BODIES = "SELECT body FROM notes ORDER BY id"
 
@@ -229,7 +230,7 @@ async def test_the_server_enforces_a_snapshot(db):
 
 async def test_the_pool_does_not_remember_a_read(any_url, look):
     """On the one connection of a pool, a write after both kinds of read is a transaction again."""
-    async with Database(any_url, policy=DatabasePolicy(pool=PoolPolicy(size=1))) as db:
+    async with Database(any_url, policy=DatabasePolicy(pool=PoolPolicy(max_size=1))) as db:
         async with db.begin() as session:
             await session.execute(text("CREATE TABLE notes (id int, body text)"))
         for snapshot in (False, True, False):

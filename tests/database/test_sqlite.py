@@ -9,8 +9,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from holdfast.database import Database, DatabasePolicy, PoolPolicy
+from holdfast.database import Database, DatabasePolicy
 from holdfast.errors import TransactionAbortedError, TransactionOwnedError
+from holdfast.pool import PoolPolicy
 
 # One interpreter that becomes eight processes: starting eight would take ten times as long.
 OPEN_AND_ADD = """
@@ -135,7 +136,7 @@ async def test_a_wait_for_the_writers_lock_is_ended(tmp_path):
 
 async def test_in_memory_there_is_one_connection():
     """It is the database, so all tasks take turns on it, and the data stays."""
-    policy = DatabasePolicy(pool=PoolPolicy(size=5, timeout=0.05))
+    policy = DatabasePolicy(pool=PoolPolicy(max_size=5, timeout=0.05))
     for url in ("sqlite://", "sqlite:///:memory:", "sqlite:///file:a?mode=memory&uri=true"):
         async with Database(url, policy=policy) as db:
             assert db.engine.pool.size() == 1

@@ -13,10 +13,11 @@ import pytest
 from sqlalchemy import text
 
 from holdfast import migrate
-from holdfast.database import Database, DatabasePolicy, PoolPolicy
+from holdfast.database import Database, DatabasePolicy
 from holdfast.errors import ConfigurationError, MigrationError, MissingExtraError
 from holdfast.events import Events
 from holdfast.migrate import Migrated, MigrationPolicy
+from holdfast.pool import PoolPolicy
 
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
 SQLITE_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1"
@@ -49,7 +50,7 @@ async def tables(db: Database) -> list[str]:
 @pytest.fixture
 async def db(any_url):
     """Give an empty database on one connection, so that what a migration leaves is found."""
-    policy = DatabasePolicy(pool=PoolPolicy(size=1))
+    policy = DatabasePolicy(pool=PoolPolicy(max_size=1))
     async with Database(any_url, policy=policy, events=Events(lambda _: None)) as each:
         yield each
         assert each.engine.pool.checkedout() == 0

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast import settings
-from holdfast.database import DatabasePolicy, PoolPolicy
+from holdfast.database import DatabasePolicy
 from holdfast.errors import ConfigurationError
+from holdfast.pool import PoolPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,30 +99,30 @@ def test_the_policy_s_own_check_is_heard():
 
 def test_a_policy_inside_a_policy():
     """Its fields are read with both names, and the rest of it keeps its defaults."""
-    environ = {"DB_STATEMENT_TIMEOUT": "2.5", "DB_POOL_SIZE": "7"}
+    environ = {"DB_STATEMENT_TIMEOUT": "2.5", "DB_POOL_MAX_SIZE": "7"}
 
     policy = settings.load(DatabasePolicy, prefix="DB_", environ=environ)
 
-    assert policy == DatabasePolicy(statement_timeout=2.5, pool=PoolPolicy(size=7))
-    assert settings.load(PoolPolicy, prefix="DB_POOL_", environ=environ).size == 7
+    assert policy == DatabasePolicy(statement_timeout=2.5, pool=PoolPolicy(max_size=7))
+    assert settings.load(PoolPolicy, prefix="DB_POOL_", environ=environ).max_size == 7
 
 
 def test_problems_of_both_are_named_at_once():
     """Wrong types and what the policies themselves refuse come in one error, by variable."""
     environ = {
-        "DB_POOL_SIZE": "many",
+        "DB_POOL_MAX_SIZE": "many",
         "DB_POOL_TIMEOUT": "-1",
         "DB_LOCK_TIMEOUT": "soon",
         "DB_STATEMENT_TIMEOUT": "-2",
-        "DB_POOL_SIZ": "3",
+        "DB_POOL_MAX_SIZ": "3",
     }
     with pytest.raises(ConfigurationError) as caught:
         settings.load(DatabasePolicy, prefix="DB_", environ=environ)
 
     lines = {line.partition(": ")[0]: line for line in str(caught.value).splitlines()}
     assert set(lines) == set(environ)
-    assert lines["DB_POOL_SIZ"].endswith("did you mean DB_POOL_SIZE?")
-    assert lines["DB_POOL_SIZE"].endswith("it is 'many'")
+    assert lines["DB_POOL_MAX_SIZ"].endswith("did you mean DB_POOL_MAX_SIZE?")
+    assert lines["DB_POOL_MAX_SIZE"].endswith("it is 'many'")
     assert "timeout is -1.0" in lines["DB_POOL_TIMEOUT"]
 
 

@@ -12,8 +12,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 import holdfast
+from holdfast.pool import Caller, find_caller, is_library
 from holdfast.testing import count_statements
-from holdfast.testing.callers import Caller, find_caller, is_library
 from holdfast.testing.keyspace import open_keyspace, with_number
 from holdfast.testing.servers import Guest, Host, Servers
 

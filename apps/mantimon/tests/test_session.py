@@ -192,7 +192,7 @@ async def test_making_the_database_does_no_io(clean_environment):
 async def test_limits_come_from_the_environment(on_clone, clean_environment):
     """Limits of statements and of the pool are settings, and in force on the server."""
     clean_environment.setenv("MANTIMON_DB_STATEMENT_TIMEOUT", "7")
-    clean_environment.setenv("MANTIMON_DB_POOL_SIZE", "2")
+    clean_environment.setenv("MANTIMON_DB_POOL_MAX_SIZE", "2")
 
     async with get_session() as session:
         limit = await session.scalar(text("SHOW statement_timeout"))
@@ -204,7 +204,7 @@ async def test_limits_come_from_the_environment(on_clone, clean_environment):
 
 @pytest.mark.parametrize(
     "variable",
-    ["MANTIMON_DB_STATEMENT_TIMEOUT", "MANTIMON_DB_STATMENT_TIMEOUT", "MANTIMON_DB_POOL_SIZE"],
+    ["MANTIMON_DB_STATEMENT_TIMEOUT", "MANTIMON_DB_STATMENT_TIMEOUT", "MANTIMON_DB_POOL_MAX_SIZE"],
 )
 async def test_a_wrong_limit_is_named(clean_environment, variable):
     """A limit that is no number, or no limit, is an error that names its variable."""

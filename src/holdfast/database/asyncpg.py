@@ -29,7 +29,7 @@ class CheckedConnection(asyncpg.Connection):  # type: ignore[misc]  # it has no 
         return status
 
 
-def options(_url: DatabaseUrl, policy: DatabasePolicy, _leaving: object) -> dict[str, Any]:
+def options(_url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
     """Give what the engine must be told."""
     connect_args = {
         "timeout": policy.connect_timeout,
@@ -51,6 +51,11 @@ def transaction(connection: Connection) -> object:
     """Give what tells this transaction from the next, None outside of one."""
     adapted: Any = connection.connection.dbapi_connection
     return adapted._transaction if adapted.driver_connection.is_in_transaction() else None  # noqa: SLF001
+
+
+def is_lost(driver: CheckedConnection) -> bool:
+    """Tell whether the server has hung up; asyncpg reads in the background, so it knows."""
+    return bool(driver.is_closed())
 
 
 def _begin(connection: Any) -> None:

@@ -1,30 +1,28 @@
 """The database of a service: one object that is opened at start and closed at the end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
-from sqlalchemy.orm import SessionTransaction
 
 from holdfast import urls
 from holdfast.database import drivers
-from holdfast.database.connecting import Leaving
 from holdfast.database.opening import Closed, Opened, reach
 from holdfast.database.policy import DatabasePolicy
+from holdfast.database.resolving import Resolving
 from holdfast.database.sessions import (
     OwnedSession,
     ReadSession,
     guard_transactions,
-    lock,
     refuse_writes,
-    unlock,
-    was_ended,
 )
-from holdfast.errors import TransactionAbortedError, TransactionOwnedError
+from holdfast.database.units import alone, unit
 from holdfast.events import Events
+from holdfast.pool import Background, ElasticPool, Holder
+from holdfast.retry import retry
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -62,8 +60,8 @@ class Database:
         self.url = urls.parse(url)
         self.policy = policy or DatabasePolicy()
         self.events = events or Events()
-        self._leaving: Leaving = set()
-        self._engine = drivers.make_engine(self.url, self.policy, self._leaving)
+        self._leaving: Background = set()
+        self._engine = drivers.make_engine(self.url, self.policy, self.events, self._leaving)
         self._owned = drivers.owned(self._engine)
         self._reading = drivers.reading(self._engine)
         self._snapshot = drivers.snapshot(self._engine)
@@ -82,6 +80,12 @@ class Database:
         """The SQLAlchemy engine, for code that works with one."""
         return self._engine
 
+    @property
+    def _pool(self) -> ElasticPool:
+        pool = self._engine.pool
+        assert isinstance(pool, ElasticPool)
+        return pool
+
     async def open(self) -> None:
         """Reach the database, within `connect_timeout`; an opened one stays as it is.
 
@@ -97,6 +101,7 @@ class Database:
                 await self._engine.dispose()
                 raise
             self._opened = True
+            self._pool.keep_warm()
             self.events.emit(Opened(place=self.url.place, seconds=round(seconds, 4)))
 
     async def close(self) -> None:
@@ -106,10 +111,10 @@ class Database:
 
     async def _close(self) -> None:
         async with self._opening:
+            await self._engine.dispose()
             # One that ends may leave another: a connection to be closed.
             while leaving := self._leaving_here():
                 await asyncio.gather(*leaving, return_exceptions=True)
-            await self._engine.dispose()
             if self._opened:
                 self._opened = False
                 self.events.emit(Closed(place=self.url.place))
@@ -136,6 +141,10 @@ class Database:
             self._reading, self.url, within=self.policy.connect_timeout, leaving=self._leaving
         )
 
+    def holders(self) -> Sequence[Holder]:
+        """Say who has a connection now: task, line of code, seconds, last statement."""
+        return self._pool.holders()
+
     def session(self) -> AsyncSession:
         """Give a plain session, for code that commits itself: `async with db.session() as s`."""
         return AsyncSession(self._engine, expire_on_commit=False)
@@ -147,9 +156,10 @@ class Database:
         Raises:
             TransactionOwnedError: the code inside ended the transaction itself.
             TransactionAbortedError: a statement failed, and the code inside went on.
+            CommitUnknownError: the connection was lost while COMMIT was under way.
         """
         session = OwnedSession(self._owned, expire_on_commit=False, close_resets_only=False)
-        async with session, _owned(session):
+        async with unit(session, self._leaving):
             yield session
 
     @asynccontextmanager
@@ -166,7 +176,7 @@ class Database:
         """
         engine = self._snapshot if snapshot else self._reading
         session = ReadSession(engine, expire_on_commit=False, close_resets_only=False)
-        async with session, _owned(session):
+        async with unit(session, self._leaving):
             yield session
 
     async def run(
@@ -177,48 +187,28 @@ class Database:
     ) -> R:
         """Call `work(session, …)` in one transaction and return its result after the commit.
 
-        Build the objects inside `work`, so that it can be called again.
+        When its connection is lost or another transaction is in the way, it is called again, as
+        `policy.retry` says, with a new session. So build the objects inside `work`, and let it
+        do nothing that cannot be done twice outside of the database. It is never called again
+        when its COMMIT may have succeeded.
 
         Raises:
-            TransactionOwnedError: `work` ended the transaction itself.
+            TransactionOwnedError: `work` ended the transaction itself, or calls `run()` on the
+                same database.
             TransactionAbortedError: a statement failed, and `work` went on.
+            CommitUnknownError: the connection was lost while COMMIT was under way.
         """
+        name = getattr(work, "__qualname__", type(work).__qualname__)
+        with alone(self, name):
+            return await retry(
+                lambda: self._attempt(lambda session: work(session, *args, **kwargs)),
+                policy=self.policy.retry,
+                name=name,
+                events=self.events,
+            )
+
+    async def _attempt(self, work: Callable[[AsyncSession], Awaitable[R]]) -> R:
+        if self.policy.retry.resolve and self.url.backend == "postgresql":
+            return await Resolving(self).attempt(work)
         async with self.begin() as session:
-            return await work(session, *args, **kwargs)
-
-
-@asynccontextmanager
-async def _owned(session: OwnedSession | ReadSession) -> AsyncIterator[None]:
-    """Begin, and end as the block ends; nobody inside may do either."""
-    transaction = session.sync_session.begin()
-    lock(session)
-    try:
-        yield
-        _require_whole(session, transaction)
-        unlock(session)
-        await session.finish()
-    except BaseException as error:
-        unlock(session)
-        await _roll_back(session, error)
-        raise
-
-
-async def _roll_back(session: AsyncSession, cause: BaseException) -> None:
-    # Before close(): an object that was flushed could otherwise be added again and be taken for
-    # stored.
-    try:
-        await session.rollback()
-    except Exception as error:  # noqa: BLE001  -- none may hide what went wrong
-        cause.add_note(f"the rollback failed too: {error}")
-
-
-def _require_whole(session: AsyncSession, transaction: SessionTransaction) -> None:
-    if not session.is_active:
-        # A flush failed and the code went on: SQLAlchemy has rolled everything back.
-        raise TransactionAbortedError
-    same = session.sync_session.get_transaction() is transaction
-    if not same or was_ended(session):
-        raise TransactionOwnedError(
-            "the transaction of this block was ended inside it, through its connection or its "
-            "transaction object; leave that to the block"
-        )
+            return await work(session)

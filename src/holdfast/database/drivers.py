@@ -11,24 +11,37 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from holdfast.database import sqlite
-from holdfast.database.connecting import Leaving
+from holdfast.database.connecting import explain_connecting
+from holdfast.database.failing import watch_errors
 from holdfast.database.policy import DatabasePolicy
-from holdfast.database.pooling import ping_after_idling, take_back
 from holdfast.database.sessions import TRANSACTION
 from holdfast.errors import ConfigurationError, MissingExtraError
+from holdfast.events import Events
+from holdfast.pool import Background, ElasticPool, PoolPolicy
 from holdfast.urls import DatabaseUrl
 
 # What to install for each driver.
 _EXTRAS: Mapping[str, str] = {"asyncpg": "", "psycopg": "[psycopg]", "aiosqlite": "[sqlite]"}
 
+_OPTIONS: Mapping[str, Any] = {
+    # The parameters of a failed statement may be secrets: SQLAlchemy leaves them out of its
+    # messages. What the driver itself says about a value stays.
+    "hide_parameters": True,
+    # JSON has no NaN: PostgreSQL refuses it, SQLite would store what nothing can read.
+    "json_serializer": partial(json.dumps, allow_nan=False),
+}
 
-def make_engine(url: DatabaseUrl, policy: DatabasePolicy, leaving: Leaving) -> AsyncEngine:
+
+def make_engine(
+    url: DatabaseUrl, policy: DatabasePolicy, events: Events, leaving: Background
+) -> AsyncEngine:
     """Build the engine; nothing is opened yet.
 
     Args:
         url: of the database.
         policy: its limits.
-        leaving: holds what goes on in the background after a caller was cancelled.
+        events: told what happens on its connections.
+        leaving: holds the pool's tasks.
 
     Raises:
         ConfigurationError: SQLAlchemy or the driver does not take the URL's query.
@@ -37,8 +50,9 @@ def make_engine(url: DatabaseUrl, policy: DatabasePolicy, leaving: Leaving) -> A
     driver = url.engine.get_driver_name()
     try:
         module = _module(driver)
-        options = _options(policy) | module.options(url, policy, leaving)
-        engine = create_async_engine(url.engine, **options)
+        options = _OPTIONS | module.options(url, policy)
+        pooled = {"facts": events, "leaving": leaving, "policy": _pool_policy(url, policy)}
+        engine = create_async_engine(url.engine, poolclass=ElasticPool, **options, **pooled)
     except (ArgumentError, ValueError) as error:
         raise ConfigurationError(
             "database URL: its query cannot be used; look at hosts, ports and values there"
@@ -47,10 +61,9 @@ def make_engine(url: DatabaseUrl, policy: DatabasePolicy, leaving: Leaving) -> A
         raise MissingExtraError(
             f"the driver {driver} is not installed: pip install 'holdfast{_EXTRAS[driver]}'"
         ) from error
-    take_back(engine.sync_engine)
     module.behave(engine.sync_engine)
-    if url.backend == "postgresql":
-        ping_after_idling(engine.sync_engine, seconds=policy.pool.ping_after)
+    explain_connecting(engine.sync_engine, url, within=policy.connect_timeout)
+    watch_errors(engine.sync_engine, is_lost=module.is_lost, place=url.place, events=events)
     return engine
 
 
@@ -79,15 +92,5 @@ def _module(driver: str) -> ModuleType:
     return import_module(f"holdfast.database.{'sqlite' if driver == 'aiosqlite' else driver}")
 
 
-def _options(policy: DatabasePolicy) -> dict[str, Any]:
-    return {
-        # The parameters of a failed statement may be secrets: SQLAlchemy leaves them out of its
-        # messages. What the driver itself says about a value stays.
-        "hide_parameters": True,
-        # JSON has no NaN: PostgreSQL refuses it, SQLite would store what nothing can read.
-        "json_serializer": partial(json.dumps, allow_nan=False),
-        # Overflow connections are closed on return and made anew at every burst.
-        "pool_size": policy.pool.size,
-        "max_overflow": 0,
-        "pool_timeout": policy.pool.timeout,
-    }
+def _pool_policy(url: DatabaseUrl, policy: DatabasePolicy) -> PoolPolicy:
+    return sqlite.pool_policy(url, policy.pool) if url.backend == "sqlite" else policy.pool

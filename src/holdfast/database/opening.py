@@ -1,43 +1,19 @@
-"""Reach the database once, and say in one sentence why that did not work."""
+"""Reach the database once, within a time limit."""
 
 import asyncio
-import re
-import socket
-import ssl
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.pool import QueuePool
 
-from holdfast.database.connecting import Leaving
-from holdfast.errors import (
-    CANNOT_CONNECT_NOW,
-    INVALID_AUTHORIZATION,
-    INVALID_CATALOG_NAME,
-    INVALID_PASSWORD,
-    TOO_MANY_CONNECTIONS,
-    UnavailableError,
-)
+from holdfast.database.connecting import unavailable
+from holdfast.errors import PoolExhaustedError, UnavailableError
 from holdfast.events import Event
-from holdfast.urls import DatabaseUrl, redact
-
-_EXHAUSTED = "all connections of the pool are in use: raise PoolPolicy.size, or look who holds them"
-_CAUSES = {
-    INVALID_PASSWORD: "the password for {user!r} was refused",
-    INVALID_AUTHORIZATION: "{user!r} may not log in: the role is missing or pg_hba.conf refuses it",
-    INVALID_CATALOG_NAME: "the server has no database {database!r}: create it, or mend the URL",
-    TOO_MANY_CONNECTIONS: "the server has no free connection: raise max_connections or lower pools",
-    CANNOT_CONNECT_NOW: "the server is starting or stopping: try again in a moment",
-}
-# What libpq puts before and after the server's own words.
-_LIBPQ = re.compile(
-    r"^connection (?:failed|is bad): (?:connection to server .*? failed: )?(?:FATAL:\s+)?"
-    r"|;? Multiple connection attempts failed\..*$"
-)
+from holdfast.pool import Background
+from holdfast.urls import DatabaseUrl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +31,9 @@ class Closed(Event):
     place: str
 
 
-async def reach(engine: AsyncEngine, url: DatabaseUrl, *, within: float, leaving: Leaving) -> float:
+async def reach(
+    engine: AsyncEngine, url: DatabaseUrl, *, within: float, leaving: Background
+) -> float:
     """Run `SELECT 1` on a pooled or new connection and return the seconds it took.
 
     The time limit holds for a server that freezes, too, of which a driver takes its leave for
@@ -73,16 +51,16 @@ async def reach(engine: AsyncEngine, url: DatabaseUrl, *, within: float, leaving
         if not check.done():
             raise TimeoutError
         check.result()
-    except (OSError, DBAPIError, PoolTimeoutError, UnicodeError) as error:
-        full = isinstance(error, TimeoutError) and _is_full(engine)
-        cause = _EXHAUSTED if full else _cause(error, url, within)
-        raise UnavailableError(f"{_name(url)}: {cause}") from error
+    except UnavailableError:
+        raise
+    except (OSError, DBAPIError) as error:
+        raise _explained(error, engine, url, within) from error
     finally:
         check.cancel()
     return time.perf_counter() - begun
 
 
-def _let_go(check: "asyncio.Task[None]", leaving: Leaving) -> None:
+def _let_go(check: "asyncio.Task[None]", leaving: Background) -> None:
     leaving.discard(check)
     if not check.cancelled():
         check.exception()  # asked for, so that nobody reports it as overlooked
@@ -93,44 +71,17 @@ async def _select(engine: AsyncEngine) -> None:
         await connection.execute(text("SELECT 1"))
 
 
-def _is_full(engine: AsyncEngine) -> bool:
-    pool = engine.pool
-    return isinstance(pool, QueuePool) and pool.checkedout() >= pool.size()
-
-
-def _name(url: DatabaseUrl) -> str:
-    kind = "PostgreSQL" if url.backend == "postgresql" else "SQLite"
-    return f"{kind} at {url.place}"
-
-
-def _cause(error: Exception, url: DatabaseUrl, within: float) -> str:
-    if isinstance(error, PoolTimeoutError):
-        return _EXHAUSTED
-    if isinstance(error, DBAPIError):
-        return _refused(error, url)
-    return _unreachable(error, within)
-
-
-def _unreachable(error: Exception, within: float) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return "the connection was refused; nothing listens there: is the server started?"
-    if isinstance(error, FileNotFoundError):
-        return "there is no socket there: is the server started?"
-    if isinstance(error, socket.gaierror):
-        return "the host name is unknown: is it spelled right, does DNS answer?"
-    if isinstance(error, TimeoutError):
-        return f"no answer within {within:g} s: a firewall, or a wrong address?"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {error}"
-    return _in_one_line(error) or type(error).__name__
-
-
-def _refused(error: DBAPIError, url: DatabaseUrl) -> str:
-    cause = _CAUSES.get(getattr(error.orig, "sqlstate", None) or "")
-    if cause is None:
-        return _LIBPQ.sub("", _in_one_line(error.orig))
-    return cause.format(user=url.engine.username, database=url.engine.database)
-
-
-def _in_one_line(error: object) -> str:
-    return redact("; ".join(filter(None, map(str.strip, str(error).splitlines()))))
+def _explained(
+    error: Exception, engine: AsyncEngine, url: DatabaseUrl, within: float
+) -> UnavailableError:
+    pool: Any = engine.pool
+    if isinstance(error, PoolExhaustedError):
+        return UnavailableError(str(error))
+    full = pool.checkedout() >= pool.policy.max_size
+    if isinstance(error, TimeoutError) and full and pool.waiting():
+        held = "; ".join(map(str, pool.holders()))
+        return UnavailableError(
+            "all connections of the pool are in use: hold them for a shorter time, or raise "
+            f"PoolPolicy.max_size; held, longest first: {held}"
+        )
+    return unavailable(getattr(error, "orig", None) or error, url, within)

@@ -1,18 +1,18 @@
 """Make psycopg begin when SQLAlchemy does, and refuse a COMMIT that would be a ROLLBACK."""
 
 import math
-from functools import partial
 from typing import Any
 
-from psycopg import AsyncConnection
-from psycopg.pq import TransactionStatus
+from psycopg import AsyncConnection, OperationalError
+from psycopg.pq import ConnStatus, TransactionStatus
 from sqlalchemy import Connection, Engine
 from sqlalchemy.util import await_only
 
-from holdfast.database.connecting import Leaving, connect_whole
 from holdfast.database.policy import DatabasePolicy
 from holdfast.errors import TransactionAbortedError
 from holdfast.urls import DatabaseUrl
+
+_CANCEL_TIMEOUT = 2.0  # seconds
 
 
 class CountingConnection(AsyncConnection[Any]):
@@ -36,14 +36,14 @@ class CountingConnection(AsyncConnection[Any]):
         await super().rollback()
 
 
-def options(_url: DatabaseUrl, policy: DatabasePolicy, leaving: Leaving) -> dict[str, Any]:
-    """Give what the engine must be told; `leaving` holds tasks that go on by themselves."""
+def options(_url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
+    """Give what the engine must be told."""
     settings = policy.server_settings()
     connect_args = {
         "connect_timeout": math.ceil(policy.connect_timeout),
         "application_name": settings.pop("application_name"),
         "options": " ".join(f"-c {key}={value}" for key, value in settings.items()),
-        "async_creator_fn": partial(_connect, leaving),
+        "async_creator_fn": CountingConnection.connect,
     }
     return {"connect_args": connect_args}
 
@@ -52,12 +52,23 @@ def behave(engine: Engine) -> None:
     """Begin each transaction at once, as on asyncpg, and look at it before it is committed."""
     engine.dialect.do_begin = _begin  # type: ignore[assignment, method-assign]
     engine.dialect.do_commit = _commit  # type: ignore[assignment, method-assign]
+    engine.dialect.do_terminate = _terminate  # type: ignore[assignment, method-assign]
 
 
 def transaction(connection: Connection) -> object:
     """Give what tells this transaction from the next, None outside of one."""
     driver: Any = connection.connection.driver_connection
     return None if driver.info.transaction_status == TransactionStatus.IDLE else driver.ended
+
+
+def is_lost(driver: CountingConnection) -> bool:
+    """Tell whether the server has hung up, by what has arrived since the last answer."""
+    try:
+        for _ in range(2):  # its farewell comes first, then the end of the stream
+            driver.pgconn.consume_input()
+    except OperationalError:
+        return True
+    return driver.pgconn.status != ConnStatus.OK
 
 
 def _begin(connection: Any) -> None:
@@ -73,6 +84,14 @@ def _commit(connection: Any) -> None:
     connection.commit()
 
 
-async def _connect(leaving: Leaving, *args: Any, **options: Any) -> CountingConnection:
-    connecting = CountingConnection.connect(*args, **options)
-    return await connect_whole(connecting, CountingConnection.close, leaving)
+def _terminate(connection: Any) -> None:
+    await_only(_leave(connection.driver_connection))
+
+
+async def _leave(driver: CountingConnection) -> None:
+    """End the statement that runs, if one does, then the connection."""
+    try:
+        if driver.pgconn.transaction_status == TransactionStatus.ACTIVE:
+            await driver.cancel_safe(timeout=_CANCEL_TIMEOUT)
+    finally:
+        await driver.close()

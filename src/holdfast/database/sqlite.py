@@ -4,23 +4,23 @@ import asyncio
 import gc
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from sqlalchemy import (
     URL,
-    AsyncAdaptedQueuePool,
     Connection,
     Engine,
     ExceptionContext,
     event,
 )
 
-from holdfast.database.connecting import Leaving, connect_whole
 from holdfast.database.policy import DatabasePolicy
 from holdfast.database.sessions import OWN_STATEMENT
 from holdfast.errors import TransactionAbortedError
+from holdfast.pool import PoolPolicy
 from holdfast.urls import DatabaseUrl
 
 if TYPE_CHECKING:
@@ -34,15 +34,19 @@ _BEGIN_WRITING = "BEGIN IMMEDIATE"
 _ROLLED_BACK = "holdfast.rolled_back"
 
 
-def options(url: DatabaseUrl, policy: DatabasePolicy, leaving: Leaving) -> dict[str, Any]:
-    """Give what the engine must be told; `leaving` holds tasks that go on by themselves."""
-    connect = {"timeout": policy.lock_timeout, "async_creator_fn": partial(_connect, leaving)}
-    told: dict[str, Any] = {"connect_args": connect}
-    if _is_in_memory(url.engine):
-        # One connection is the database. SQLAlchemy would hand it to all tasks at once, where
-        # one's rollback undoes the other's writes.
-        told |= {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1}
-    return told
+def options(_url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
+    """Give what the engine must be told."""
+    return {"connect_args": {"timeout": policy.lock_timeout, "async_creator_fn": _connect}}
+
+
+def pool_policy(url: DatabaseUrl, policy: PoolPolicy) -> PoolPolicy:
+    """Give the pool that fits: a database in memory is one connection, which stays.
+
+    SQLAlchemy would hand it to all tasks at once, where one's rollback undoes the other's writes.
+    """
+    if not _is_in_memory(url.engine):
+        return policy
+    return replace(policy, min_size=0, max_size=1, idle_timeout=0, max_lifetime=0)
 
 
 def behave(engine: Engine) -> None:
@@ -64,6 +68,11 @@ def transaction(connection: Connection) -> object:
     """Tell whether a transaction is open: no other can follow it by itself."""
     driver: Any = connection.connection.driver_connection
     return driver.in_transaction
+
+
+def is_lost(_driver: object) -> bool:
+    """Tell whether the connection is gone; a file does not hang up."""
+    return False
 
 
 def _is_in_memory(url: URL) -> bool:
@@ -94,17 +103,13 @@ class _Memory:
             self._kept = None
 
 
-async def _connect(leaving: Leaving, *args: Any, **options: Any) -> "aiosqlite.Connection":
+async def _connect(*args: Any, **options: Any) -> "aiosqlite.Connection":
     import aiosqlite  # noqa: PLC0415  -- an extra
 
     connection = aiosqlite.connect(*args, **options)
     # Before 0.22 the connection was a thread itself. SQLAlchemy makes it a daemon in the same way.
     worker: Any = getattr(connection, "_thread", connection)
     worker.daemon = True
-    return await connect_whole(_open(connection, worker), aiosqlite.Connection.close, leaving)
-
-
-async def _open(connection: "aiosqlite.Connection", worker: Any) -> "aiosqlite.Connection":
     try:
         return await connection
     except BaseException:

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util import greenlet_spawn
 
-from holdfast.testing.callers import Caller, find_caller, is_library
+from holdfast.pool import Caller, find_caller, is_library
 
 _SHOWN = 10  # keys in a message
 

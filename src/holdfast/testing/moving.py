@@ -264,6 +264,14 @@ def make_movable(engine: Engine) -> AnyLoop:
     def attach(_connection: object, _entry: object, _proxy: object) -> None:
         loop.attach()
 
+    def ping(connection: Any) -> bool:
+        loop.attach()
+        return do_ping(connection)
+
+    pool: Any = engine.pool
+    pool.any_loop = True
+    do_ping = engine.dialect.do_ping
+    engine.dialect.do_ping = ping  # type: ignore[method-assign, assignment]
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "checkout", attach, insert=True)
     return loop

@@ -6,6 +6,7 @@ to begin, commit or roll back are savepoints.
 """
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from sqlalchemy import Connection, Engine, event
@@ -14,7 +15,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from holdfast.database import Database
 from holdfast.errors import SandboxError
-from holdfast.testing.callers import Caller, find_caller
+from holdfast.pool import Caller, ElasticPool
 from holdfast.testing.emulation import EMULATIONS, ENDED, SandboxedConnection
 from holdfast.testing.leaks import Checkouts
 from holdfast.testing.moving import make_movable
@@ -40,6 +41,8 @@ class Sandbox:
         self.checkouts = Checkouts(engine)
         self._close_real = engine.dialect.do_terminate
         _emulate(engine)
+        pool = _pool(db)
+        pool.policy = replace(pool.policy, min_size=0, idle_timeout=0, max_lifetime=0)
         event.listen(engine, "do_connect", self._connect)
         event.listen(engine, "checkout", _check_out)
         event.listen(engine, "before_cursor_execute", _note)
@@ -106,9 +109,9 @@ class Sandbox:
     def _connect(
         self, dialect: Any, _entry: object, arguments: Any, options: dict[str, Any]
     ) -> SandboxedConnection:
-        pool: Any = self.db.engine.pool
-        caller = find_caller()
-        if pool.checkedout() > 1:  # with those that are being made
+        pool = _pool(self.db)
+        caller = next(iter(pool.waiting()), Caller())
+        if pool.checkedout() + pool.connecting() > 1:
             raise SandboxError(
                 f"two connections at once, and the sandbox has one: {caller} asks for it while "
                 f"{next(iter(self.checkouts.callers), self._asked)} still uses it. End that "
@@ -131,6 +134,12 @@ class Sandbox:
         connection.lost = True
         if connection is self._connection:
             self._connection, self._lost, self._ended = None, True, connection.ended
+
+
+def _pool(db: Database) -> ElasticPool:
+    pool = db.engine.pool
+    assert isinstance(pool, ElasticPool)
+    return pool
 
 
 def _check_out(connection: SandboxedConnection, entry: ConnectionPoolEntry, _proxy: object) -> None:

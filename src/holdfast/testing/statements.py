@@ -5,10 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from holdfast.testing.callers import Caller, find_caller
-
 if TYPE_CHECKING:
     from holdfast.database import Database
+    from holdfast.pool import Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +15,7 @@ class Statement:
     """A statement as it was sent, and the line that sent it."""
 
     sql: str
-    caller: Caller
+    caller: "Caller"
 
     def __str__(self) -> str:
         return f"{self.caller}: {' '.join(self.sql.split())}"
@@ -47,6 +46,8 @@ def count_statements(db: "Database", *, at_most: int | None = None) -> Iterator[
         AssertionError: there were more.
     """
     from sqlalchemy import event  # noqa: PLC0415  -- whoever has a database has it loaded
+
+    from holdfast.pool import find_caller  # noqa: PLC0415  -- as above
 
     counted = Counted()
 

@@ -1,0 +1,123 @@
+"""What an error on a connection means beyond itself: a COMMIT without an answer, a standby."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from sqlalchemy import Connection, Engine, ExceptionContext, event
+from sqlalchemy.exc import MissingGreenlet
+
+from holdfast.errors import READ_ONLY_TRANSACTION, CommitUnknownError
+from holdfast.events import Event, Events
+from holdfast.pool import OUTSIDE, ElasticPool
+
+_COMMITTING = "holdfast.committing"
+_UNKNOWN = (
+    "COMMIT was sent to {place} and {what} before its answer arrived: the transaction may be "
+    "stored, or not. Look whether its effect is there before it is done again, or give "
+    "RetryPolicy(resolve=True) to have the server asked"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitUnknown(Event):
+    """A COMMIT was sent and its answer never seen; `reason` says what came in between."""
+
+    level: ClassVar[int] = logging.WARNING
+
+    place: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrimaryLost(Event):
+    """A server refused to write; its connections are replaced when they are given back."""
+
+    level: ClassVar[int] = logging.WARNING
+
+    place: str
+
+
+def watch_errors(
+    engine: Engine, *, is_lost: Callable[[Any], bool], place: str, events: Events
+) -> None:
+    """Look at each error on a connection of the engine before anybody else gets it.
+
+    Args:
+        engine: whose connections.
+        is_lost: tells whether the driver knows that a connection is gone, without asking.
+        place: where the database is, for messages.
+        events: told what could not be known, and of a server that only reads.
+    """
+    watch = _Watch(place, events)
+    engine.dialect.do_commit = _noting(engine.dialect.do_commit, is_lost)  # type: ignore[assignment, method-assign]
+    event.listen(engine, "handle_error", watch.look)
+    event.listen(engine, "before_cursor_execute", _note_statement)
+
+
+class _Watch:
+    def __init__(self, place: str, events: Events) -> None:
+        self._place = place
+        self._events = events
+
+    def look(self, context: ExceptionContext) -> None:
+        """See what the error means, and raise what says it better."""
+        error = context.original_exception
+        if isinstance(error, MissingGreenlet):
+            raise MissingGreenlet(OUTSIDE)
+        if isinstance(error, TimeoutError):
+            # The driver gave up, and has not seen the end of what it sent.
+            context.is_disconnect = True
+        if context.connection is None or context.connection.invalidated:
+            return
+        self._look_at_commit(context, error)
+        if getattr(error, "sqlstate", None) == READ_ONLY_TRANSACTION:
+            self._leave_standby(context.connection)
+
+    def _look_at_commit(self, context: ExceptionContext, error: BaseException) -> None:
+        assert context.connection is not None
+        committing = context.connection.info.pop(_COMMITTING, False)
+        if not committing or not context.is_disconnect:
+            return
+        cancelled = isinstance(error, asyncio.CancelledError)
+        what = "the task was cancelled" if cancelled else "the connection was lost"
+        said = _UNKNOWN.format(place=self._place, what=what)
+        self._events.emit(CommitUnknown(place=self._place, reason=what))
+        if not isinstance(error, Exception):
+            error.add_note(said)  # it must stay what it is
+            return
+        raise CommitUnknownError(said)
+
+    def _leave_standby(self, connection: Connection) -> None:
+        """Replace the connection, and all that are as old: they lead to the same server."""
+        pool: Any = connection.engine.pool
+        if connection.get_execution_options().get("postgresql_readonly"):
+            return  # it was asked for
+        if isinstance(pool, ElasticPool):
+            pool.retire_with(_entry(connection))
+            self._events.emit(PrimaryLost(place=self._place))
+
+
+def _noting(commit: Callable[[Any], None], is_lost: Callable[[Any], bool]) -> Callable[[Any], None]:
+    """Have a COMMIT leave a mark for as long as its answer is awaited."""
+
+    def noting(connection: Any) -> None:
+        # What is lost before COMMIT is sent is not stored, for sure.
+        connection.info[_COMMITTING] = not is_lost(connection.driver_connection)
+        commit(connection)
+        del connection.info[_COMMITTING]
+
+    return noting
+
+
+def _note_statement(connection: Connection, _cursor: object, sql: str, *_rest: object) -> None:
+    pool = connection.engine.pool
+    if isinstance(pool, ElasticPool):
+        pool.note(_entry(connection), sql)
+
+
+def _entry(connection: Connection) -> Any:
+    proxy: Any = connection.connection
+    return proxy._connection_record  # noqa: SLF001  -- there is no other way to it

@@ -1,0 +1,18 @@
+"""An elastic pool of connections that names its holders and refuses what cannot succeed."""
+
+from holdfast.pool.callers import Caller, find_caller, is_library
+from holdfast.pool.elastic import OUTSIDE, Background, ElasticPool
+from holdfast.pool.holders import ConnectionHeld, Holder
+from holdfast.pool.policy import PoolPolicy
+
+__all__ = [
+    "OUTSIDE",
+    "Background",
+    "Caller",
+    "ConnectionHeld",
+    "ElasticPool",
+    "Holder",
+    "PoolPolicy",
+    "find_caller",
+    "is_library",
+]

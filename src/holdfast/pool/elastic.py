@@ -1,0 +1,492 @@
+"""The pool: SQLAlchemy's interface, growing and shrinking, first come, first served."""
+
+import asyncio
+import math
+import random
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy.exc import MissingGreenlet
+from sqlalchemy.pool import ConnectionPoolEntry, Pool
+from sqlalchemy.util import await_only, greenlet_spawn
+from sqlalchemy.util.concurrency import in_greenlet
+
+from holdfast.errors import (
+    TOO_MANY_CONNECTIONS,
+    OverloadedError,
+    PoolExhaustedError,
+    WrongLoopError,
+)
+from holdfast.events import Events
+from holdfast.pool.callers import Caller
+from holdfast.pool.holders import Holder, Lease, describe
+from holdfast.pool.policy import PoolPolicy
+
+# A server that does not answer a ping by then is not worth a caller's time.
+_PING_TIMEOUT = 2.0  # seconds
+_TRY_AGAIN = 1.0  # seconds until another attempt to keep `min_size`, or to grow on a full server
+_JITTER = 0.1  # of a lifetime
+_WEIGHT = 0.05  # of the newest in the average time that a connection is held
+_EXPIRES = "holdfast.expires"
+
+# What SQLAlchemy's MissingGreenlet is nearly always about.
+OUTSIDE = (
+    "a statement was to run outside of an awaited call of the session: most likely an attribute "
+    "that is not loaded was read (a relationship, or a column after expire), which would have "
+    "to ask the database. Load it with the query (options(selectinload(Model.attribute))), or "
+    "before it is read (await session.refresh(instance, ['attribute']))"
+)
+
+Background = set[asyncio.Task[Any]]
+Waiting = OrderedDict[asyncio.Future[ConnectionPoolEntry], tuple[Lease, float]]
+
+
+class ElasticPool(Pool):
+    """Connections between `min_size` and `max_size`, handed over in the order they are asked for.
+
+    A connection is made, and closed, by a task of the pool. So a caller that is cancelled takes
+    nothing with it, and one that waits gets whatever is there first: a connection that was given
+    back or a new one. Tasks that ask for a connection belong to one event loop at a time.
+
+    Args:
+        creator: as for any pool of SQLAlchemy.
+        policy: sizes and limits.
+        facts: told when a connection is held for too long.
+        leaving: holds the pool's tasks; whoever closes the engine awaits them.
+        **options: of `sqlalchemy.pool.Pool`.
+    """
+
+    _is_asyncio = True
+    # For connections that can move between event loops.
+    any_loop = False
+
+    def __init__(
+        self,
+        creator: Callable[..., Any],
+        policy: PoolPolicy,
+        facts: Events,
+        leaving: Background,
+        **options: Any,
+    ) -> None:
+        super().__init__(creator, **options)
+        self.policy = policy
+        self._facts = facts
+        self._leaving = leaving
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._idle: deque[tuple[ConnectionPoolEntry, float]] = deque()
+        self._leases: dict[ConnectionPoolEntry, Lease] = {}
+        self._waiting: Waiting = OrderedDict()
+        self._connecting: Background = set()
+        self._closing: Background = set()
+        self._holding = 0.0  # seconds, on average
+        self._grows_after = 0.0
+        self._keeps_warm = self._disposed = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = math.inf
+
+    # What SQLAlchemy asks of a pool
+
+    def recreate(self) -> "ElasticPool":
+        """Give an empty pool of the same kind."""
+        pool = ElasticPool(
+            self._creator,
+            policy=self.policy,
+            facts=self._facts,
+            leaving=self._leaving,
+            recycle=self._recycle,
+            echo=self.echo,
+            logging_name=self._orig_logging_name,
+            reset_on_return=self._reset_on_return,
+            _dispatch=self.dispatch,
+            dialect=self._dialect,
+        )
+        pool.any_loop = self.any_loop
+        return pool
+
+    def dispose(self) -> None:
+        """Close what is idle now, and the rest when it is given back."""
+        self._disposed = True
+        self._keeps_warm = False
+        idle = [record for record, _ in self._idle]
+        self._idle.clear()
+        if self._is_at_home():
+            closing = {task for record in idle if (task := self._retire(record))}
+            if closing and in_greenlet():
+                await_only(asyncio.wait(closing))
+        else:
+            self._abandon(idle)
+        if not self._waiting and not self._leases:
+            self._stop_timer()
+
+    def status(self) -> str:
+        """Say how many connections there are, and what they do."""
+        return (
+            f"{self.size()} of {self.policy.max_size} connections: {self.checkedout()} in use, "
+            f"{self.checkedin()} idle, {len(self._connecting)} being made, "
+            f"{len(self._closing)} being closed; {len(self._waiting)} callers wait"
+        )
+
+    def size(self) -> int:
+        """Count the connections, those included that are being made or closed."""
+        busy = len(self._connecting) + len(self._closing)
+        return len(self._idle) + len(self._leases) + busy
+
+    def checkedin(self) -> int:
+        """Count those that are idle."""
+        return len(self._idle)
+
+    def checkedout(self) -> int:
+        """Count those that somebody has."""
+        return len(self._leases)
+
+    # What is more than SQLAlchemy's
+
+    def connecting(self) -> int:
+        """Count those that are being made."""
+        return len(self._connecting)
+
+    def holders(self) -> Sequence[Holder]:
+        """Say who has a connection, who has had one for longest first."""
+        leases = sorted(self._leases.values(), key=lambda lease: lease.since)
+        return [lease.holder() for lease in leases]
+
+    def waiting(self) -> Sequence[Caller]:
+        """Say who waits for a connection, first come, first served."""
+        return [lease.caller for lease, _ in self._waiting.values()]
+
+    def note(self, entry: ConnectionPoolEntry | None, statement: str) -> None:
+        """Remember the last statement that was sent on a connection."""
+        lease = self._leases.get(entry) if entry else None
+        if lease is not None:
+            lease.statement = statement
+
+    def keep_warm(self) -> None:
+        """Have `min_size` connections from now on, without waiting for them."""
+        self._enter_loop()
+        self._keeps_warm = True
+        self._grow()
+
+    def retire_with(self, entry: ConnectionPoolEntry) -> None:
+        """Use no more what is as old as this connection, or older; each goes when it is idle."""
+        made = entry.last_connect_time  # type: ignore[attr-defined]  # SQLAlchemy's record has it
+        self._invalidate_time = max(self._invalidate_time, math.nextafter(made, math.inf))
+
+    # Taking and giving back
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        if not in_greenlet():
+            raise MissingGreenlet(OUTSIDE)
+        self._enter_loop()
+        lease = Lease()
+        return self._lend_idle(lease) or await_only(self._wait(lease))
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        lease = self._leases.pop(record, None)
+        if lease is not None:
+            self._holding += _WEIGHT * (lease.seconds() - self._holding)
+        if self._is_at_home():
+            self._offer(record)
+        elif self._loop is not None:
+            # Python's garbage collector found it, maybe in another thread; SQLAlchemy closed it.
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._grow)
+
+    def _lend_idle(self, lease: Lease) -> ConnectionPoolEntry | None:
+        """Lend the connection that was used last, so that the others may be given up."""
+        while self._idle and not self._waiting:
+            record, since = self._idle.pop()
+            if not self._is_good(record):
+                self._retire(record)
+                continue
+            self._lend(record, lease)
+            if self._still_works(record, since):
+                return record
+        return None
+
+    async def _wait(self, lease: Lease) -> ConnectionPoolEntry:
+        self._refuse_overload()
+        future: asyncio.Future[ConnectionPoolEntry] = asyncio.get_running_loop().create_future()
+        deadline = time.monotonic() + self.policy.timeout
+        self._waiting[future] = lease, deadline
+        self._grow()
+        self._wake_at(deadline)
+        try:
+            return await future
+        except BaseException:
+            self._waiting.pop(future, None)
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._do_return_conn(future.result())  # handed over in the same moment
+            raise
+
+    def _offer(self, record: ConnectionPoolEntry) -> None:
+        """Hand a connection to whoever has waited longest, or keep it for the next."""
+        if not self._is_good(record):
+            self._retire(record)
+        elif self._waiting:
+            future, (lease, _) = self._waiting.popitem(last=False)
+            if future.done():  # cancelled a moment ago
+                self._offer(record)
+            else:
+                self._lend(record, lease)
+                future.set_result(record)
+        elif self._disposed:
+            self._retire(record)
+        else:
+            now = time.monotonic()
+            self._idle.append((record, now))
+            self._wake_at(min(now + (self.policy.idle_timeout or math.inf), self._expiry(record)))
+
+    def _lend(self, record: ConnectionPoolEntry, lease: Lease) -> None:
+        lease.begin()
+        self._leases[record] = lease
+        self._wake_at(lease.since + (self.policy.report_after or math.inf))
+
+    def _refuse_overload(self) -> None:
+        waiting, limits = len(self._waiting), self.policy
+        expected = (waiting + 1) * self._holding / limits.max_size
+        full = self.size() >= limits.max_size
+        if waiting >= limits.max_waiting:
+            why = f"{waiting} callers wait for a connection already, as many as max_waiting allows"
+        elif full and expected > limits.timeout > 0:
+            why = (
+                f"{waiting} callers wait, a connection is held for {self._holding:.2f} s on "
+                f"average, so it would take {expected:.1f} s, and timeout is {limits.timeout:g} s"
+            )
+        else:
+            return
+        raise OverloadedError(
+            f"{why}; nothing was done: answer 503 and let the client come back, hold connections "
+            "for a shorter time, or raise PoolPolicy.max_size"
+        )
+
+    def _exhausted(self) -> PoolExhaustedError:
+        limits = self.policy
+        return PoolExhaustedError(
+            f"no connection came free within {limits.timeout:g} s: {self.checkedout()} of "
+            f"{limits.max_size} are in use; held, longest first:\n{describe(self.holders())}\n"
+            "End sessions and transactions there sooner (no slow call while one is open), or "
+            "raise PoolPolicy.max_size"
+        )
+
+    # Whether a connection is good
+
+    def _is_good(self, record: Any) -> bool:
+        """Tell, as far as can be known without asking the server."""
+        if record._is_hard_or_soft_invalidated():  # noqa: SLF001  -- what its own checkout asks
+            return False
+        # asyncpg reads in the background, so it knows that the server has hung up.
+        is_closed = getattr(record.driver_connection, "is_closed", None)
+        return not (is_closed and is_closed()) and self._expiry(record) > time.monotonic()
+
+    def _expiry(self, record: ConnectionPoolEntry) -> float:
+        if not self.policy.max_lifetime:
+            return math.inf
+        expires: float | None = record.info.get(_EXPIRES)
+        if expires is None:
+            lifetime = self.policy.max_lifetime * (1 - _JITTER * random.random())  # noqa: S311  -- no secret
+            expires = record.info[_EXPIRES] = time.monotonic() + lifetime
+        return expires
+
+    def _still_works(self, record: ConnectionPoolEntry, since: float) -> bool:
+        """Ask the server after a while; if it does not answer, no older connection is used."""
+        if time.monotonic() - since < self.policy.ping_after:
+            return True
+        try:
+            works = await_only(self._ping(record))
+        except BaseException:
+            self._drop(record)
+            raise
+        if not works:
+            self._invalidate_time = time.time()
+            self._drop(record)
+        return works
+
+    async def _ping(self, record: ConnectionPoolEntry) -> bool:
+        dialect: Any = self._dialect
+        try:
+            async with asyncio.timeout(_PING_TIMEOUT):
+                return bool(await greenlet_spawn(dialect.do_ping, record.dbapi_connection))
+        except (dialect.loaded_dbapi.Error, OSError):  # a TimeoutError is one
+            return False
+
+    def _drop(self, record: ConnectionPoolEntry) -> None:
+        self._leases.pop(record, None)
+        record.invalidate()
+        self._grow()
+
+    # Making and closing connections, in tasks of the pool
+
+    def _grow(self) -> None:
+        """Begin to make the connections that are wanted and allowed."""
+        limits = self.policy
+        while self.size() < limits.max_size:
+            wanted = len(self._waiting) > len(self._connecting)
+            cold = self._keeps_warm and self.size() < limits.min_size
+            if not wanted and not cold:
+                return
+            if time.monotonic() < self._grows_after and self.size():
+                self._wake_at(self._grows_after)
+                return
+            self._start(self._connect(), self._connecting)
+
+    async def _connect(self) -> None:
+        task = asyncio.current_task()
+        try:
+            record = await greenlet_spawn(self._create_connection)
+        except Exception as error:  # noqa: BLE001  -- whoever waits gets it
+            self._connecting.discard(task)
+            self._pass_on(error)
+        else:
+            self._connecting.discard(task)
+            self._offer(record)
+
+    def _pass_on(self, error: Exception) -> None:
+        """Let whoever has waited longest know why there is no connection."""
+        full = getattr(error, "sqlstate", None) == TOO_MANY_CONNECTIONS
+        if not self._waiting or (full and self._leases):
+            self._grows_after = time.monotonic() + _TRY_AGAIN
+            self._wake_at(self._grows_after)
+            return
+        future, _ = self._waiting.popitem(last=False)
+        if future.done():
+            self._pass_on(error)
+        else:
+            future.set_exception(error)
+            self._grow()
+
+    def _retire(self, record: ConnectionPoolEntry) -> "asyncio.Task[Any] | None":
+        """Close a connection that nobody has, politely."""
+        if record.dbapi_connection is None:
+            self._grow()
+            return None
+        return self._start(greenlet_spawn(record.close), self._closing)
+
+    def _close_connection(self, connection: Any, *, terminate: bool = False) -> None:
+        """Close a connection; one that was cut short ends its statement first, by itself.
+
+        A cancelled task cannot wait for that: in anyio's scopes each further await is cancelled,
+        too, so that the statement would go on on the server.
+        """
+        close = super()._close_connection
+        if terminate and self._is_at_home():
+            self._start(greenlet_spawn(close, connection, terminate=True), self._closing)
+        else:
+            close(connection, terminate=terminate)
+
+    def _start(self, work: Coroutine[Any, Any, Any], kind: Background) -> "asyncio.Task[Any]":
+        task = asyncio.get_running_loop().create_task(work)
+        kind.add(task)
+        self._leaving.add(task)
+        task.add_done_callback(lambda ended: self._end(ended, kind))
+        return task
+
+    def _end(self, task: "asyncio.Task[Any]", kind: Background) -> None:
+        kind.discard(task)
+        self._leaving.discard(task)
+        if not task.cancelled():
+            task.exception()  # asked for, so that nobody reports it as overlooked
+            if self._is_at_home():
+                self._grow()
+
+    # The loop, and what is due later
+
+    def _enter_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop is self._loop:
+            return
+        if self._loop is not None and not self.any_loop:
+            self._leave_loop(self._loop)
+        self._loop = loop
+        self._timer, self._due = None, math.inf
+
+    def _leave_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin anew when the loop of before is closed."""
+        if not loop.is_closed() and self.size():
+            raise WrongLoopError(
+                f"{self.size()} connections of this database belong to another event loop, which "
+                "is not closed: an asyncio connection works in one loop only. Make a Database in "
+                "each loop (in each thread), or give tests and fixtures that share one the same "
+                "loop (loop_scope)"
+            )
+        idle = [record for record, _ in self._idle]
+        for kept in (self._idle, self._leases, self._waiting, self._connecting, self._closing):
+            kept.clear()
+        self._abandon(idle)
+
+    def _abandon(self, records: Sequence[ConnectionPoolEntry]) -> None:
+        """Let go of connections whose loop has ended: nothing can be sent on them any more."""
+        for record in records:
+            with suppress(Exception):
+                super()._close_connection(record.dbapi_connection, terminate=True)  # type: ignore[arg-type]  # idle ones have it
+
+    def _is_at_home(self) -> bool:
+        """Tell whether the pool's own loop runs here."""
+        return self._loop is not None and asyncio._get_running_loop() is self._loop  # noqa: SLF001  -- get_running_loop raises
+
+    def _wake_at(self, due: float) -> None:
+        if due >= self._due:
+            return
+        self._stop_timer()
+        self._due = due
+        delay = max(0.0, due - time.monotonic())
+        self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._due = None, math.inf
+
+    def _wake(self) -> None:
+        """Do what is due, and come back when something else is."""
+        self._stop_timer()
+        now = time.monotonic()
+        dues = [self._expire(now), self._report(now), self._shrink(now)]
+        self._grow()
+        self._wake_at(min(dues))
+
+    def _expire(self, now: float) -> float:
+        """Tell those who have waited for too long."""
+        while self._waiting:
+            future, (_, deadline) = next(iter(self._waiting.items()))
+            if deadline > now:
+                return deadline
+            del self._waiting[future]
+            if not future.done():
+                future.set_exception(self._exhausted())
+        return math.inf
+
+    def _report(self, now: float) -> float:
+        """Tell of each connection that is held for too long, once."""
+        if not self.policy.report_after:
+            return math.inf
+        next_due = math.inf
+        for lease in self._leases.values():
+            due = lease.since + self.policy.report_after
+            if lease.reported:
+                continue
+            if due > now:
+                next_due = min(next_due, due)
+                continue
+            lease.reported = True
+            self._facts.emit(lease.event())
+        return next_due
+
+    def _shrink(self, now: float) -> float:
+        """Close what has been idle for too long, or is too old."""
+        keep = self.policy.idle_timeout or math.inf
+        while self._idle and self.size() > self.policy.min_size:
+            record, since = self._idle[0]
+            if since + keep > now:
+                break
+            self._idle.popleft()
+            self._retire(record)
+        for each in [each for each in self._idle if self._expiry(each[0]) <= now]:
+            self._idle.remove(each)
+            self._retire(each[0])
+        dues = [self._expiry(record) for record, _ in self._idle]
+        if self._idle and self.size() > self.policy.min_size:
+            dues.append(self._idle[0][1] + keep)
+        return min(dues, default=math.inf)
