@@ -44,7 +44,7 @@ async def clean_environment(
 def db(clean_environment: pytest.MonkeyPatch, db: Database) -> Iterator[Database]:
     """Give the application's shared database: its own functions use it as well."""
     clean_environment.setenv("DATABASE_URL", "postgresql://given-to-nobody")
-    clean_environment.setattr(session, "make_database", lambda _url: db)
+    clean_environment.setattr(session, "make_database", lambda _url, **_options: db)
     yield session.get_database()
     session.get_database.cache_clear()  # the kit closes it
 

@@ -11,6 +11,7 @@ The second form can be repeated after a lost connection, which a `with` block ca
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import lru_cache
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,6 +23,10 @@ from holdfast.database import Database, DatabasePolicy
 # What operators may rely on, whatever becomes of the library's own defaults.
 _DEFAULTS = {
     "FACEPLATE_DB_APPLICATION_NAME": "faceplate",
+    "FACEPLATE_DB_POOL_MIN_SIZE": "5",
+    "FACEPLATE_DB_POOL_MAX_SIZE": "20",
+    "FACEPLATE_DB_POOL_TIMEOUT": "30",
+    "FACEPLATE_DB_RETRY_RECONNECT_DELAY": "1",
 }
 
 
@@ -35,17 +40,24 @@ def get_database() -> Database:
     return make_database(get_settings().database_url.get_secret_value())
 
 
-def make_database(url: str) -> Database:
+def make_database(url: str, *, connections: int | None = None) -> Database:
     """Make a database with the application's limits; no I/O is done here.
 
-    They come from `FACEPLATE_DB_…`, those of its pool from `FACEPLATE_DB_POOL_…`.
+    They come from `FACEPLATE_DB_…`, those of its pool from `FACEPLATE_DB_POOL_…` and those of
+    `run()` from `FACEPLATE_DB_RETRY_…`.
+
+    Args:
+        url: the database.
+        connections: at most so many, none of them kept open for later: for a command that ends.
 
     Raises:
         ConfigurationError: a limit is wrong; the message names its variable.
     """
-    policy = settings.load(
-        DatabasePolicy, prefix="FACEPLATE_DB_", environ={**_DEFAULTS, **os.environ}
-    )
+    environ = {**_DEFAULTS, **os.environ}
+    policy = settings.load(DatabasePolicy, prefix="FACEPLATE_DB_", environ=environ)
+    if connections is not None:
+        pool = replace(policy.pool, min_size=0, max_size=connections)
+        policy = replace(policy, pool=pool)
     return Database(url, policy=policy)
 
 

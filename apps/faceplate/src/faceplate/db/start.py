@@ -42,5 +42,5 @@ async def migrate_database() -> Migrated:
     Raises:
         ConfigurationError, UnavailableError, MigrationError: as for `running`.
     """
-    async with make_database(get_settings().owner_url) as owner:
+    async with make_database(get_settings().owner_url, connections=1) as owner:
         return await migrate.upgrade(owner, ALEMBIC_INI)

@@ -4,7 +4,7 @@ import uuid
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from faceplate.models.base import BaseModel
@@ -55,7 +55,7 @@ class Message(BaseModel):
         ForeignKey("conversations.id", ondelete="CASCADE"), index=True
     )
     role: Mapped[str] = mapped_column(String(20))
-    content: Mapped[str | None]
+    content: Mapped[str | None] = mapped_column(Text)
     tool_calls: Mapped[list[dict[str, Any]] | None] = mapped_column(ToolCalls())
     tool_results: Mapped[list[dict[str, Any]] | None] = mapped_column(ToolResults())
     conversation: Mapped[Conversation] = relationship(
