@@ -161,8 +161,10 @@ async def test_no_file_of_sqlite_stays_open(tmp_path):
         await asyncio.gather(task, return_exceptions=True)
         await db.close()
 
-    left = set(threading.enumerate()) - before
-    assert not [each for each in left if "worker_thread" in each.name]
+    left = [each for each in set(threading.enumerate()) - before if "worker_thread" in each.name]
+    for each in left:
+        await asyncio.to_thread(each.join, 5)
+    assert not any(each.is_alive() for each in left)
     gc.collect()  # SQLite keeps a closed file open for a cursor that nobody has taken away yet
     assert open_below(tmp_path) == []
 

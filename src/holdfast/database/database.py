@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from holdfast import urls
 from holdfast.database import drivers
+from holdfast.database.dialling import Password
 from holdfast.database.opening import Closed, Opened, reach
 from holdfast.database.policy import DatabasePolicy
 from holdfast.database.resolving import Resolving
@@ -43,6 +44,8 @@ class Database:
     Args:
         url: in any form that `holdfast.urls.parse` takes.
         policy: limits of connections, statements and the pool.
+        password: called before each new connection, for one that changes (a token of RDS, Cloud
+            SQL or Azure); it may be a coroutine function. Without it the URL's is used.
         events: told when the database is opened and closed.
 
     Raises:
@@ -55,13 +58,20 @@ class Database:
         url: str | URL,
         *,
         policy: DatabasePolicy | None = None,
+        password: Password | None = None,
         events: Events | None = None,
     ) -> None:
         self.url = urls.parse(url)
         self.policy = policy or DatabasePolicy()
         self.events = events or Events()
         self._leaving: Background = set()
-        self._engine = drivers.make_engine(self.url, self.policy, self.events, self._leaving)
+        self._engine = drivers.make_engine(
+            self.url,
+            self.policy,
+            password=password,
+            events=self.events,
+            leaving=self._leaving,
+        )
         self._owned = drivers.owned(self._engine)
         self._reading = drivers.reading(self._engine)
         self._snapshot = drivers.snapshot(self._engine)
@@ -138,7 +148,10 @@ class Database:
             UnavailableError: there was no answer within `connect_timeout`.
         """
         return await reach(
-            self._reading, self.url, within=self.policy.connect_timeout, leaving=self._leaving
+            self._reading,
+            self.url,
+            within=self.url.connect_timeout or self.policy.connect_timeout,
+            leaving=self._leaving,
         )
 
     def holders(self) -> Sequence[Holder]:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from holdfast.database import sqlite
 from holdfast.database.connecting import explain_connecting
+from holdfast.database.dialling import Dialler, Password
 from holdfast.database.failing import watch_errors
 from holdfast.database.policy import DatabasePolicy
 from holdfast.database.sessions import TRANSACTION
@@ -33,13 +34,19 @@ _OPTIONS: Mapping[str, Any] = {
 
 
 def make_engine(
-    url: DatabaseUrl, policy: DatabasePolicy, events: Events, leaving: Background
+    url: DatabaseUrl,
+    policy: DatabasePolicy,
+    *,
+    password: Password | None,
+    events: Events,
+    leaving: Background,
 ) -> AsyncEngine:
     """Build the engine; nothing is opened yet.
 
     Args:
         url: of the database.
         policy: its limits.
+        password: asked before each connection; None takes the URL's.
         events: told what happens on its connections.
         leaving: holds the pool's tasks.
 
@@ -50,9 +57,13 @@ def make_engine(
     driver = url.engine.get_driver_name()
     try:
         module = _module(driver)
-        options = _OPTIONS | module.options(url, policy)
+        told = module.options(url, policy)
+        if url.backend == "postgresql":
+            told["async_creator_fn"] = _dialler(module, url, policy, password, leaving)
         pooled = {"facts": events, "leaving": leaving, "policy": _pool_policy(url, policy)}
-        engine = create_async_engine(url.engine, poolclass=ElasticPool, **options, **pooled)
+        engine = create_async_engine(
+            url.engine, poolclass=ElasticPool, connect_args=told, **_OPTIONS, **pooled
+        )
     except (ArgumentError, ValueError) as error:
         raise ConfigurationError(
             "database URL: its query cannot be used; look at hosts, ports and values there"
@@ -62,7 +73,7 @@ def make_engine(
             f"the driver {driver} is not installed: pip install 'holdfast{_EXTRAS[driver]}'"
         ) from error
     module.behave(engine.sync_engine)
-    explain_connecting(engine.sync_engine, url, within=policy.connect_timeout)
+    explain_connecting(engine.sync_engine, url, within=within(url, policy))
     watch_errors(engine.sync_engine, is_lost=module.is_lost, place=url.place, events=events)
     return engine
 
@@ -94,3 +105,26 @@ def _module(driver: str) -> ModuleType:
 
 def _pool_policy(url: DatabaseUrl, policy: DatabasePolicy) -> PoolPolicy:
     return sqlite.pool_policy(url, policy.pool) if url.backend == "sqlite" else policy.pool
+
+
+def _dialler(
+    module: Any,
+    url: DatabaseUrl,
+    policy: DatabasePolicy,
+    password: Password | None,
+    leaving: Background,
+) -> Dialler:
+    limits = {} if url.takes_settings else policy.limits()
+    return Dialler(
+        module,
+        url,
+        within=within(url, policy),
+        password=password,
+        begins_with="".join(f"; SET LOCAL {key} = {value}" for key, value in limits.items()),
+        leaving=leaving,
+    )
+
+
+def within(url: DatabaseUrl, policy: DatabasePolicy) -> float:
+    """Give the seconds that a connection may take to be made."""
+    return url.connect_timeout or policy.connect_timeout

@@ -1,6 +1,5 @@
 """Make psycopg begin when SQLAlchemy does, and refuse a COMMIT that would be a ROLLBACK."""
 
-import math
 from typing import Any
 
 from psycopg import AsyncConnection, OperationalError
@@ -19,11 +18,14 @@ class CountingConnection(AsyncConnection[Any]):
     """Counts the transactions that were ended, so that one that was ended inside is noticed."""
 
     ended = 0
+    begins_with = ""  # what each BEGIN is followed by
 
     async def begin(self) -> None:
         """Send the BEGIN that would precede the first statement."""
         async with self.lock:
             await self.wait(self._start_query())
+        if self.begins_with:
+            await self.execute(self.begins_with.removeprefix(";").encode())
 
     async def commit(self) -> None:
         """Commit, and count it."""
@@ -36,16 +38,42 @@ class CountingConnection(AsyncConnection[Any]):
         await super().rollback()
 
 
-def options(_url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
-    """Give what the engine must be told."""
-    settings = policy.server_settings()
-    connect_args = {
-        "connect_timeout": math.ceil(policy.connect_timeout),
-        "application_name": settings.pop("application_name"),
-        "options": " ".join(f"-c {key}={value}" for key, value in settings.items()),
-        "async_creator_fn": CountingConnection.connect,
-    }
-    return {"connect_args": connect_args}
+def options(url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
+    """Give what the engine's connections must be told."""
+    return url.driver_args(
+        settings=policy.server_settings(), connect_timeout=policy.connect_timeout
+    )
+
+
+async def connect(*args: Any, **options: Any) -> CountingConnection:
+    """Make a connection."""
+    return await CountingConnection.connect(*args, **options)
+
+
+async def close(driver: CountingConnection) -> None:
+    """Close one."""
+    await driver.close()
+
+
+def parameter(driver: CountingConnection, name: str) -> str | None:
+    """Give a parameter that the server has told of itself."""
+    told = driver.pgconn.parameter_status(name.encode())
+    return told.decode() if told is not None else None
+
+
+async def ask(driver: CountingConnection, sql: str) -> str:
+    """Run a query outside of any transaction and give its one value."""
+    await driver.set_autocommit(True)
+    try:
+        row = await (await driver.execute(sql.encode())).fetchone()
+    finally:
+        await driver.set_autocommit(False)
+    return str(row[0]) if row else ""
+
+
+def limit(driver: CountingConnection, settings: str) -> None:
+    """Have these settings in each transaction."""
+    driver.begins_with = settings
 
 
 def behave(engine: Engine) -> None:

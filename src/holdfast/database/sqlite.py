@@ -36,7 +36,7 @@ _ROLLED_BACK = "holdfast.rolled_back"
 
 def options(_url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
     """Give what the engine must be told."""
-    return {"connect_args": {"timeout": policy.lock_timeout, "async_creator_fn": _connect}}
+    return {"timeout": policy.lock_timeout, "async_creator_fn": _connect}
 
 
 def pool_policy(url: DatabaseUrl, policy: PoolPolicy) -> PoolPolicy:
