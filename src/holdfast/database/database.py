@@ -55,7 +55,7 @@ class Database:
 
     def __init__(
         self,
-        url: str | URL,
+        url: str | URL | urls.DatabaseUrl,
         *,
         policy: DatabasePolicy | None = None,
         password: Password | None = None,
@@ -64,6 +64,7 @@ class Database:
         self.url = urls.parse(url)
         self.policy = policy or DatabasePolicy()
         self.events = events or Events()
+        self._password = password
         self._leaving: Background = set()
         self._engine = drivers.make_engine(
             self.url,
@@ -153,6 +154,25 @@ class Database:
             within=self.url.connect_timeout or self.policy.connect_timeout,
             leaving=self._leaving,
         )
+
+    @asynccontextmanager
+    async def direct(self) -> AsyncIterator["Database"]:
+        """Give this database past its pooler, for migrations and LISTEN; itself without one.
+
+        A session that lives longer than a transaction needs a server of its own, which a pooler
+        gives to others meanwhile.
+
+        Raises:
+            UnavailableError: as `open()`.
+        """
+        if self.url.direct is None:
+            yield self
+            return
+        direct = Database(
+            self.url.direct, policy=self.policy, password=self._password, events=self.events
+        )
+        async with direct:
+            yield direct
 
     def holders(self) -> Sequence[Holder]:
         """Say who has a connection now: task, line of code, seconds, last statement."""

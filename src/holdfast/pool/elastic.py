@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from sqlalchemy.exc import MissingGreenlet
@@ -368,13 +369,14 @@ class ElasticPool(Pool):
         """Close a connection; one that was cut short ends its statement first, by itself.
 
         A cancelled task cannot wait for that: in anyio's scopes each further await is cancelled,
-        too, so that the statement would go on on the server.
+        too, so that the statement would go on on the server. Where there is time to be polite
+        terminating is, too, but it has a limit, and expects that the connection may be broken.
         """
-        close = super()._close_connection
+        close = partial(super()._close_connection, connection, terminate=True)
         if terminate and self._is_at_home():
-            self._start(greenlet_spawn(close, connection, terminate=True), self._closing)
+            self._start(greenlet_spawn(close), self._closing)
         else:
-            close(connection, terminate=terminate)
+            close()
 
     def _start(self, work: Coroutine[Any, Any, Any], kind: Background) -> "asyncio.Task[Any]":
         task = asyncio.get_running_loop().create_task(work)
