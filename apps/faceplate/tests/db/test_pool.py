@@ -5,9 +5,10 @@ import time
 from contextlib import asynccontextmanager
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, literal, select, text
 from sqlalchemy.exc import DBAPIError
 
+from faceplate.config import get_settings
 from faceplate.db.session import close_database, get_database, get_session
 from faceplate.db.start import running
 from faceplate.models import User
@@ -34,10 +35,10 @@ async def connections(watch):
 
 
 async def until(fact):
-    """Wait until something is so."""
+    """Wait until something is so; asking the server lets the others go on."""
     async with asyncio.timeout(20):
         while not await fact():
-            await asyncio.sleep(0.01)
+            pass
 
 
 async def backend():
@@ -111,8 +112,10 @@ async def test_configured_sizes_are_in_force(clean_environment, watch):
 # SC-002
 
 
-@pytest.mark.parametrize("queries", [50, 5_000])
-async def test_concurrent_queries_all_succeed(watch, queries):
+@pytest.mark.parametrize(
+    ("queries", "open_session"), [(50, get_session), (5_000, lambda: get_database().read())]
+)
+async def test_concurrent_queries_all_succeed(watch, queries, open_session):
     """All of them are answered, on no more than 20 connections of the server at any time."""
     most, asking = 0, True
 
@@ -123,8 +126,8 @@ async def test_concurrent_queries_all_succeed(watch, queries):
             await asyncio.sleep(0.02)
 
     async def ask(number):
-        async with get_session() as session:
-            return await session.scalar(select(number))
+        async with open_session() as session:
+            return await session.scalar(select(literal(number)))
 
     looking = asyncio.create_task(look())
     answers = await asyncio.gather(*map(ask, range(queries)))
@@ -180,16 +183,16 @@ async def test_a_server_that_is_silent(clean_environment):
         clean_environment.setenv("DATABASE_URL", url)
         clean_environment.setenv("FACEPLATE_DB_CONNECT_TIMEOUT", "0.3")
 
-        with pytest.raises(UnavailableError, match=rf"127\.0\.0\.1:{port}/range: .*0\.3 s") as error:
+        with pytest.raises(UnavailableError) as error:
             await start()
 
+    assert f"127.0.0.1:{port}/range: " in str(error.value)
+    assert "0.3 s" in str(error.value)
     assert SECRET not in str(error.value)
 
 
 async def start():
     """Start as a process does that has just read its settings."""
-    from faceplate.config import get_settings
-
     get_settings.cache_clear()
     async with running():
         raise AssertionError("it started")
@@ -217,6 +220,7 @@ class Unlucky:
         self.calls = 0
 
     async def __call__(self, session, email):
+        """Store a user, then be cut off."""
         self.calls += 1
         session.add(User(email=email, subject_id=email))
         await session.flush()
@@ -329,21 +333,26 @@ async def test_an_exhausted_pool_says_who_holds_it(clean_environment):
 # E4
 
 
-@pytest.mark.parametrize("ping_after", ["1", "0"])
-async def test_stale_connections_are_replaced_without_an_error(clean_environment, watch, ping_after):
+async def test_stale_connections_are_replaced_without_an_error(watch):
     """The server has ended every idle connection: the next 20 callers do not notice."""
-    clean_environment.setenv("FACEPLATE_DB_POOL_PING_AFTER", ping_after)
-    async with running():
+    async with running() as db:
         await asyncio.gather(*(backend() for _ in range(20)))
         before = await connections(watch)
+        await asyncio.sleep(db.policy.pool.ping_after)  # after so much idling they are asked
         await watch.execute(text(f"SELECT pg_terminate_backend(pid) FROM ({MINE}) AS mine"))
-        await until(lambda: gone(watch, before))
 
         after = await asyncio.gather(*(backend() for _ in range(20)))
 
-    assert before
+    assert len(before) > 5
     assert not before & set(after)
 
 
-async def gone(watch, before):
-    return not before & await connections(watch)
+async def test_connections_may_be_asked_each_time(clean_environment, watch):
+    """With a threshold of 0 not even one that was ended just now is noticed."""
+    clean_environment.setenv("FACEPLATE_DB_POOL_PING_AFTER", "0")
+    async with running():
+        for _ in range(5):
+            before = await asyncio.gather(*(backend() for _ in range(5)))
+            await watch.execute(text(f"SELECT pg_terminate_backend(pid) FROM ({MINE}) AS mine"))
+            after = await asyncio.gather(*(backend() for _ in range(5)))
+            assert not set(before) & set(after)
