@@ -1,6 +1,5 @@
 """Promise 3: what was cancelled ends on the server."""
 
-import asyncio
 import sys
 import time
 from functools import partial
@@ -40,7 +39,9 @@ async def cancel(stack: Stack, database: Fresh, servers: Servers) -> Outcome:
             async with stack.begin() as session:
                 await session.execute(SLEEP)
     in_use = stack.engine.pool.checkedout()  # type: ignore[attr-defined]  # both pools have it
-    running, took = await wait_for_end(database, LATER_QUICK if servers.quick else LATER)
+    began = time.monotonic()
+    running = await database.remaining(RUNS, within=LATER_QUICK if servers.quick else LATER)
+    took = time.monotonic() - began
     there = await database.connections()
     return Outcome(
         said=f"{times} statements timed out; the pool has {in_use} of {SIZE} connections in use",
@@ -49,27 +50,12 @@ async def cancel(stack: Stack, database: Fresh, servers: Servers) -> Outcome:
     )
 
 
-async def wait_for_end(database: Fresh, limit: float) -> tuple[int, float]:
-    """Wait until no statement runs, or time is up; give how many do and how long it took."""
-    began = time.monotonic()
-    while True:
-        running, took = await database.connections(RUNS), time.monotonic() - began
-        if not running or took > limit:
-            return running, took
-        await asyncio.sleep(0.01)
-
-
 async def holdfast(servers: Servers) -> Outcome:
     """Cancel on both drivers."""
     policy = DatabasePolicy(pool=PoolPolicy(max_size=SIZE))
     open_stack = partial(stacks.holdfast, policy=policy)
-    outcomes = {
-        driver: await compare(open_stack, driver, servers) for driver in ("asyncpg", "psycopg")
-    }
-    return Outcome(
-        said="; ".join(f"{driver}: {each.said}" for driver, each in outcomes.items()),
-        true="; ".join(f"{driver}: {each.true}" for driver, each in outcomes.items()),
-        kept=all(each.kept for each in outcomes.values()),
+    return stacks.together(
+        {driver: await compare(open_stack, driver, servers) for driver in stacks.DRIVERS}
     )
 
 

@@ -1,7 +1,8 @@
 """An empty database for one side of a proof, and a connection that looks at it from outside."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -39,6 +40,14 @@ class Fresh:
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
             f"AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND {where}"
         )
+
+    async def remaining(self, where: str = "true", *, within: float = 10.0) -> int:
+        """Wait until there are no such connections, or time is up, and count them; seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while await self.connections(where):
+                    pass
+        return await self.connections(where)
 
 
 @asynccontextmanager

@@ -1,11 +1,12 @@
 """The stacks that proofs compare, each set up as its documentation says."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from advanced_alchemy.config import EngineConfig, SQLAlchemyAsyncConfig
+from proofs.contract import Outcome
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -15,6 +16,9 @@ from sqlalchemy.ext.asyncio import (
 
 from holdfast.database import Database, DatabasePolicy
 
+DRIVERS = ("asyncpg", "psycopg")
+
+R = TypeVar("R")
 Unit = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 
 
@@ -25,10 +29,19 @@ class Stack:
     Attributes:
         begin: gives a session with one transaction, committed at the end of the block.
         engine: that it stands on.
+        database: Holdfast's, on that side.
     """
 
     begin: Unit
     engine: AsyncEngine
+    database: Database | None = None
+
+    async def run(self, work: Callable[[AsyncSession], Awaitable[R]]) -> R:
+        """Do a unit of work as the stack does it: Holdfast by `Database.run()`."""
+        if self.database:
+            return await self.database.run(work)
+        async with self.begin() as session:
+            return await work(session)
 
 
 Open = Callable[..., AbstractAsyncContextManager[Stack]]
@@ -73,6 +86,15 @@ async def advanced_alchemy(url: str, **options: Any) -> AsyncIterator[Stack]:
 
 @asynccontextmanager
 async def holdfast(url: str, policy: DatabasePolicy | None = None) -> AsyncIterator[Stack]:
-    """Holdfast, by `Database.begin()`."""
+    """Holdfast's `Database`."""
     async with Database(url, policy=policy) as db:
-        yield Stack(begin=db.begin, engine=db.engine)
+        yield Stack(begin=db.begin, engine=db.engine, database=db)
+
+
+def together(outcomes: Mapping[str, Outcome]) -> Outcome:
+    """Give the outcomes on several drivers as one, which is kept where each is."""
+    return Outcome(
+        said="; ".join(f"{driver}: {each.said}" for driver, each in outcomes.items()),
+        true="; ".join(f"{driver}: {each.true}" for driver, each in outcomes.items()),
+        kept=all(each.kept for each in outcomes.values()),
+    )
