@@ -84,9 +84,8 @@ def _options(policy: DatabasePolicy) -> dict[str, Any]:
         # messages. What the driver itself says about a value stays.
         "hide_parameters": True,
         # JSON has no NaN: PostgreSQL refuses it, SQLite would store what nothing can read.
-        # Not `dumps` and `loads`, which look at their options for each value.
+        # Not `dumps`, which makes an encoder for each value when it is told anything.
         "json_serializer": json.JSONEncoder(allow_nan=False).encode,
-        "json_deserializer": json.JSONDecoder().decode,
         # Overflow connections are closed on return and made anew at every burst.
         "pool_size": policy.pool.size,
         "max_overflow": 0,
