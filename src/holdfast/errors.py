@@ -60,6 +60,18 @@ class ServiceError(HoldfastError, RuntimeError):
     """A server that Holdfast was to run did not start, or ended by itself."""
 
 
+class SessionSharedError(HoldfastError, RuntimeError):
+    """Two tasks use one session, or one connection, at the same time."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"a task was to {what} while another one waits for an answer on the same connection: "
+            "a session is one transaction, and takes what one task changes during the flush of "
+            "another for stored. Give each task a session of its own (async with db.begin() in "
+            "each), or await one after the other"
+        )
+
+
 class TransactionOwnedError(HoldfastError, RuntimeError):
     """Code inside `begin()`, `read()` or `run()` tried to end a transaction that is not its own."""
 

@@ -97,6 +97,11 @@ def is_lost(driver: CheckedConnection) -> bool:
     return bool(driver.is_closed())
 
 
+def is_busy(adapted: Any) -> bool:
+    """Tell whether a statement is under way, which SQLAlchemy would have others wait for."""
+    return bool(adapted._execute_mutex.locked())  # noqa: SLF001
+
+
 def _begin(connection: Any) -> None:
     adapted = connection.dbapi_connection
     if adapted._transaction is None:  # noqa: SLF001  -- or a listener has used a cursor already

@@ -56,6 +56,13 @@ _POOLER = (
     "a pooler is there, which refuses limits in a connection's first message: add "
     "pooler=transaction to the URL, and take options out of it ({said})"
 )
+_UNKNOWN_HOST = "the host name is unknown: is it spelled right, does DNS answer?"
+_SILENT = "no answer within {within:g} s: a firewall, or a wrong address?"
+# What psycopg and libpq say where other drivers have the system's own errors.
+_UNREACHED = {
+    "failed to resolve host|could not translate host name": _UNKNOWN_HOST,
+    "timeout expired": _SILENT,
+}
 # What has no SQLSTATE that tells, in the order in which it is looked for.
 _SAID = (
     ("unsupported startup parameter", _POOLER),
@@ -92,6 +99,9 @@ def find_cause(error: Exception, url: DatabaseUrl, within: float) -> Cause:
     if isinstance(error, OSError | UnicodeError):
         lasting = isinstance(error, ssl.SSLError | UnicodeError)
         return Cause(text=_unreachable(error, within), lasting=lasting)
+    for pattern, text in _UNREACHED.items():
+        if re.search(pattern, str(error)):
+            return Cause(text=text.format(within=within))
     state = state or _state_by_words(str(error))
     if state in _CAUSES:
         user, database = url.engine.username, url.engine.database
@@ -112,9 +122,9 @@ def _unreachable(error: Exception, within: float) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no socket there: is the server started?"
     if isinstance(error, socket.gaierror):
-        return "the host name is unknown: is it spelled right, does DNS answer?"
+        return _UNKNOWN_HOST
     if isinstance(error, TimeoutError):
-        return f"no answer within {within:g} s: a firewall, or a wrong address?"
+        return _SILENT.format(within=within)
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {error}"
     return _in_one_line(error) or type(error).__name__

@@ -79,7 +79,7 @@ def make_engine(
     module.behave(engine.sync_engine)
     _give_back_what_fails(engine)
     explain_connecting(engine.sync_engine, url, within=within(url, policy))
-    watch_errors(engine.sync_engine, is_lost=module.is_lost, place=url.place, events=events)
+    watch_errors(engine.sync_engine, driver=module, place=url.place, events=events)
     return engine
 
 

@@ -4,14 +4,20 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, Protocol
 
 from sqlalchemy import Connection, Engine, ExceptionContext, event
 from sqlalchemy.exc import MissingGreenlet
 
-from holdfast.errors import READ_ONLY_TRANSACTION, CommitUnknownError, HoldfastError
+from holdfast.errors import (
+    READ_ONLY_TRANSACTION,
+    CommitUnknownError,
+    HoldfastError,
+    SessionSharedError,
+)
 from holdfast.events import Event, Events
-from holdfast.pool import OUTSIDE, ElasticPool
+from holdfast.pool import ElasticPool, explain_outside
 
 _COMMITTING = "holdfast.committing"
 # Said of a COMMIT, maybe by a pooler that keeps its own connection to us: the connection to the
@@ -43,21 +49,30 @@ class PrimaryLost(Event):
     place: str
 
 
-def watch_errors(
-    engine: Engine, *, is_lost: Callable[[Any], bool], place: str, events: Events
-) -> None:
+class Driver(Protocol):
+    """What differs between drivers: `holdfast.database.asyncpg` and its kin."""
+
+    def is_lost(self, driver: Any) -> bool:
+        """Tell whether it is known that a connection is gone, without asking."""
+
+    def is_busy(self, adapted: Any) -> bool:
+        """Tell whether a statement is under way on a connection, as SQLAlchemy has it."""
+
+
+def watch_errors(engine: Engine, *, driver: Driver, place: str, events: Events) -> None:
     """Look at each error on a connection of the engine before anybody else gets it.
 
     Args:
         engine: whose connections.
-        is_lost: tells whether the driver knows that a connection is gone, without asking.
+        driver: knows its connections.
         place: where the database is, for messages.
         events: told what could not be known, and of a server that only reads.
     """
     watch = _Watch(place, events)
-    engine.dialect.do_commit = _noting(engine.dialect.do_commit, is_lost)  # type: ignore[assignment, method-assign]
+    engine.dialect.do_commit = _noting(engine.dialect.do_commit, driver)  # type: ignore[assignment, method-assign]
     event.listen(engine, "handle_error", watch.look)
     event.listen(engine, "before_cursor_execute", _note_statement)
+    event.listen(engine, "before_cursor_execute", partial(_refuse_sharing, driver))
 
 
 class _Watch:
@@ -68,22 +83,20 @@ class _Watch:
     def look(self, context: ExceptionContext) -> None:
         """See what the error means, and raise what says it better."""
         error = context.original_exception
+        committing = _take_mark(context)
         if isinstance(error, MissingGreenlet):
-            raise MissingGreenlet(OUTSIDE)
+            raise MissingGreenlet(explain_outside())
         if isinstance(error, TimeoutError):
             # The driver gave up, and has not seen the end of what it sent.
             context.is_disconnect = True
         if context.connection is None or context.connection.invalidated:
             return
-        self._look_at_commit(context, error)
+        if committing and not _is_answer(context, error):
+            self._report_unknown(error)
         if getattr(error, "sqlstate", None) == READ_ONLY_TRANSACTION:
             self._leave_standby(context.connection)
 
-    def _look_at_commit(self, context: ExceptionContext, error: BaseException) -> None:
-        assert context.connection is not None
-        committing = context.connection.info.pop(_COMMITTING, False)
-        if not committing or _is_answer(context, error):
-            return
+    def _report_unknown(self, error: BaseException) -> None:
         cancelled = isinstance(error, asyncio.CancelledError)
         what = "the task was cancelled" if cancelled else "the connection was lost"
         said = _UNKNOWN.format(place=self._place, what=what)
@@ -103,6 +116,14 @@ class _Watch:
             self._events.emit(PrimaryLost(place=self._place))
 
 
+def _take_mark(context: ExceptionContext) -> bool:
+    """Tell whether the answer to a COMMIT was awaited, once."""
+    connection = context.connection
+    if connection is None or connection.invalidated:
+        return False
+    return bool(connection.info.pop(_COMMITTING, False))
+
+
 def _is_answer(context: ExceptionContext, error: BaseException) -> bool:
     """Tell whether a COMMIT that failed with this error is known to have stored nothing."""
     if isinstance(error, HoldfastError):
@@ -113,12 +134,14 @@ def _is_answer(context: ExceptionContext, error: BaseException) -> bool:
     return not state.startswith(_NO_ANSWER)
 
 
-def _noting(commit: Callable[[Any], None], is_lost: Callable[[Any], bool]) -> Callable[[Any], None]:
+def _noting(commit: Callable[[Any], None], driver: Driver) -> Callable[[Any], None]:
     """Have a COMMIT leave a mark for as long as its answer is awaited."""
 
     def noting(connection: Any) -> None:
+        if driver.is_busy(connection.dbapi_connection):
+            raise SessionSharedError("commit")
         # What is lost before COMMIT is sent is not stored, for sure.
-        connection.info[_COMMITTING] = not is_lost(connection.driver_connection)
+        connection.info[_COMMITTING] = not driver.is_lost(connection.driver_connection)
         commit(connection)
         del connection.info[_COMMITTING]
 
@@ -129,6 +152,12 @@ def _note_statement(connection: Connection, _cursor: object, sql: str, *_rest: o
     pool = connection.engine.pool
     if isinstance(pool, ElasticPool):
         pool.note(_entry(connection), sql)
+
+
+def _refuse_sharing(driver: Driver, connection: Connection, *_rest: object) -> None:
+    # It would wait for the other statement, without a word, in the middle of somebody's flush.
+    if driver.is_busy(connection.connection.dbapi_connection):
+        raise SessionSharedError("execute a statement")
 
 
 def _entry(connection: Connection) -> Any:

@@ -124,6 +124,11 @@ def is_lost(driver: CountingConnection) -> bool:
     return driver.pgconn.status != ConnStatus.OK
 
 
+def is_busy(adapted: Any) -> bool:
+    """Tell whether a statement is under way, which psycopg would have others wait for."""
+    return bool(adapted.driver_connection.lock.locked())
+
+
 def _begin(connection: Any) -> None:
     await_only(connection.driver_connection.begin())
 

@@ -4,13 +4,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
 from holdfast.database.statements import ends_transaction, may_write, shortened
-from holdfast.errors import ReadOnlyError, TransactionOwnedError
+from holdfast.errors import ReadOnlyError, SessionSharedError, TransactionOwnedError
 
 _LOCKED = "holdfast.locked"
+_CONCURRENT = "isce"  # SQLAlchemy's code for a session in the middle of something
 _CHECKS = "holdfast.checks"
 _CONNECTIONS = "holdfast.connections"
 # Execution options: which session a connection works for, what tells one of the driver's
@@ -55,6 +57,14 @@ class _OwnedSession(Session):
     def invalidate(self) -> None:
         self.refuse_ending("session.invalidate()")
         super().invalidate()
+
+    def _connection_for_bind(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super()._connection_for_bind(*args, **options)
+        except InvalidRequestError as error:
+            if error.code == _CONCURRENT:
+                raise SessionSharedError("take a connection") from error
+            raise
 
     def refuse_ending(self, what: str) -> None:
         """Raise while the block that owns the transaction runs."""

@@ -73,6 +73,11 @@ def is_lost(_driver: object) -> bool:
     return False
 
 
+def is_busy(_adapted: object) -> bool:
+    """Tell whether a statement is under way; its thread takes one after the other and tells not."""
+    return False
+
+
 def _is_in_memory(url: URL) -> bool:
     return ":memory:" in (url.database or ":memory:") or url.query.get("mode") == "memory"
 

@@ -24,6 +24,7 @@ from holdfast.errors import (
 from holdfast.events import Events
 from holdfast.pool.callers import Caller
 from holdfast.pool.holders import Holder, Lease, describe
+from holdfast.pool.outside import explain_outside
 from holdfast.pool.policy import PoolPolicy
 
 # A server that does not answer a ping by then is not worth a caller's time.
@@ -32,14 +33,6 @@ _TRY_AGAIN = 1.0  # seconds until another attempt to keep `min_size`, or to grow
 _JITTER = 0.1  # of a lifetime
 _WEIGHT = 0.05  # of the newest in the average time that a connection is held
 _EXPIRES = "holdfast.expires"
-
-# What SQLAlchemy's MissingGreenlet is nearly always about.
-OUTSIDE = (
-    "a statement was to run outside of an awaited call of the session: most likely an attribute "
-    "that is not loaded was read (a relationship, or a column after expire), which would have "
-    "to ask the database. Load it with the query (options(selectinload(Model.attribute))), or "
-    "before it is read (await session.refresh(instance, ['attribute']))"
-)
 
 Background = set[asyncio.Task[Any]]
 Waiting = OrderedDict[asyncio.Future[ConnectionPoolEntry], tuple[Lease, float]]
@@ -179,7 +172,7 @@ class ElasticPool(Pool):
 
     def _do_get(self) -> ConnectionPoolEntry:
         if not in_greenlet():
-            raise MissingGreenlet(OUTSIDE)
+            raise MissingGreenlet(explain_outside())
         self._enter_loop()
         lease = Lease()
         return self._lend_idle(lease) or await_only(self._wait(lease))

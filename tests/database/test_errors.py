@@ -1,0 +1,509 @@
+"""Errors that people meet: each says what happened, the likely cause, and what to do."""
+
+import asyncio
+import os
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import pytest
+import trustme
+from sqlalchemy import ForeignKey, make_url, text
+from sqlalchemy.exc import DBAPIError, MissingGreenlet
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from holdfast.database import Database, DatabasePolicy
+from holdfast.errors import (
+    SessionSharedError,
+    TransactionAbortedError,
+    UnavailableError,
+    WrongLoopError,
+)
+from holdfast.events import Events
+from holdfast.pool import PoolPolicy
+from holdfast.retry import RetryPolicy, classify
+from holdfast.services import PostgresPolicy, PostgresServer
+from holdfast.services.account import account_for
+from holdfast.urls import parse
+
+PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+SECRET = "sesame-4711"
+SOON = DatabasePolicy(connect_timeout=0.5, retry=RetryPolicy(reconnect_delay=0.001))
+
+
+class Base(DeclarativeBase):
+    """A declarative base of the application's own."""
+
+
+class Author(Base):
+    """Has notes."""
+
+    __tablename__ = "authors"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    notes: Mapped[list["Note"]] = relationship(back_populates="author")
+
+
+class Note(Base):
+    """Has an author."""
+
+    __tablename__ = "texts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    body: Mapped[str]
+    author_id: Mapped[int] = mapped_column(ForeignKey("authors.id"))
+    author: Mapped[Author] = relationship(back_populates="notes")
+
+
+# A connection that cannot be made
+
+
+@pytest.fixture(params=["asyncpg", "psycopg"])
+def driver(request) -> str:
+    """Give the name of each driver in turn."""
+    return request.param
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Servers:
+    """One whose certificate is for `localhost`, and one without TLS; both ask for passwords."""
+
+    encrypted: PostgresServer
+    plain: PostgresServer
+    authority: Path
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    """Give servers that ask for passwords."""
+    if not PROGRAMS:
+        pytest.skip("no PostgreSQL of the system is here, and those of wheels have no TLS")
+    with (
+        tempfile.TemporaryDirectory(prefix="hf-err-") as name,
+        pytest.MonkeyPatch.context() as patch,
+        asyncio.Runner() as runner,
+    ):
+        patch.setenv("HOLDFAST_POSTGRES_BIN", str(PROGRAMS[-1]))
+        folder = Path(name)
+        folder.chmod(0o755)
+        made = [server(certify(folder)), server({"ssl": "off"})]
+        for each in made:
+            runner.run(each.start())
+        yield Servers(encrypted=made[0], plain=made[1], authority=folder / "authority.pem")
+        for each in made:
+            runner.run(each.stop())
+
+
+def server(settings: dict[str, str], folder: Path | None = None) -> PostgresServer:
+    listen = None if folder else "127.0.0.1"  # of its own folder a server keeps the address
+    policy = PostgresPolicy(listen=listen, settings=settings)
+    return PostgresServer(folder, policy=policy, events=Events(lambda _: None))
+
+
+def certify(folder: Path) -> dict[str, str]:
+    """Write a certificate for `localhost`, and give the settings that name it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
+    issued = authority.issue_cert("localhost")
+    key, certificate = folder / "server.key", folder / "server.pem"
+    issued.private_key_pem.write_to_path(str(key))
+    issued.cert_chain_pems[0].write_to_path(str(certificate))
+    key.chmod(0o600)
+    if account := account_for(folder):
+        os.chown(key, account.uid, account.gid)
+    return {"ssl": "on", "ssl_cert_file": str(certificate), "ssl_key_file": str(key)}
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Give a folder that every user can enter: servers do not run as root."""
+    with tempfile.TemporaryDirectory(prefix="hf-err-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+async def starting(open_folder) -> AsyncIterator[str]:
+    """Give the URL of a server that recovers, and lets nobody in meanwhile."""
+    recovering = server({"hot_standby": "off"}, open_folder)
+    await recovering.start()
+    url = recovering.url("app")
+    await recovering.stop()
+    [version] = await asyncio.to_thread(lambda: list(open_folder.rglob("data/PG_VERSION")))
+    version.with_name("standby.signal").touch()
+    start = asyncio.create_task(recovering.start())
+    while await state_of(url) != "57P03":  # noqa: ASYNC110  -- a server has no event
+        await asyncio.sleep(0)  # a missing socket is told without a turn of the loop
+    yield url
+    start.cancel()
+    await asyncio.wait({start})
+
+
+async def state_of(url: str) -> str | None:
+    """Give the SQLSTATE that a connection is refused with."""
+    try:
+        connection = await asyncpg.connect(url)
+    except (OSError, asyncpg.PostgresError) as error:
+        return getattr(error, "sqlstate", None)
+    await connection.close()
+    return None
+
+
+@contextmanager
+def silent() -> Iterator[int]:
+    """Listen, and say nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+def nowhere(driver: str, host: str = "127.0.0.1", port: int = 1) -> str:
+    return f"postgresql+{driver}://ann:{SECRET}@{host}:{port}/shop"
+
+
+async def fails(url: object, *, attempts: int) -> str:
+    """Run work; prove how often it was tried, and give the error's text, which has no secret."""
+    calls = []
+
+    async def work(session: AsyncSession) -> None:
+        calls.append(session)
+        await session.execute(text("SELECT 1"))
+
+    db = Database(url, policy=SOON, events=Events(lambda _: None))
+    with pytest.raises(UnavailableError) as caught:
+        await db.run(work)
+    await db.close()
+    assert len(calls) == attempts
+    assert (classify(caught.value) is not None) == (attempts == 2)
+    assert SECRET not in str(caught.value)
+    return str(caught.value)
+
+
+class TestConnecting:
+    """Each is said in one sentence, and tried again only where it may pass by itself."""
+
+    async def test_refused(self, driver):
+        """A server that is being restarted refuses for a moment."""
+        said = await fails(nowhere(driver), attempts=2)
+
+        assert said.startswith("PostgreSQL at 127.0.0.1:1/shop: ")
+        assert "refused" in said
+        assert "is the server started?" in said or "running on that host" in said
+
+    async def test_silent(self, driver):
+        """What accepts and says nothing may be a firewall or another program."""
+        with silent() as port:
+            said = await fails(nowhere(driver, port=port), attempts=2)
+
+        assert "no answer within 0.5 s: a firewall, or a wrong address?" in said
+
+    async def test_unknown_host(self, driver):
+        """A name may be misspelled, or DNS be away."""
+        said = await fails(nowhere(driver, host="nowhere.invalid"), attempts=2)
+
+        assert said.startswith("PostgreSQL at nowhere.invalid:1/shop: ")
+        assert "the host name is unknown: is it spelled right, does DNS answer?" in said
+
+    async def test_no_socket(self, driver, tmp_path):
+        """A socket that is not there may be there when the server has started."""
+        said = await fails(f"postgresql+{driver}:///shop?host={tmp_path}", attempts=2)
+
+        assert str(tmp_path) in said
+        assert "is the server started?" in said or "running locally" in said
+
+    async def test_wrong_password(self, driver, servers):
+        """Trying again could lock the role."""
+        url = address(servers.plain, driver, password=SECRET)
+
+        said = await fails(url, attempts=1)
+
+        assert "the password for 'app' was refused" in said
+        assert "is it the one of this server?" in said
+
+    async def test_missing_role(self, driver, database_url):
+        """Where no password is asked for, the server says that there is no such role."""
+        url = parse(database_url).engine.set(drivername=f"postgresql+{driver}", username="nobody-x")
+
+        said = await fails(url, attempts=1)
+
+        assert "'nobody-x' may not log in" in said
+        assert "the role is missing or pg_hba.conf refuses it" in said
+
+    async def test_missing_database(self, driver, database_url):
+        """It has to be made, or the URL mended."""
+        url = parse(database_url).engine.set(drivername=f"postgresql+{driver}", database="nothing")
+
+        said = await fails(url, attempts=1)
+
+        assert "the server has no database 'nothing': create it, or mend the URL" in said
+
+    async def test_too_many_connections(self, driver, servers):
+        """Somebody may give one back in a moment."""
+        await as_superuser(servers.plain, "ALTER ROLE app CONNECTION LIMIT 0")
+        try:
+            said = await fails(address(servers.plain, driver), attempts=2)
+        finally:
+            await as_superuser(servers.plain, "ALTER ROLE app CONNECTION LIMIT -1")
+
+        assert "no free connection: raise max_connections or lower pools" in said
+
+    async def test_starting_up(self, driver, starting):
+        """It answers already, and lets nobody in."""
+        said = await fails(with_driver(starting, driver), attempts=2)
+
+        assert "the server is starting or stopping: try again in a moment" in said
+
+    async def test_no_tls(self, driver, servers):
+        """TLS that is asked for and not there is no server that restarts."""
+        said = await fails(address(servers.plain, driver, sslmode="require"), attempts=1)
+
+        assert "the server offers no TLS, and the URL asks for it" in said
+        assert "switch TLS on there" in said
+
+    async def test_a_certificate_of_another_host(self, driver, servers):
+        """It is for `localhost`, and the URL says 127.0.0.1."""
+        trust = {"sslmode": "verify-full", "sslrootcert": servers.authority}
+
+        said = await fails(address(servers.encrypted, driver, **trust), attempts=1)
+
+        assert "its certificate is for another host" in said
+        assert "use the name that the certificate has" in said
+
+    async def test_an_authority_that_nobody_knows(self, driver, servers, tmp_path):
+        """The file that would tell has to be named."""
+        other = tmp_path / "other.pem"
+        trustme.CA().cert_pem.write_to_path(str(other))
+        trust = {"sslmode": "verify-full", "sslrootcert": other}
+
+        said = await fails(address(servers.encrypted, driver, "localhost", **trust), attempts=1)
+
+        assert "nobody who is trusted here vouches for its certificate" in said
+        assert "sslrootcert=" in said
+
+
+def address(server: PostgresServer, driver: str, host: str = "127.0.0.1", **query: object) -> str:
+    """Give the URL of a server, for a driver."""
+    url = make_url(server.url("app")).set(drivername=f"postgresql+{driver}", host=host)
+    password = {"password": str(query.pop("password"))} if "password" in query else {}
+    texts = {name: str(value) for name, value in query.items()}
+    return url.set(**password).update_query_dict(texts).render_as_string(hide_password=False)
+
+
+def with_driver(url: str, driver: str) -> str:
+    return url.replace("postgresql://", f"postgresql+{driver}://", 1)
+
+
+async def as_superuser(server: PostgresServer, sql: str) -> None:
+    async with Database(server.url("postgres")) as db, db.engine.begin() as connection:
+        await connection.execute(text(sql))
+
+
+# One session, used as it is not meant to be
+
+
+@pytest.fixture
+async def library(postgres_url) -> AsyncIterator[Database]:
+    """Give a database with an author and a note."""
+    policy = DatabasePolicy(pool=PoolPolicy(max_size=3))
+    async with Database(postgres_url, policy=policy, events=Events(lambda _: None)) as db:
+        async with db.engine.begin() as connection:
+            await connection.run_sync(Base.metadata.create_all)
+        async with db.begin() as session:
+            session.add(Author(id=1, notes=[Note(id=1, body="first")]))
+        yield db
+        assert db.engine.pool.checkedout() == 0
+
+
+class TestTwoTasks:
+    """A session is one transaction; SQLAlchemy has two tasks wait for each other in silence."""
+
+    async def test_statements_at_the_same_time(self, library):
+        """The second one fails, and nothing of the block is stored."""
+
+        async def block() -> None:
+            async with library.begin() as session:
+                await session.execute(text("INSERT INTO authors VALUES (2)"))
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(session.execute(text("SELECT pg_sleep(0.1)")))
+                    group.create_task(session.execute(text("SELECT 1")))
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await block()
+
+        [error] = caught.value.exceptions
+        self.assert_says(error)
+        async with library.read() as session:
+            assert await session.get(Author, 2) is None
+
+    async def test_the_first_statements_at_the_same_time(self, library):
+        """Neither has a connection yet: SQLAlchemy says so in its own words."""
+
+        async def block() -> None:
+            async with library.begin() as session, asyncio.TaskGroup() as group:
+                group.create_task(session.execute(text("SELECT 1")))
+                group.create_task(session.execute(text("SELECT 1")))
+
+        await library.ping()
+        async with library.begin() as one:  # so that the other one has to wait for a connection
+            await one.execute(text("SELECT 1"))
+            with pytest.raises(ExceptionGroup) as caught:
+                await block()
+
+        self.assert_says(caught.value.exceptions[0])
+
+    async def test_a_change_while_another_task_flushes(self, library):
+        """A statement of the other one is refused, where its changes would have been lost."""
+
+        async def block() -> None:
+            async with library.begin() as session:
+                note = await session.get_one(Note, 1)
+                note.body = "flushed"
+                flushing = asyncio.create_task(session.flush())
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                note.body = "lost"
+                try:
+                    await session.execute(text("SELECT 1"))
+                finally:
+                    await flushing
+
+        with pytest.raises(SessionSharedError):
+            await block()
+
+    async def test_the_block_ends_while_a_task_goes_on(self, library):
+        """What it left behind would be part of the transaction, or not, by chance."""
+        left = []
+
+        async def block() -> None:
+            async with library.begin() as session:
+                await session.execute(text("INSERT INTO authors VALUES (2)"))
+                left.append(asyncio.create_task(session.execute(text("SELECT pg_sleep(0.1)"))))
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+
+        with pytest.raises(SessionSharedError) as caught:
+            await block()
+
+        self.assert_says(caught.value)
+        await asyncio.gather(*left, return_exceptions=True)
+        async with library.read() as session:
+            assert await session.get(Author, 2) is None
+
+    async def test_one_after_the_other(self, library):
+        """A child task that is awaited may use it: wait_for() makes one."""
+        async with library.begin() as session:
+            for _ in range(3):
+                await asyncio.wait_for(session.execute(text("SELECT 1")), timeout=10)
+                await asyncio.create_task(session.execute(text("SELECT 1")))
+
+    def assert_says(self, error: BaseException) -> None:
+        """It tells what happened, why that is wrong, and what to do."""
+        assert isinstance(error, SessionSharedError)
+        assert "while another one waits for an answer" in str(error)
+        assert "a session is one transaction" in str(error)
+        assert "Give each task a session of its own" in str(error)
+
+
+Read = Callable[[Database], Awaitable[object]]
+
+
+async def relationship_inside(db: Database) -> object:
+    async with db.begin() as session:
+        author = await session.get_one(Author, 1)
+        return author.notes
+
+
+async def relationship_of_read(db: Database) -> object:
+    async with db.read() as session:
+        author = await session.get_one(Author, 1)
+        return author.notes
+
+
+async def many_to_one(db: Database) -> object:
+    async with db.session() as session:
+        note = await session.get_one(Note, 1)
+        await session.commit()  # gives the connection back
+        session.expire_all()
+        return note.body
+
+
+async def expired(db: Database) -> object:
+    async with db.begin() as session:
+        note = await session.get_one(Note, 1)
+        session.expire(note)
+        return note.body
+
+
+@pytest.mark.parametrize(
+    ("read", "attribute"),
+    [
+        (relationship_inside, "Author.notes"),
+        (relationship_of_read, "Author.notes"),
+        (many_to_one, "Note.body"),
+        (expired, "Note.body"),
+    ],
+)
+async def test_a_lazy_load(library, read, attribute):
+    """The attribute is named with the line that read it, and how to load it."""
+    with pytest.raises(MissingGreenlet) as caught:
+        await read(library)
+
+    said = str(caught.value)
+    line = read.__code__.co_filename
+    assert said.startswith(f"{attribute} was read at {line}:")
+    assert "is not loaded" in said
+    assert f"selectinload({attribute})" in said
+    assert f"session.refresh(instance, ['{attribute.partition('.')[2]}'])" in said
+
+
+async def test_a_statement_outside_of_everything(library):
+    """Without an attribute, the line is said, and what it most likely is."""
+    async with library.begin() as session:
+        await session.execute(text("SELECT 1"))
+        with pytest.raises(MissingGreenlet, match=r"at .*test_errors\.py:\d+ a statement was"):
+            session.sync_session.execute(text("SELECT 1"))
+
+
+async def test_another_loop(library):
+    """The database is named as the thing that belongs to one loop, and what to make instead."""
+    async with library.begin() as session:
+        await session.execute(text("SELECT 1"))
+
+    def elsewhere() -> None:
+        asyncio.run(library.run(lambda other: other.execute(text("SELECT 1"))))
+
+    with pytest.raises(WrongLoopError) as caught:
+        await asyncio.to_thread(elsewhere)
+
+    assert "belong to another event loop" in str(caught.value)
+    assert "an asyncio connection works in one loop only" in str(caught.value)
+    assert "Make a Database in each loop" in str(caught.value)
+
+
+async def test_parameters_are_in_no_text(library):
+    """The values that were bound stay out of SQLAlchemy's message."""
+    with pytest.raises(DBAPIError) as caught:
+        async with library.begin() as session:
+            await session.execute(
+                text("SELECT :value / 0, :secret"), {"value": 1, "secret": SECRET}
+            )
+
+    assert SECRET not in str(caught.value)
+
+
+async def test_a_lost_connection_that_was_swallowed(library):
+    """What happened, and what to do, instead of a session in a half-state."""
+
+    async def work(session: AsyncSession) -> None:
+        with pytest.raises(DBAPIError):
+            await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    with pytest.raises(TransactionAbortedError) as caught:
+        await library.run(work)
+
+    assert "the connection was lost inside the block and the code went on" in str(caught.value)
+    assert "let the error out of the block" in str(caught.value)
