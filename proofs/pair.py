@@ -14,10 +14,11 @@ from proofs.contract import Servers
 from proofs.folders import open_folder
 from sqlalchemy import make_url
 
-from holdfast.services import PostgresServer
+from holdfast.services import PostgresPolicy, PostgresServer
 
 STREAMS = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
 PROMOTED = "SELECT NOT pg_is_in_recovery()"
+SETTINGS = {"wal_retrieve_retry_interval": "50ms"}  # else a standby waits for 5 s
 WAITS = 20.0  # seconds, on a busy machine
 
 
@@ -29,7 +30,7 @@ class Node:
     server: PostgresServer = field(init=False)
 
     def __post_init__(self) -> None:
-        self.server = PostgresServer(self.folder)
+        self.server = PostgresServer(self.folder, policy=PostgresPolicy(settings=SETTINGS))
 
     @property
     def data(self) -> Path:
@@ -44,26 +45,36 @@ class Node:
 
     async def ask(self, sql: str) -> object:
         """Ask it as a superuser."""
-        connection = await asyncpg.connect(self.server.url("postgres"))
+        connection = await asyncpg.connect(self.server.url("postgres", "app"))
         try:
             return await connection.fetchval(sql)
+        finally:
+            await connection.close()
+
+    async def do(self, sql: str) -> None:
+        """Run statements as a superuser."""
+        connection = await asyncpg.connect(self.server.url("postgres", "app"))
+        try:
+            await connection.execute(sql)
         finally:
             await connection.close()
 
     async def until(self, sql: str) -> None:
         """Wait until the answer is true."""
         async with asyncio.timeout(WAITS):
-            while not await self.ask(sql):
+            while True:
+                if await self.ask(sql):
+                    return
                 await asyncio.sleep(0.01)
 
     async def follow(self, other: "Node") -> None:
         """Say whom it follows when it is a standby."""
-        await self.ask(f"ALTER SYSTEM SET primary_conninfo = '{conninfo(other)}'")
+        await self.do(f"ALTER SYSTEM SET primary_conninfo = '{conninfo(other)}'")
 
 
 @dataclass(slots=True)
 class Pair:
-    """A primary that is followed by a standby; `switch()` exchanges the roles."""
+    """A primary that is followed by a standby; `demote()` and `promote()` exchange their roles."""
 
     primary: Node
     standby: Node
@@ -79,10 +90,13 @@ class Pair:
         await self.primary.server.start()
 
     async def promote(self) -> None:
-        """Make the other one the primary, followed by the one that was."""
-        await self.standby.ask("SELECT pg_promote()")
+        """Make the other one the primary."""
+        await self.standby.do("SELECT pg_promote()")
         await self.standby.until(PROMOTED)
         self.primary, self.standby = self.standby, self.primary
+
+    async def settle(self) -> None:
+        """Wait until the standby follows the primary."""
         await self.primary.until(STREAMS)
 
 
@@ -94,7 +108,6 @@ async def pair(_servers: Servers) -> AsyncIterator[Pair]:
         try:
             await made.primary.server.start()
             await copy(made.primary, made.standby)
-            await made.primary.until(STREAMS)
             yield made
         finally:
             await made.primary.server.stop()
@@ -114,7 +127,8 @@ def replace_data(primary: Node, standby: Node) -> None:
     owner = standby.data.stat()
     shutil.rmtree(standby.data)
     program = primary.server.binary.with_name("pg_basebackup")
-    command = [program, "-D", standby.data, "-d", conninfo(primary), "-c", "fast", "-R"]
+    source = ("-d", conninfo(primary), "-c", "fast", "-R")
+    command: list[str | Path] = [program, "-D", standby.data, *source]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"pg_basebackup failed: {done.stderr}")
