@@ -21,7 +21,7 @@ from holdfast.pool import PoolPolicy
 
 SIZE = 5  # connections, and tasks that write
 PAUSE = 0.02  # seconds between two writes of a task
-WATCHED, WATCHED_QUICK = 8.0, 2.0  # seconds after the new primary is there
+WATCHED, WATCHED_QUICK = 8.0, 1.5  # seconds after the new primary is there
 RECOVERED = 1.0  # seconds
 BEFORE = 20  # writes that go well before, and that fail while there is no primary
 FAILS_FOR = 20.0  # seconds to wait for that, on a busy machine
