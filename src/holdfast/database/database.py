@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import URL
@@ -20,7 +21,7 @@ from holdfast.database.sessions import (
     guard_transactions,
     refuse_writes,
 )
-from holdfast.database.units import alone, unit
+from holdfast.database.units import Blocks, unit
 from holdfast.events import Events
 from holdfast.pool import Background, ElasticPool, Holder
 from holdfast.retry import retry
@@ -79,6 +80,7 @@ class Database:
         guard_transactions(self._owned.sync_engine)
         for view in (self._reading, self._snapshot):
             refuse_writes(view.sync_engine)
+        self._blocks = Blocks()
         self._opened = False
         self._opening = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
@@ -187,13 +189,15 @@ class Database:
         """Give a session with one transaction: commits at the end, rolls back on any exception.
 
         Raises:
-            TransactionOwnedError: the code inside ended the transaction itself.
+            TransactionOwnedError: the code inside ended the transaction itself, or the block is
+                inside the work of a `run()` on the same database.
             TransactionAbortedError: a statement failed, and the code inside went on.
             CommitUnknownError: the connection was lost while COMMIT was under way.
         """
-        session = OwnedSession(self._owned, expire_on_commit=False, close_resets_only=False)
-        async with unit(session, self._leaving):
-            yield session
+        session = self._owned_session()
+        with self._blocks.begin():
+            async with unit(session, self._leaving, session.finish):
+                yield session
 
     @asynccontextmanager
     async def read(self, *, snapshot: bool = False) -> AsyncIterator[AsyncSession]:
@@ -209,7 +213,7 @@ class Database:
         """
         engine = self._snapshot if snapshot else self._reading
         session = ReadSession(engine, expire_on_commit=False, close_resets_only=False)
-        async with unit(session, self._leaving):
+        async with unit(session, self._leaving, session.finish):
             yield session
 
     async def run(
@@ -226,13 +230,13 @@ class Database:
         when its COMMIT may have succeeded.
 
         Raises:
-            TransactionOwnedError: `work` ended the transaction itself, or calls `run()` on the
-                same database.
+            TransactionOwnedError: `work` ended the transaction itself, or calls `run()` or
+                `begin()` on the same database; or `run()` is called inside a `begin()` of it.
             TransactionAbortedError: a statement failed, and `work` went on.
             CommitUnknownError: the connection was lost while COMMIT was under way.
         """
         name = getattr(work, "__qualname__", type(work).__qualname__)
-        with alone(self, name):
+        with self._blocks.run(name):
             return await retry(
                 lambda: self._attempt(lambda session: work(session, *args, **kwargs)),
                 policy=self.policy.retry,
@@ -241,7 +245,12 @@ class Database:
             )
 
     async def _attempt(self, work: Callable[[AsyncSession], Awaitable[R]]) -> R:
+        session = self._owned_session()
+        finish = session.finish
         if self.policy.retry.resolve and self.url.backend == "postgresql":
-            return await Resolving(self).attempt(work)
-        async with self.begin() as session:
+            finish = partial(Resolving(self._reading).finish, session)
+        async with unit(session, self._leaving, finish):
             return await work(session)
+
+    def _owned_session(self) -> OwnedSession:
+        return OwnedSession(self._owned, expire_on_commit=False, close_resets_only=False)

@@ -397,10 +397,13 @@ class ElasticPool(Pool):
 
     def _enter_loop(self) -> None:
         loop = asyncio.get_running_loop()
-        if loop is self._loop:
+        if self._is_at_home():
             return
-        if self._loop is not None and not self.any_loop:
+        if self._loop is not None:
             self._leave_loop(self._loop)
+        self._move_to(loop)
+
+    def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._timer, self._due = None, math.inf
 
@@ -426,7 +429,10 @@ class ElasticPool(Pool):
 
     def _is_at_home(self) -> bool:
         """Tell whether the pool's own loop runs here."""
-        return self._loop is not None and asyncio._get_running_loop() is self._loop  # noqa: SLF001  -- get_running_loop raises
+        running = asyncio._get_running_loop()  # noqa: SLF001  -- get_running_loop raises
+        if self.any_loop and running is not None and running is not self._loop:
+            self._move_to(running)
+        return running is not None and running is self._loop
 
     def _wake_at(self, due: float) -> None:
         if due >= self._due:
@@ -450,15 +456,17 @@ class ElasticPool(Pool):
         self._wake_at(min(dues))
 
     def _expire(self, now: float) -> float:
-        """Tell those who have waited for too long."""
-        while self._waiting:
-            future, (_, deadline) = next(iter(self._waiting.items()))
+        """Tell those who have waited for too long.
+
+        Whoever came first gets what is being made, which has a limit of its own.
+        """
+        for future, (_, deadline) in [*self._waiting.items()][len(self._connecting) :]:
             if deadline > now:
                 return deadline
             del self._waiting[future]
             if not future.done():
                 future.set_exception(self._exhausted())
-        return math.inf
+        return now + _TRY_AGAIN if self._waiting else math.inf
 
     def _report(self, now: float) -> float:
         """Tell of each connection that is held for too long, once."""
