@@ -116,11 +116,10 @@ def describe(fates: Mapping[str, str]) -> str:
 
 async def holdfast(servers: Servers) -> Outcome:
     """Paste for both drivers; on the one that can, channel binding is insisted on."""
-    outcomes = {
-        driver: await compare(stacks.holdfast, f"postgresql+{driver}", servers)
-        for driver in stacks.DRIVERS
-    }
-    outcome = stacks.together(outcomes)
+    await servers.once(encrypted)
+    sides = (compare(stacks.holdfast, f"postgresql+{each}", servers) for each in stacks.DRIVERS)
+    outcomes = await asyncio.gather(*sides)
+    outcome = stacks.together(dict(zip(stacks.DRIVERS, outcomes, strict=True)))
     reported = any("channel_binding" in each.what for each in parse(f"{ANY}?{WHOLE}").findings)
     insists = await refuses_unbound(servers)
     return Outcome(

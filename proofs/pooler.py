@@ -17,7 +17,7 @@ from proofs.stacks import together
 from sqlalchemy import make_url
 
 PROCESSES = 2
-TRANSACTIONS, TRANSACTIONS_QUICK = 300, 60  # of each process
+TRANSACTIONS, TRANSACTIONS_QUICK = 300, 30  # of each process
 HANGS = 60  # seconds
 
 Clients = Sequence[asyncio.subprocess.Process]
@@ -40,7 +40,8 @@ async def clients(_servers: Servers) -> AsyncIterator[Clients]:
         yield started
     finally:
         for client in started:
-            client.kill()  # it has said all, or hangs
+            if client.returncode is None:
+                client.kill()  # it has said all, or hangs
             await client.communicate()
 
 
@@ -71,7 +72,10 @@ async def ask(client: asyncio.subprocess.Process, order: str) -> Counter[str]:
     assert client.stdout
     client.stdin.write(f"{order}\n".encode())
     async with asyncio.timeout(HANGS):
-        return Counter(json.loads(await client.stdout.readline()))
+        answer = await client.stdout.readline()
+    if not answer:
+        raise RuntimeError("a process of the service ended")
+    return Counter(json.loads(answer))
 
 
 async def holdfast(servers: Servers) -> Outcome:
