@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -30,7 +29,8 @@ _OPTIONS: Mapping[str, Any] = {
     # messages. What the driver itself says about a value stays.
     "hide_parameters": True,
     # JSON has no NaN: PostgreSQL refuses it, SQLite would store what nothing can read.
-    "json_serializer": partial(json.dumps, allow_nan=False),
+    # Not `json.dumps`, which makes an encoder for each value when it is told anything.
+    "json_serializer": json.JSONEncoder(allow_nan=False).encode,
 }
 
 
