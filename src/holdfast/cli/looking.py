@@ -1,0 +1,169 @@
+"""Look at everything that a project is configured with, each part for itself."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+
+from holdfast import migrate, observe, redis, settings
+from holdfast.cli.configuration import Configuration, Given
+from holdfast.database import Database, DatabasePolicy
+from holdfast.errors import ConfigurationError
+from holdfast.events import Check, Events
+from holdfast.settings import Project
+from holdfast.urls import DatabaseUrl, parse, redact
+
+_LOOKS_FOR = 10.0  # seconds for a part, besides those to connect
+_NO_DIRECT = "no direct URL"  # what a URL by itself says, not knowing of another variable
+
+
+class Looking:
+    """Asks all parts, and gives what they say.
+
+    Args:
+        project: has the migrations.
+        given: the URLs.
+        prefix: of the variables that the application's policy is read from; None for defaults.
+        processes: of the application.
+
+    Raises:
+        ConfigurationError: a variable with the prefix cannot be used.
+    """
+
+    def __init__(
+        self, project: Project, given: Configuration, prefix: str | None, processes: int
+    ) -> None:
+        self._project = project
+        self._given = given
+        self._prefix = prefix
+        self._policy = _policy(prefix)
+        self._processes = processes
+
+    async def look(self) -> list[Check]:
+        """Give what was found, without secrets; it ends whatever hangs."""
+        parts: dict[str, observe.Part] = {"project": self._settings}
+        within = self._policy.connect_timeout
+        try:
+            url = _parsed(self._given)
+        except ConfigurationError as error:
+            parts["url"] = partial(_said, _unusable(error, self._given.database))
+        else:
+            parts |= self._about(url)
+            within = url.connect_timeout or within
+        if self._given.redis:
+            parts["redis"] = partial(_redis, self._given.redis)
+        found = await observe.health(within=within + _LOOKS_FOR, **parts)
+        return [
+            replace(each, said=redact(each.said), advice=redact(each.advice))
+            for each in found.checks
+        ]
+
+    async def _settings(self) -> Sequence[Check]:
+        limits = (
+            f"variables {self._prefix}…" if self._prefix else "the defaults; --prefix reads others"
+        )
+        return [
+            Check(name="folder", said=f"{self._project.name} in {self._project.root}"),
+            Check(name="policy", said=limits),
+        ]
+
+    def _about(self, url: DatabaseUrl) -> dict[str, observe.Part]:
+        return {
+            "url": partial(_said, *_explain(url, self._given)),
+            "database": partial(self._database, url),
+            "migrations": partial(self._migrations, url),
+        }
+
+    async def _database(self, url: DatabaseUrl) -> Sequence[Check]:
+        try:
+            async with _opened(url, self._policy) as db:
+                return await db.examine(processes=self._processes)
+        except ConfigurationError as error:
+            return [_unusable(error, self._given.database)]
+
+    async def _migrations(self, url: DatabaseUrl) -> Sequence[Check]:
+        config = self._project.alembic_path
+        if not config.is_file():
+            return [Check(name="revision", said=f"{config} is not there: nothing is migrated")]
+        try:
+            direct, source = _for_migrations(url, self._given)
+            async with _opened(direct, DatabasePolicy()) as db:
+                found = await migrate.check(db, config)
+        except ConfigurationError as error:
+            return [_unusable(error, self._given.owner or self._given.database)]
+        return [replace(each, said=f"{each.said} (by {source})") for each in found]
+
+
+def _policy(prefix: str | None) -> DatabasePolicy:
+    return settings.load(DatabasePolicy, prefix=prefix) if prefix else DatabasePolicy()
+
+
+def _parsed(given: Configuration) -> DatabaseUrl:
+    direct = given.direct.url if given.direct else None
+    return parse(given.database.url, direct=direct)
+
+
+def _explain(url: DatabaseUrl, given: Configuration) -> Iterator[Check]:
+    """Say how the URL is understood, and what follows."""
+    yield Check(name="understood", said=f"{url}, from {given.database.source}")
+    driver = url.engine.get_driver_name()
+    names = {f"driver {driver}": "driver", url.provider: "provider"}
+    if "driver" not in {names.get(each.what) for each in url.findings}:
+        yield Check(name="driver", said=driver)
+    for each in url.findings:
+        if each.what != _NO_DIRECT:
+            yield Check(name=names.get(each.what, "finding"), said=str(each))
+    if url.pooler == "transaction":
+        yield _direct(url, given)
+
+
+def _direct(url: DatabaseUrl, given: Configuration) -> Check:
+    if url.direct:
+        source = given.direct.source if given.direct else "the host's name"
+        return Check(name="direct", said=f"{url.direct}, from {source}")
+    if given.owner and parse(given.owner.url).pooler is None:
+        return Check(name="direct", said=f"{given.owner.source} does not go through the pooler")
+    return Check(
+        name="direct",
+        said="no URL past the pooler is known; migrations go through it",
+        state="warning",
+        advice="set DIRECT_DATABASE_URL to the server's own host and port",
+    )
+
+
+def _for_migrations(url: DatabaseUrl, given: Configuration) -> tuple[DatabaseUrl, str]:
+    """Give the URL that migrations are best run by, and where it comes from."""
+    if given.owner:
+        owner = parse(given.owner.url)
+        return owner.direct or owner, given.owner.source
+    source = given.direct.source if given.direct else given.database.source
+    return url.direct or url, source
+
+
+@asynccontextmanager
+async def _opened(url: DatabaseUrl, policy: DatabasePolicy) -> AsyncIterator[Database]:
+    db = Database(url, policy=policy, events=Events(lambda _event: None))
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+async def _redis(given: Given) -> Sequence[Check]:
+    try:
+        client = redis.client(given.url)
+    except ConfigurationError as error:
+        return [_unusable(error, given)]
+    async with client:
+        checks = await redis.check(client)
+    return [replace(checks[0], said=f"{checks[0].said}, from {given.source}"), *checks[1:]]
+
+
+async def _said(*checks: Check) -> Sequence[Check]:
+    return checks
+
+
+def _unusable(error: ConfigurationError, given: Given) -> Check:
+    return Check(
+        name="understood", said=str(error), state="failed", advice=f"correct it in {given.source}"
+    )

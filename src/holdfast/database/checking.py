@@ -1,0 +1,148 @@
+"""Look at a database: quickly, whether it serves; and once, whether all is set up as it should."""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from sqlalchemy import TextClause, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from holdfast.database import diagnosis
+from holdfast.database.embedded import check_file, examine_file
+from holdfast.database.encryption import check_tls, look_at
+from holdfast.errors import UnavailableError
+from holdfast.events import Check
+from holdfast.pool import ElasticPool
+
+if TYPE_CHECKING:
+    from holdfast.database.database import Database
+
+_STATE = (
+    "SELECT pg_is_in_recovery() AS standby, "
+    "current_setting('default_transaction_read_only') = 'on' AS reads_only"
+)
+_CLOCK = "SELECT clock_timestamp()"
+_ROUNDS = 3  # the quickest counts: the first also prepares the statement
+
+
+async def check(db: "Database") -> Sequence[Check]:
+    """Tell whether it serves now: reached, takes writes, and has connections to give.
+
+    One round trip or two. A database that cannot be reached is a failed check, not an exception.
+    """
+    reached = await _reach(db)
+    if not reached.ok:
+        return [reached]
+    return [reached, await _writes(db), _load(db)]
+
+
+async def examine(db: "Database", *, processes: int) -> Sequence[Check]:
+    """Tell what is set up wrongly, or could be better; about a dozen round trips.
+
+    Args:
+        db: as the application has it.
+        processes: how many of them have a pool of this size.
+    """
+    if db.url.backend == "sqlite":
+        return await examine_file(db)
+    reached = await _reach(db)
+    if not reached.ok:
+        return [reached]
+    try:
+        return [reached, *await _examine(db, processes)]
+    except (DBAPIError, UnavailableError) as error:
+        cause = " ".join(str(getattr(error, "orig", None) or error).split())
+        advice = "mend this first; the rest could not be looked at"
+        return [reached, Check(name="server", said=cause, state="failed", advice=advice)]
+
+
+async def _reach(db: "Database") -> Check:
+    try:
+        if db.url.backend == "sqlite":
+            check_file(db)
+        seconds = await db.ping()
+    except UnavailableError as error:
+        return Check(name="reached", said=str(error), state="failed", advice=_advice(str(error)))
+    return Check(name="reached", said=f"{db.url.place} in {seconds * 1000:.0f} ms")
+
+
+def _advice(said: str) -> str:
+    if "unsupported startup parameter" in said:
+        return "a pooler is there: write pooler=transaction in the URL"
+    return "mend this first; the rest can be looked at only then"
+
+
+async def _writes(db: "Database") -> Check:
+    if db.url.backend == "sqlite":
+        return Check(name="writes", said="a file")
+    async with db.read() as session:
+        row = (await session.execute(text(_STATE))).one()
+    return diagnosis.check_writable(standby=row.standby, reads_only=row.reads_only, url=db.url)
+
+
+def _load(db: "Database") -> Check:
+    pool = db.engine.pool
+    assert isinstance(pool, ElasticPool)
+    used, waiting = pool.checkedout(), len(pool.waiting())
+    said = f"{used} of {pool.policy.max_size} connections in use, {waiting} callers wait"
+    if not waiting:
+        return Check(name="pool", said=said)
+    advice = "hold connections for a shorter time, or raise PoolPolicy.max_size"
+    return Check(name="pool", said=said, state="warning", advice=advice)
+
+
+async def _examine(db: "Database", processes: int) -> Sequence[Check]:
+    async with db.engine.connect() as connection, connection.begin():
+        facts = diagnosis.Facts(**(await connection.execute(_sql("facts"))).mappings().one())
+        limits = await _limits(connection)
+        clock = await _clock(connection)
+        driver = (await connection.get_raw_connection()).driver_connection
+        wire = look_at(driver, db.url.engine.get_driver_name())
+    behind = facts.pid != wire.pid  # there the server tells of its connection to the pooler
+    details = "" if behind else ", ".join(filter(None, (facts.tls_version, facts.tls_cipher)))
+    return [
+        check_tls(wire, db.url, details=details),
+        diagnosis.check_pooler(facts, wire.pid, db.url),
+        diagnosis.check_version(facts),
+        diagnosis.check_writable(standby=facts.standby, reads_only=facts.reads_only, url=db.url),
+        diagnosis.check_role(facts),
+        diagnosis.check_pool(facts, db.url, max_size=db.policy.pool.max_size, processes=processes),
+        *diagnosis.check_limits(limits, await _limits_outside(db)),
+        diagnosis.check_clock(clock),
+    ]
+
+
+async def _limits_outside(db: "Database") -> Mapping[str, int] | None:
+    """Give those without a transaction, where they are not the same."""
+    if db.url.takes_settings:
+        return None
+    async with db.read() as session:
+        return await _limits(await session.connection())
+
+
+async def _limits(connection: AsyncConnection) -> Mapping[str, int]:
+    rows = (await connection.execute(_sql("limits"))).all()
+    return {row.name: row.milliseconds for row in sorted(rows, reverse=True)}
+
+
+async def _clock(connection: AsyncConnection) -> diagnosis.Clock:
+    """Compare the clocks as NTP does: the server's answer against the middle of its round trip."""
+    rounds = [await _ask_clock(connection) for _ in range(_ROUNDS)]
+    return min(rounds, key=lambda each: each.within)
+
+
+async def _ask_clock(connection: AsyncConnection) -> diagnosis.Clock:
+    before = time.time()
+    there: datetime = (await connection.execute(text(_CLOCK))).scalar_one()
+    after = time.time()
+    middle, half = (before + after) / 2, abs(after - before) / 2
+    return diagnosis.Clock(ahead=there.timestamp() - middle, within=half)
+
+
+@cache
+def _sql(name: str) -> TextClause:
+    return text(files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8"))
