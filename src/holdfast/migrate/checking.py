@@ -8,7 +8,7 @@ from holdfast.errors import ConfigurationError, MigrationError, UnavailableError
 from holdfast.events import Check
 from holdfast.migrate.noop import find_current
 from holdfast.migrate.running import current
-from holdfast.migrate.scripts import head, pending
+from holdfast.migrate.scripts import head, history, pending
 
 if TYPE_CHECKING:
     from holdfast.database import Database
@@ -34,6 +34,8 @@ async def _check(db: "Database", config: Path | str) -> Check:
     newest = await find_current(db, config)
     if newest is not None:
         return Check(name="revision", said=f"{newest[0]}, the newest")
+    if not history(config):
+        return Check(name="revision", said="there is no migration yet")
     last, at = head(config), await current(db, config)
     behind = pending(config, at)
     said = ", ".join(at) or "nothing"
