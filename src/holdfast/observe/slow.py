@@ -67,9 +67,14 @@ def watch(db: Database, policy: SlowPolicy | None = None) -> None:
     Args:
         db: its `events` are told.
         policy: what is slow.
+
+    Raises:
+        ConfigurationError: it is watched already.
     """
-    watch = _Watch(db.events, policy or SlowPolicy())
     engine = db.engine.sync_engine
+    if event.contains(engine, "before_cursor_execute", _begin):
+        raise ConfigurationError(f"the database at {db.url.place} is watched already; call it once")
+    watch = _Watch(db.events, policy or SlowPolicy())
     event.listen(engine, "before_cursor_execute", _begin)
     event.listen(engine, "after_cursor_execute", watch.end)
     # First, since another handler may raise, and then nobody after it is asked.
@@ -92,8 +97,11 @@ class _Watch:
         self, _conn: Connection, cursor: Any, sql: str, _values: object, context: Any, _many: object
     ) -> None:
         """Look at one that was answered."""
-        seconds = time.perf_counter() - context._holdfast_begun  # noqa: SLF001
-        context._holdfast_begun = None  # noqa: SLF001
+        begun = getattr(context, _BEGUN, None)
+        if begun is None:  # it was sent before it was watched
+            return
+        seconds = time.perf_counter() - begun
+        context._holdfast_begun = None  # noqa: SLF001  -- an error from now on is another matter
         if seconds > self._over:
             self._tell(sql, seconds, rows=_rows(cursor))
         elif getattr(cursor, "server_side", False):
