@@ -271,7 +271,7 @@ async def test_it_may_begin_in_the_middle(database_url, told):
     """A statement that is under way when it begins goes on as it was."""
     async with Database(database_url, events=Events(keep(told))) as db, db.read() as session:
         under_way = asyncio.create_task(session.scalar(text("SELECT pg_sleep(0.1), 7")))
-        while not any("pg_sleep" in each.statement for each in db.holders()):
+        while not any("pg_sleep" in each.statement for each in db.holders()):  # noqa: ASYNC110
             await asyncio.sleep(0)
         watch(db, ALWAYS)
         await under_way

@@ -88,6 +88,9 @@ class Looking:
         try:
             direct, source = _for_migrations(url, self._given)
             async with _opened(direct, DatabasePolicy()) as db:
+                reached = (await db.check())[0]
+                if not reached.ok:  # said already, unless it is another way
+                    return [] if direct == url else [reached]
                 found = await migrate.check(db, config)
         except ConfigurationError as error:
             return [_unusable(error, self._given.owner or self._given.database)]
