@@ -7,14 +7,19 @@ It also runs alone: `python -m proofs.<name>`.
 
 import argparse
 import asyncio
+import logging
 import sys
 import textwrap
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
+from typing import Any, Self, TypeVar
 
 from holdfast.errors import HoldfastError
-from holdfast.services import PostgresServer, RedisServer
+from holdfast.services import PostgresPolicy, PostgresServer, RedisServer
+
+T = TypeVar("T")
 
 WIDTH = 98  # columns of the output
 
@@ -32,6 +37,24 @@ class Servers:
     postgres: PostgresServer
     redis: RedisServer
     quick: bool
+    _made: dict[Any, Any] = field(default_factory=dict, repr=False)
+    _ending: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False)
+
+    async def once(self, make: Callable[[Self], AbstractAsyncContextManager[T]]) -> T:
+        """Give what the sides of a proof share, such as a server of its own kind.
+
+        The first side that asks has it made; it ends with the proof.
+        """
+        if make not in self._made:
+            self._made[make] = await self._ending.enter_async_context(make(self))
+        made: T = self._made[make]
+        return made
+
+    @asynccontextmanager
+    async def for_one_proof(self) -> AsyncIterator[Self]:
+        """Give the same servers, and end what was made beside them."""
+        async with AsyncExitStack() as ending:
+            yield replace(self, _made={}, _ending=ending)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +117,7 @@ def main(proofs: Sequence[Proof]) -> int:
     parser = argparse.ArgumentParser(description="Show each promise broken and kept.")
     parser.add_argument("--quick", action="store_true", help="the short form of each proof")
     options = parser.parse_args()
+    logging.getLogger().addHandler(logging.NullHandler())  # what counts is printed
     try:
         held = asyncio.run(_run_all(proofs, quick=options.quick))
     except HoldfastError as error:
@@ -107,17 +131,19 @@ async def run(proof: Proof, servers: Servers) -> bool:
     """Run every side, print how it went, and tell whether the proof held."""
     print(f"{proof.promise:>2}  {proof.title}")
     print(textwrap.fill(proof.deed, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 4))
-    plain = await _run_side(proof.plain, servers)
-    for peer in proof.peers:
-        await _run_side(peer, servers)
-    ours = await _run_side(proof.holdfast, servers)
+    async with servers.for_one_proof() as shared:
+        plain = await _run_side(proof.plain, shared)
+        for peer in proof.peers:
+            await _run_side(peer, shared)
+        ours = await _run_side(proof.holdfast, shared)
     held = plain is not None and ours is not None and not plain.kept and ours.kept
     print(f"    {'held' if held else 'DID NOT HOLD'}\n", flush=True)
     return held
 
 
 async def _run_all(proofs: Sequence[Proof], *, quick: bool) -> int:
-    async with PostgresServer() as postgres, RedisServer() as redis:
+    policy = PostgresPolicy(listen="127.0.0.1")  # by TCP, as in production
+    async with PostgresServer(policy=policy) as postgres, RedisServer() as redis:
         print(f"{postgres.product} {postgres.version}, {redis.product} {redis.version}, ", end="")
         print(f"Python {sys.version.split()[0]}\n", flush=True)
         servers = Servers(postgres=postgres, redis=redis, quick=quick)

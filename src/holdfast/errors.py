@@ -37,9 +37,11 @@ class UnavailableError(HoldfastError, ConnectionError):
 
     Attributes:
         sqlstate: the server's reason, where it gave one.
+        lasting: the reason does not pass by itself, such as a certificate; False where it may.
     """
 
     sqlstate: str | None = None
+    lasting: bool = False
 
 
 class PoolExhaustedError(HoldfastError, TimeoutError):
@@ -69,9 +71,10 @@ class TransactionAbortedError(HoldfastError, RuntimeError):
     before the failed statement would be lost although the commit seemed to succeed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, why: str | None = None) -> None:
         super().__init__(
-            "COMMIT was answered with ROLLBACK: a statement of this transaction had failed and "
+            why
+            or "COMMIT was answered with ROLLBACK: a statement of this transaction had failed and "
             "the code went on, so none of its writes is stored; let the error out of the block, "
             "or run the statement that may fail inside session.begin_nested()"
         )

@@ -52,7 +52,9 @@ def test_a_project_that_is_up(shell):
     assert told["project.folder"] == f"shop in {shell.folder}"
     assert told["url.understood"].endswith("from the project's running server")
     assert told["database.role"].startswith("app, ")
-    assert told["migrations.revision"] == "001, the newest (by the project's running server)"
+    assert told["migrations.revision"] == "001, the newest"
+    assert "owner@" in told["migrations.url"]
+    assert told["migrations.url"].endswith("from the project's running server")
     assert told["redis.reached"].endswith("from the project's running server")
 
 
@@ -121,7 +123,7 @@ def test_where_values_come_from(shell):
 
     assert wrong(done) == {"database.reached", "migrations.reached", "redis.reached"}
     assert told["url.understood"].endswith("shop, from DATABASE_URL")
-    assert told["url.direct"].endswith("direct, from DIRECT_DATABASE_URL")
+    assert told["migrations.url"].endswith("direct, from DIRECT_DATABASE_URL")
     assert f"{NOWHERE}/direct" in told["migrations.reached"]
     assert told["redis.reached"].endswith("from REDIS_URL")
 
@@ -138,7 +140,7 @@ def test_migrations_through_a_pooler(shell, owner, state):
     url = f"postgresql://app@{NOWHERE}/shop?pooler=transaction"
     done = shell("doctor", "--json", DATABASE_URL=url, **more)
 
-    assert rows(done)["url.direct"]["state"] == state
+    assert rows(done)["migrations.url"]["state"] == state
 
 
 def test_the_policy_of_the_application(shell):
@@ -177,8 +179,18 @@ def test_a_variable_that_cannot_be_read(shell):
 
     assert done.returncode == 1
     assert wrong(done) == {"url.understood", "redis.understood"}
-    assert rows(done)["url.understood"]["advice"] == "correct it in DATABASE_URL"
-    assert rows(done)["redis.understood"]["advice"] == "correct it in REDIS_URL"
+    assert rows(done)["url.understood"]["said"].startswith("DATABASE_URL: database URL: the scheme")
+    assert rows(done)["redis.understood"]["said"].startswith("REDIS_URL: Redis URL: ")
+
+
+@pytest.mark.parametrize("variable", ["DATABASE_OWNER_URL", "DIRECT_DATABASE_URL"])
+def test_another_variable_that_cannot_be_read(shell, variable):
+    """It is named, and the database is looked at all the same."""
+    url = f"postgresql://app@{NOWHERE}/shop"
+    done = shell("doctor", "--json", **{"DATABASE_URL": url, variable: "mysql://db/shop"})
+
+    assert wrong(done) == {"database.reached", "migrations.understood"}
+    assert rows(done)["migrations.understood"]["said"].startswith(f"{variable}: ")
 
 
 def test_a_server_that_is_silent(shell, silent):

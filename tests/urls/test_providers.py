@@ -74,6 +74,14 @@ def test_the_url_knows_better_than_its_port(port, query, pooler):
     assert "in the URL" in said[0].why
 
 
+@pytest.mark.parametrize(
+    "host", ["host.docker.internal", "neon.tech.example", "fakeneon.tech", "db.internal", "dpg"]
+)
+def test_a_host_that_is_nobodys(host):
+    """A name that only looks like a provider's is not taken for one."""
+    assert parse(f"postgresql://{host}/shop").provider is None
+
+
 def test_what_a_pooler_changes():
     """No named statements, and of the caller's settings only those that PgBouncer takes."""
     limits = {"application_name": "shop", "statement_timeout": "1000"}
@@ -123,6 +131,7 @@ def test_what_was_parsed_is_taken_again():
     made = make_url("postgresql+psycopg://ann:secret@db/shop?sslmode=require&host=")
 
     assert parse(url) is url
+    assert len({url, parse("postgres://ann:secret@db/shop?sslmode=require")}) == 1
     assert parse(made).tls == Tls(mode="require")
     assert parse(made).engine.password == "secret"
 

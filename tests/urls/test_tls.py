@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from holdfast.database import Database
-from holdfast.errors import ConfigurationError
+from holdfast.errors import ConfigurationError, UnavailableError
 from holdfast.urls import parse
 
 with_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
@@ -113,8 +113,11 @@ async def test_the_systems_authorities_by_name(encrypted, driver, monkeypatch):
     url = address(encrypted.server, sslrootcert="system")
 
     for name, expected in (("right.pem", "T"), ("other.pem", "-")):
-        monkeypatch.setenv("SSL_CERT_FILE", str(encrypted.folder / name))
+        file = str(encrypted.folder / name)
+        monkeypatch.setenv("SSL_CERT_FILE", file)
         assert await verdict(url, driver) == expected
+        # By name: OpenSSL's own folder is another one in the wheel.
+        assert parse(url).tls.for_libpq() == {"sslmode": "verify-full", "sslrootcert": file}
 
 
 @with_drivers
@@ -192,7 +195,7 @@ async def test_channel_binding_on_psycopg(encrypted, mode):
     url = address(encrypted.server, sslmode=mode, channel_binding="require")
 
     assert await verdict(url, "psycopg") == ("T" if mode == "require" else "-")
-    assert await verdict(url, "asyncpg") == ("T" if mode == "require" else ".")
+    assert await verdict(url, "asyncpg") == ("T" if mode == "require" else "-")
 
 
 @with_drivers
@@ -205,6 +208,38 @@ async def test_a_database_uses_it(encrypted, driver):
         assert str(await session.scalar(text(USED))).startswith("TLS")
     with pytest.raises(ConfigurationError, match=r"sslrootcert names /nowhere/ca\.pem"):
         await Database(f"{url}&sslrootcert=/nowhere/ca.pem").open()
+
+
+@with_drivers
+@pytest.mark.parametrize(
+    ("host", "authority", "says"),
+    [
+        (
+            "localhost",
+            "other.pem",
+            "authority that is not trusted; name its file: sslrootcert=FILE (",
+        ),
+        ("127.0.0.1", "right.pem", "certificate is for another host; connect by the name in it ("),
+    ],
+)
+async def test_why_a_certificate_was_refused(encrypted, *, driver, host, authority, says):
+    """The cause and what to do about it, in one sentence, the same on both drivers."""
+    file = encrypted.folder / authority
+    url = address(encrypted.server, host=host, sslmode="verify-full", sslrootcert=file)
+
+    with pytest.raises(UnavailableError) as caught:
+        await Database(url.replace("ql:", f"ql+{driver}:", 1)).open()
+
+    assert says in str(caught.value)
+
+
+@with_drivers
+async def test_a_server_that_has_no_tls(plain, driver):
+    """What insists on it is named, as what to do is."""
+    url = address(plain, sslmode="require").replace("ql:", f"ql+{driver}:", 1)
+
+    with pytest.raises(UnavailableError, match="the server has no TLS, on which sslmode=require"):
+        await Database(url).open()
 
 
 @with_drivers

@@ -44,9 +44,9 @@ class Looking:
         parts: dict[str, observe.Part] = {"project": self._settings}
         within = self._policy.connect_timeout
         try:
-            url = _parsed(self._given)
+            url = _read(self._given.database)
         except ConfigurationError as error:
-            parts["url"] = partial(_said, _unusable(error, self._given.database))
+            parts["url"] = partial(_said, _unusable(error))
         else:
             parts |= self._about(url)
             within = url.connect_timeout or within
@@ -69,7 +69,7 @@ class Looking:
 
     def _about(self, url: DatabaseUrl) -> dict[str, observe.Part]:
         return {
-            "url": partial(_said, *_explain(url, self._given)),
+            "url": partial(_said, *_explain(url, self._given.database)),
             "database": partial(self._database, url),
             "migrations": partial(self._migrations, url),
         }
@@ -79,36 +79,38 @@ class Looking:
             async with _opened(url, self._policy) as db:
                 return await db.examine(processes=self._processes)
         except ConfigurationError as error:
-            return [_unusable(error, self._given.database)]
+            return [_unusable(error)]
 
     async def _migrations(self, url: DatabaseUrl) -> Sequence[Check]:
         config = self._project.alembic_path
         if not config.is_file():
             return [Check(name="revision", said=f"{config} is not there: nothing is migrated")]
         try:
-            direct, source = _for_migrations(url, self._given)
-            async with _opened(direct, DatabasePolicy()) as db:
+            way, source = _for_migrations(url, self._given)
+            async with _opened(way, DatabasePolicy()) as db:
                 reached = (await db.check())[0]
-                if not reached.ok:  # said already, unless it is another way
-                    return [] if direct == url else [reached]
-                found = await migrate.check(db, config)
+                if reached.ok:
+                    return [_direct(way, source), *await migrate.check(db, config)]
         except ConfigurationError as error:
-            return [_unusable(error, self._given.owner or self._given.database)]
-        return [replace(each, said=f"{each.said} (by {source})") for each in found]
+            return [_unusable(error)]
+        # The cause was said already, unless it is another way.
+        return [_direct(way, source), *([] if way == url else [reached])]
 
 
 def _policy(prefix: str | None) -> DatabasePolicy:
     return settings.load(DatabasePolicy, prefix=prefix) if prefix else DatabasePolicy()
 
 
-def _parsed(given: Configuration) -> DatabaseUrl:
-    direct = given.direct.url if given.direct else None
-    return parse(given.database.url, direct=direct)
+def _read(given: Given) -> DatabaseUrl:
+    try:
+        return parse(given.url)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{given.source}: {error}") from None
 
 
-def _explain(url: DatabaseUrl, given: Configuration) -> Iterator[Check]:
+def _explain(url: DatabaseUrl, given: Given) -> Iterator[Check]:
     """Say how the URL is understood, and what follows."""
-    yield Check(name="understood", said=f"{url}, from {given.database.source}")
+    yield Check(name="understood", said=f"{url}, from {given.source}")
     driver = url.engine.get_driver_name()
     names = {f"driver {driver}": "driver", url.provider: "provider"}
     if "driver" not in {names.get(each.what) for each in url.findings}:
@@ -116,31 +118,30 @@ def _explain(url: DatabaseUrl, given: Configuration) -> Iterator[Check]:
     for each in url.findings:
         if each.what != _NO_DIRECT:
             yield Check(name=names.get(each.what, "finding"), said=str(each))
-    if url.pooler == "transaction":
-        yield _direct(url, given)
-
-
-def _direct(url: DatabaseUrl, given: Configuration) -> Check:
-    if url.direct:
-        source = given.direct.source if given.direct else "the host's name"
-        return Check(name="direct", said=f"{url.direct}, from {source}")
-    if given.owner and parse(given.owner.url).pooler is None:
-        return Check(name="direct", said=f"{given.owner.source} does not go through the pooler")
-    return Check(
-        name="direct",
-        said="no URL past the pooler is known; migrations go through it",
-        state="warning",
-        advice="set DIRECT_DATABASE_URL to the server's own host and port",
-    )
 
 
 def _for_migrations(url: DatabaseUrl, given: Configuration) -> tuple[DatabaseUrl, str]:
     """Give the URL that migrations are best run by, and where it comes from."""
-    if given.owner:
-        owner = parse(given.owner.url)
-        return owner.direct or owner, given.owner.source
-    source = given.direct.source if given.direct else given.database.source
-    return url.direct or url, source
+    for each in filter(None, (given.owner, given.direct)):
+        read = _read(each)
+        if read.pooler != "transaction":
+            return read, each.source
+        if read.direct:
+            return read.direct, f"{each.source}, past its pooler"
+    if url.pooler == "transaction" and url.direct:
+        return url.direct, f"{given.database.source}, past its pooler"
+    return url, given.database.source
+
+
+def _direct(way: DatabaseUrl, source: str) -> Check:
+    if way.pooler != "transaction":
+        return Check(name="url", said=f"{way}, from {source}")
+    return Check(
+        name="url",
+        said=f"{way}, from {source}: no way past its pooler is known",
+        state="warning",
+        advice="set DIRECT_DATABASE_URL to the server's own host and port",
+    )
 
 
 @asynccontextmanager
@@ -156,7 +157,7 @@ async def _redis(given: Given) -> Sequence[Check]:
     try:
         client = redis.client(given.url)
     except ConfigurationError as error:
-        return [_unusable(error, given)]
+        return [_unusable(ConfigurationError(f"{given.source}: {error}"))]
     async with client:
         checks = await redis.check(client)
     return [replace(checks[0], said=f"{checks[0].said}, from {given.source}"), *checks[1:]]
@@ -166,7 +167,5 @@ async def _said(*checks: Check) -> Sequence[Check]:
     return checks
 
 
-def _unusable(error: ConfigurationError, given: Given) -> Check:
-    return Check(
-        name="understood", said=str(error), state="failed", advice=f"correct it in {given.source}"
-    )
+def _unusable(error: ConfigurationError) -> Check:
+    return Check(name="understood", said=str(error), state="failed", advice="correct it there")

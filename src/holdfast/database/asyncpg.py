@@ -6,12 +6,12 @@ import asyncpg
 from sqlalchemy import Connection, Engine
 from sqlalchemy.util import await_only
 
+from holdfast.database.dialling import watch_peer
 from holdfast.database.policy import DatabasePolicy
 from holdfast.errors import TransactionAbortedError
 from holdfast.urls import DatabaseUrl
 
 _CLOSE_TIMEOUT = 2.0  # seconds
-_GRACE = 5.0  # seconds that the server has to say that a statement took too long
 
 
 class CheckedConnection(asyncpg.Connection):  # type: ignore[misc]  # it has no types
@@ -41,15 +41,13 @@ def options(url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
     told = url.driver_args(
         settings=policy.server_settings(), connect_timeout=policy.connect_timeout
     )
-    if policy.statement_timeout:
-        # For a server that is frozen or cut off, and cannot end the statement itself.
-        told["command_timeout"] = policy.statement_timeout + _GRACE
     return told | {"connection_class": CheckedConnection}
 
 
 async def connect(*args: Any, **options: Any) -> CheckedConnection:
     """Make a connection."""
     driver: CheckedConnection = await asyncpg.connect(*args, **options)
+    watch_peer(driver._transport.get_extra_info("socket"))  # noqa: SLF001  -- there is no other way to it
     return driver
 
 

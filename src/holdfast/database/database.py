@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import URL
@@ -20,11 +21,10 @@ from holdfast.database.sessions import (
     guard_transactions,
     refuse_writes,
 )
-from holdfast.database.units import alone, unit
+from holdfast.database.units import Blocks, unit
 from holdfast.events import Check, Events
 from holdfast.pool import Background, ElasticPool, Holder
 from holdfast.retry import retry
-from holdfast.urls import DatabaseUrl
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,7 +56,7 @@ class Database:
 
     def __init__(
         self,
-        url: str | URL | DatabaseUrl,
+        url: str | URL | urls.DatabaseUrl,
         *,
         policy: DatabasePolicy | None = None,
         password: Password | None = None,
@@ -65,6 +65,7 @@ class Database:
         self.url = urls.parse(url)
         self.policy = policy or DatabasePolicy()
         self.events = events or Events()
+        self._password = password
         self._leaving: Background = set()
         self._engine = drivers.make_engine(
             self.url,
@@ -79,6 +80,7 @@ class Database:
         guard_transactions(self._owned.sync_engine)
         for view in (self._reading, self._snapshot):
             refuse_writes(view.sync_engine)
+        self._blocks = Blocks()
         self._opened = False
         self._opening = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
@@ -172,6 +174,25 @@ class Database:
         """
         return await checking.examine(self, processes=processes)
 
+    @asynccontextmanager
+    async def direct(self) -> AsyncIterator["Database"]:
+        """Give this database past its pooler, for migrations and LISTEN; itself without one.
+
+        A session that lives longer than a transaction needs a server of its own, which a pooler
+        gives to others meanwhile.
+
+        Raises:
+            UnavailableError: as `open()`.
+        """
+        if self.url.direct is None:
+            yield self
+            return
+        direct = Database(
+            self.url.direct, policy=self.policy, password=self._password, events=self.events
+        )
+        async with direct:
+            yield direct
+
     def holders(self) -> Sequence[Holder]:
         """Say who has a connection now: task, line of code, seconds, last statement."""
         return self._pool.holders()
@@ -185,13 +206,15 @@ class Database:
         """Give a session with one transaction: commits at the end, rolls back on any exception.
 
         Raises:
-            TransactionOwnedError: the code inside ended the transaction itself.
+            TransactionOwnedError: the code inside ended the transaction itself, or the block is
+                inside the work of a `run()` on the same database.
             TransactionAbortedError: a statement failed, and the code inside went on.
             CommitUnknownError: the connection was lost while COMMIT was under way.
         """
-        session = OwnedSession(self._owned, expire_on_commit=False, close_resets_only=False)
-        async with unit(session, self._leaving):
-            yield session
+        session = self._owned_session()
+        with self._blocks.begin():
+            async with unit(session, self._leaving, session.finish):
+                yield session
 
     @asynccontextmanager
     async def read(self, *, snapshot: bool = False) -> AsyncIterator[AsyncSession]:
@@ -207,7 +230,7 @@ class Database:
         """
         engine = self._snapshot if snapshot else self._reading
         session = ReadSession(engine, expire_on_commit=False, close_resets_only=False)
-        async with unit(session, self._leaving):
+        async with unit(session, self._leaving, session.finish):
             yield session
 
     async def run(
@@ -224,13 +247,13 @@ class Database:
         when its COMMIT may have succeeded.
 
         Raises:
-            TransactionOwnedError: `work` ended the transaction itself, or calls `run()` on the
-                same database.
+            TransactionOwnedError: `work` ended the transaction itself, or calls `run()` or
+                `begin()` on the same database; or `run()` is called inside a `begin()` of it.
             TransactionAbortedError: a statement failed, and `work` went on.
             CommitUnknownError: the connection was lost while COMMIT was under way.
         """
         name = getattr(work, "__qualname__", type(work).__qualname__)
-        with alone(self, name):
+        with self._blocks.run(name):
             return await retry(
                 lambda: self._attempt(lambda session: work(session, *args, **kwargs)),
                 policy=self.policy.retry,
@@ -239,7 +262,12 @@ class Database:
             )
 
     async def _attempt(self, work: Callable[[AsyncSession], Awaitable[R]]) -> R:
+        session = self._owned_session()
+        finish = session.finish
         if self.policy.retry.resolve and self.url.backend == "postgresql":
-            return await Resolving(self).attempt(work)
-        async with self.begin() as session:
+            finish = partial(Resolving(self._reading).finish, session)
+        async with unit(session, self._leaving, finish):
             return await work(session)
+
+    def _owned_session(self) -> OwnedSession:
+        return OwnedSession(self._owned, expire_on_commit=False, close_resets_only=False)

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import random
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -17,6 +18,20 @@ _READ_ONLY = "SELECT current_setting('transaction_read_only')"
 # The server says these by itself, from PostgreSQL 14 on; a pooler may not.
 _IN_RECOVERY = "in_hot_standby"
 _READS_ONLY = "default_transaction_read_only"
+# A server that vanished (a machine that is off, a cut network) is noticed within half a minute,
+# not within the two hours of the system's defaults: seconds, and milliseconds for the last one.
+PEER: dict[str, Any] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+_OPTIONS: Mapping[str, str] = {
+    "keepalives_idle": "TCP_KEEPIDLE",
+    "keepalives_interval": "TCP_KEEPINTVL",
+    "keepalives_count": "TCP_KEEPCNT",
+    "tcp_user_timeout": "TCP_USER_TIMEOUT",
+}
 _TRUE = frozenset({"on", "true"})
 
 
@@ -47,7 +62,8 @@ class Dialler:
     """Makes the connections of one engine, as the driver's own `connect` would.
 
     Of several hosts the one that served last is dialled first. Where the URL does not say which
-    kind of server it wants (`target_session_attrs`), a primary is taken before a standby.
+    kind of server it wants (`target_session_attrs`), one that writes is taken before one that only
+    reads.
 
     Args:
         driver: makes one connection.
@@ -157,7 +173,7 @@ class Dialler:
         closing = asyncio.create_task(self._close_later(task))
         self._leaving.add(closing)
         closing.add_done_callback(self._leaving.discard)
-        raise TimeoutError
+        raise TimeoutError(f"no answer within {self._within / len(self._hosts):g} s")
 
     async def _close_later(self, dialling: "asyncio.Task[tuple[Any, bool]]") -> None:
         await asyncio.wait({dialling})
@@ -175,7 +191,7 @@ class Dialler:
         self._hosts = [host, *(each for each in self._hosts if each != host)]
 
     def _wanted(self) -> str:
-        return self._url.target or "primary"
+        return self._url.target or "read-write"
 
     def _takes_any(self) -> bool:
         return self._url.target in {None, "prefer-standby"}
@@ -195,10 +211,21 @@ class Dialler:
         return (said if said is not None else await self._driver.ask(driver, sql)) in _TRUE
 
 
+def watch_peer(sock: Any) -> None:
+    """Have the system ask the other end of a TCP connection whether it is still there."""
+    if sock is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for key, value in PEER.items():
+        option = getattr(socket, _OPTIONS[key], None)  # not every system has each
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
 def _no_host(failed: Sequence[tuple[Host, Exception]]) -> Exception:
     """Give the error for all hosts: their common one, or one that lists them."""
     states = {getattr(error, "sqlstate", None) for _, error in failed}
     if len(states) == 1 and states != {None}:
         return failed[0][1]
-    said = "; ".join(f"{host}: {error or type(error).__name__}" for host, error in failed)
+    said = "; ".join(f"{host}: {str(error) or type(error).__name__}" for host, error in failed)
     return NoHostError(f"no host of {len(failed)} can be used: {said}")

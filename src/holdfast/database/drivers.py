@@ -7,6 +7,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -73,6 +74,7 @@ def make_engine(
             f"the driver {driver} is not installed: pip install 'holdfast{_EXTRAS[driver]}'"
         ) from error
     module.behave(engine.sync_engine)
+    _give_back_what_fails(engine)
     explain_connecting(engine.sync_engine, url, within=within(url, policy))
     watch_errors(engine.sync_engine, is_lost=module.is_lost, place=url.place, events=events)
     return engine
@@ -96,6 +98,25 @@ def snapshot(engine: AsyncEngine) -> AsyncEngine:
     if engine.dialect.name == "sqlite":
         return engine.execution_options(**{sqlite.BEGIN: "BEGIN"})
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def _give_back_what_fails(engine: AsyncEngine) -> None:
+    """Have a connection closed that could not be set up; SQLAlchemy leaves it to the collector.
+
+    With psycopg that is a round of the loop, so a task may be cancelled there.
+    """
+    dialect: Any = engine.dialect
+    set_up = dialect._set_connection_characteristics  # noqa: SLF001  -- there is no event around it
+
+    def setting_up(connection: Connection, characteristics: Mapping[str, Any]) -> None:
+        try:
+            set_up(connection, characteristics)
+        except BaseException as error:
+            connection.invalidate(error)
+            connection.close()
+            raise
+
+    dialect._set_connection_characteristics = setting_up  # noqa: SLF001
 
 
 def _module(driver: str) -> ModuleType:

@@ -1,5 +1,6 @@
 """Make psycopg begin when SQLAlchemy does, and refuse a COMMIT that would be a ROLLBACK."""
 
+import asyncio
 from typing import Any
 
 from psycopg import AsyncConnection, OperationalError
@@ -7,6 +8,7 @@ from psycopg.pq import ConnStatus, TransactionStatus
 from sqlalchemy import Connection, Engine
 from sqlalchemy.util import await_only
 
+from holdfast.database.dialling import PEER
 from holdfast.database.policy import DatabasePolicy
 from holdfast.errors import TransactionAbortedError
 from holdfast.urls import DatabaseUrl
@@ -19,6 +21,7 @@ class CountingConnection(AsyncConnection[Any]):
 
     ended = 0
     begins_with = ""  # what each BEGIN is followed by
+    cancelling: "asyncio.Task[None] | None" = None
 
     async def begin(self) -> None:
         """Send the BEGIN that would precede the first statement."""
@@ -26,6 +29,14 @@ class CountingConnection(AsyncConnection[Any]):
             await self.wait(self._start_query())
         if self.begins_with:
             await self.execute(self.begins_with.removeprefix(";").encode())
+
+    async def cancel_safe(self, *, timeout: float = _CANCEL_TIMEOUT) -> None:  # noqa: ASYNC109  -- psycopg's signature
+        """Ask the server to end the statement, in a task that goes on when this one is cancelled.
+
+        psycopg asks from the cancelled task, of which anyio cancels each further await, too.
+        """
+        self.cancelling = asyncio.create_task(super().cancel_safe(timeout=timeout))
+        await asyncio.shield(self.cancelling)
 
     async def commit(self) -> None:
         """Commit, and count it."""
@@ -47,7 +58,7 @@ def options(url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
 
 async def connect(*args: Any, **options: Any) -> CountingConnection:
     """Make a connection."""
-    return await CountingConnection.connect(*args, **options)
+    return await CountingConnection.connect(*args, **PEER | options)
 
 
 async def close(driver: CountingConnection) -> None:
@@ -119,6 +130,8 @@ def _terminate(connection: Any) -> None:
 async def _leave(driver: CountingConnection) -> None:
     """End the statement that runs, if one does, then the connection."""
     try:
+        if driver.cancelling:
+            await asyncio.gather(driver.cancelling, return_exceptions=True)
         if driver.pgconn.transaction_status == TransactionStatus.ACTIVE:
             await driver.cancel_safe(timeout=_CANCEL_TIMEOUT)
     finally:

@@ -12,6 +12,7 @@ from holdfast.errors import ReadOnlyError, TransactionOwnedError
 
 _LOCKED = "holdfast.locked"
 _CHECKS = "holdfast.checks"
+_CONNECTIONS = "holdfast.connections"
 # Execution options: which session a connection works for, what tells one of the driver's
 # transactions from the next, and the engine's own BEGIN.
 _OWNER = "holdfast_owner"
@@ -118,6 +119,11 @@ def was_ended(session: AsyncSession) -> bool:
     return not all(is_same() for is_same in session.info.get(_CHECKS, ()))
 
 
+def lost_connection(session: AsyncSession) -> bool:
+    """Tell whether a connection of the session's transaction was lost."""
+    return any(each.invalidated for each in session.info.get(_CONNECTIONS, ()))
+
+
 def guard_transactions(engine: Engine) -> None:
     """Make it an error to end an owned transaction through its connection or as SQL text.
 
@@ -143,6 +149,7 @@ def _note_connection(session: Session, _began: object, connection: Connection) -
     _refuse_autocommit(connection)
     _refuse_other_engine(connection)
     connection.execution_options(**{_OWNER: session})
+    session.info.setdefault(_CONNECTIONS, []).append(connection)
     session.info.setdefault(_CHECKS, []).append(_compare(connection))
 
 

@@ -37,7 +37,7 @@ def explain(facts: Facts) -> Iterator[Finding]:
     if not facts.named:
         driver = facts.url.engine.get_driver_name()
         yield Finding(
-            what=f"driver {driver}", why="the URL names none; write postgresql+psycopg://…"
+            what=f"driver {driver}", why="the URL names none; postgresql+psycopg://… is the other"
         )
     yield from _provider(facts)
     yield from _pooler(facts)

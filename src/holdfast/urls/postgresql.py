@@ -136,6 +136,12 @@ def _pooler(given: Mapping[str, str], seen: Recognised) -> Pooler | None:
 
 def _refuse_or_report(made: DatabaseUrl, given: Mapping[str, str]) -> list[tuple[str, str]]:
     refuse_weak(made.tls)
+    if given.get("channel_binding") == "require" and not made.tls.insists:
+        raise ConfigurationError(
+            "database URL: channel_binding=require asks for TLS, on which "
+            f"sslmode={made.tls.mode or 'prefer'} does not insist; asyncpg has no channel binding "
+            "either: write sslmode=verify-full, or postgresql+psycopg://…"
+        )
     if any(each.host.startswith("@") for each in made.hosts):
         raise ConfigurationError(
             "database URL: asyncpg knows no abstract sockets; write postgresql+psycopg://…"

@@ -155,7 +155,7 @@ PROVIDERS: tuple[Provider, ...] = (
     Provider(name="Render", host=re.compile(r"^dpg-[a-z0-9]+-[a-z](?:\.|$)")),
     Provider(
         name="Fly",
-        host=_ends("flympg.net", "flycast", "internal"),
+        host=re.compile(r"(?:\.flympg\.net|\.flycast|\.nearest\.of\.[\w-]+\.internal)$"),
         rules=(
             Rule(
                 pooler="transaction",

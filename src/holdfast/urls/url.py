@@ -72,9 +72,9 @@ class DatabaseUrl:
     connect_timeout: float | None = None
     target: TargetSession | None = None
     balanced: bool = False
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict, hash=False)
     route: str | None = None
-    extra: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str] = field(default_factory=dict, hash=False)
     pooler: Pooler | None = None
     provider: str | None = None
     findings: tuple[Finding, ...] = ()
