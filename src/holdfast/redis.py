@@ -163,7 +163,8 @@ def _check_version(told: Mapping[str, Any]) -> Check:
 
 def _check_memory(told: Mapping[str, Any]) -> Check:
     policy = str(told.get("maxmemory_policy", "not told"))
-    limit = f"maxmemory {told.get('maxmemory_human', 'not told')}, {policy}"
+    most = told.get("maxmemory_human", "not told") if told.get("maxmemory") else "none"
+    limit = f"maxmemory {most}, {policy}"
     if not policy.startswith("allkeys"):
         return Check(name="memory", said=limit)
     return Check(

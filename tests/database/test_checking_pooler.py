@@ -97,12 +97,12 @@ async def test_one_that_the_url_does_not_tell_of(database_url, driver):
 
 @with_drivers
 async def test_one_that_refuses_the_limits(database_url, driver):
-    """It does not let the connection be made, and the advice is the same."""
+    """It does not let the connection be made, and what to do is the same."""
     async with pgbouncer(database_url) as url:
         checks = await examined(url, driver)
 
     assert list(checks) == ["reached"]
-    assert "pooler=transaction" in checks["reached"].advice
+    assert "pooler=transaction" in checks["reached"].said
 
 
 @with_drivers

@@ -59,9 +59,8 @@ class Looking:
         ]
 
     async def _settings(self) -> Sequence[Check]:
-        limits = (
-            f"variables {self._prefix}…" if self._prefix else "the defaults; --prefix reads others"
-        )
+        defaults = "DatabasePolicy's defaults; --prefix reads the application's own"
+        limits = f"from variables {self._prefix}…" if self._prefix else defaults
         return [
             Check(name="folder", said=f"{self._project.name} in {self._project.root}"),
             Check(name="policy", said=limits),
@@ -121,16 +120,12 @@ def _explain(url: DatabaseUrl, given: Given) -> Iterator[Check]:
 
 
 def _for_migrations(url: DatabaseUrl, given: Configuration) -> tuple[DatabaseUrl, str]:
-    """Give the URL that migrations are best run by, and where it comes from."""
-    for each in filter(None, (given.owner, given.direct)):
-        read = _read(each)
-        if read.pooler != "transaction":
-            return read, each.source
-        if read.direct:
-            return read.direct, f"{each.source}, past its pooler"
-    if url.pooler == "transaction" and url.direct:
-        return url.direct, f"{given.database.source}, past its pooler"
-    return url, given.database.source
+    """Give the URL that `holdfast migrate` goes by, and where it comes from."""
+    chosen = next(filter(None, (given.direct, given.owner)), given.database)
+    read = url if chosen is given.database else _read(chosen)
+    return (
+        (read.direct, f"{chosen.source}, past its pooler") if read.direct else (read, chosen.source)
+    )
 
 
 def _direct(way: DatabaseUrl, source: str) -> Check:

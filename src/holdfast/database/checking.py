@@ -66,14 +66,9 @@ async def _reach(db: "Database") -> Check:
             check_file(db)
         seconds = await db.ping()
     except UnavailableError as error:
-        return Check(name="reached", said=str(error), state="failed", advice=_advice(str(error)))
+        advice = "mend this first; the rest can be looked at only then"
+        return Check(name="reached", said=str(error), state="failed", advice=advice)
     return Check(name="reached", said=f"{db.url.place} in {seconds * 1000:.0f} ms")
-
-
-def _advice(said: str) -> str:
-    if "unsupported startup parameter" in said:
-        return "a pooler is there: write pooler=transaction in the URL"
-    return "mend this first; the rest can be looked at only then"
 
 
 async def _writes(db: "Database") -> Check:
