@@ -128,6 +128,18 @@ def test_where_values_come_from(shell):
     assert told["redis.reached"].endswith("from REDIS_URL")
 
 
+def test_what_was_recognised(shell):
+    """Provider, driver and every finding of the URL have their row."""
+    url = "postgresql+psycopg://app@/shop?host=/cloudsql/project:eu:shop&load_balance_hosts=random"
+    done = shell("doctor", "--json", DATABASE_URL=url)
+    told = {name: each["said"] for name, each in rows(done).items()}
+
+    assert told["url.provider"] == "Google Cloud SQL: /cloudsql/project:eu:shop is one of its hosts"
+    assert told["url.driver"] == "psycopg"
+    assert told["url.finding"].startswith("load_balance_hosts=random: ")
+    assert wrong(done) == {"database.reached"}
+
+
 @pytest.mark.parametrize(
     ("owner", "state"),
     [(None, "warning"),

@@ -14,6 +14,7 @@ from holdfast.events import Check, Events
 from holdfast.pool import PoolPolicy
 from holdfast.services import PostgresServer
 
+END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'readonly'"
 DRIVERS = ("asyncpg", "psycopg")
 ROLES = """
 CREATE ROLE bypasses LOGIN BYPASSRLS;
@@ -277,21 +278,41 @@ async def test_the_pool_is_used_up(server):
     assert "all connections of the pool are in use" in check.said
 
 
-async def test_what_fails_in_between(server, monkeypatch):
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("way", ["check", "examine"])
+async def test_what_fails_in_between(server, monkeypatch, driver, way):
     """A server that ends while it is looked at leaves what was found, and why."""
-    async with opened(server.url()) as db:
+    async with opened(by(driver, server.url("readonly"))) as db:
 
-        async def gone(_self: object) -> float:
+        async def reach_and_end(_self: Database) -> float:
             seconds = await ping()
-            await run(
-                server.url("postgres"),
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'",
-            )
+            await run(server.url("postgres"), END)
             return seconds
 
         ping = db.ping
-        monkeypatch.setattr(Database, "ping", gone)
+        monkeypatch.setattr(Database, "ping", reach_and_end)
+        # As if the end of it had not arrived here yet.
         monkeypatch.setattr(db.engine.pool, "_is_good", lambda _record: True)
-        checks = await db.examine()
+        checks = await getattr(db, way)()
 
     assert [(each.name, each.state) for each in checks] == [("reached", "ok"), ("server", "failed")]
+    assert "connection" in checks[1].said
+    assert checks[1].advice
+
+
+async def test_a_server_that_freezes_in_between(database_url, wire, monkeypatch):
+    """The quick check ends within its limit, whatever answer is missing."""
+    async with opened(wire.url(database_url), connect_timeout=0.3) as db:
+
+        async def reach_and_freeze(_self: Database) -> float:
+            seconds = await ping()
+            wire.freeze()
+            return seconds
+
+        ping = db.ping
+        monkeypatch.setattr(Database, "ping", reach_and_freeze)
+        checks = await db.check()
+        wire.thaw()
+
+    assert [each.state for each in checks] == ["ok", "failed"]
+    assert "TimeoutError" in checks[1].said

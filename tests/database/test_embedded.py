@@ -51,6 +51,16 @@ async def test_all_is_well(file):
     assert by_name(checks)["journal_mode"].said == "wal"
 
 
+async def test_looking_changes_nothing(file):
+    """The write that is tried is taken back: nobody else sees a change."""
+    with closing(sqlite3.connect(file)) as other:
+        before = other.execute("PRAGMA data_version").fetchone()
+        async with opened(f"sqlite:///{file}") as db:
+            await db.examine()
+
+        assert other.execute("PRAGMA data_version").fetchone() == before
+
+
 async def test_in_memory():
     """It has no file and no journal beside it."""
     async with opened("sqlite://") as db:

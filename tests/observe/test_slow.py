@@ -61,9 +61,9 @@ async def db(url: str, told: list[SlowStatement]) -> AsyncIterator[Database]:
 
 
 def keep(told: list[SlowStatement]):
-    def handler(event):
-        if isinstance(event, SlowStatement):
-            told.append(event)
+    def handler(fact):
+        if isinstance(fact, SlowStatement):
+            told.append(fact)
 
     return handler
 
@@ -217,9 +217,9 @@ async def test_a_slow_row_of_a_stream(postgres_url, told):
             found = [row.n async for row in rows]
 
     assert found == [1, 2, 3, 4]
-    [event] = told
-    assert 0.1 < event.seconds < 5
-    assert event.caller in {line("session.stream("), line("async for row")}
+    [one] = told
+    assert 0.1 < one.seconds < 5
+    assert one.caller in {line("session.stream("), line("async for row")}
 
 
 async def test_a_cancelled_statement(postgres_url, told):
@@ -230,9 +230,9 @@ async def test_a_cancelled_statement(postgres_url, told):
             async with asyncio.timeout(0.2), db.read() as session:
                 await session.execute(text(SLEEP), {"seconds": 60})
 
-    [event] = told
-    assert event.error == "CancelledError"
-    assert event.caller == line("session.execute(")
+    [one] = told
+    assert one.error == "CancelledError"
+    assert one.caller == line("session.execute(")
 
 
 async def test_a_statement_over_its_limit(postgres_url, told):
@@ -244,9 +244,9 @@ async def test_a_statement_over_its_limit(postgres_url, told):
             async with db.read() as session:
                 await session.execute(text(SLEEP), {"seconds": 60})
 
-    [event] = told
-    assert event.error
-    assert event.seconds >= 0.2
+    [one] = told
+    assert one.error
+    assert one.seconds >= 0.2
 
 
 async def test_a_long_text_is_cut(database_url, told):

@@ -1,5 +1,6 @@
 """Look at a database: quickly, whether it serves; and once, whether all is set up as it should."""
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,9 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from holdfast.database import diagnosis
 from holdfast.database.embedded import check_file, examine_file
 from holdfast.database.encryption import check_tls, look_at
-from holdfast.errors import UnavailableError
+from holdfast.errors import HoldfastError
 from holdfast.events import Check
 from holdfast.pool import ElasticPool
+from holdfast.urls import redact
 
 if TYPE_CHECKING:
     from holdfast.database.database import Database
@@ -26,18 +28,24 @@ _STATE = (
     "current_setting('default_transaction_read_only') = 'on' AS reads_only"
 )
 _CLOCK = "SELECT clock_timestamp()"
+# What may come in between: of the server, of the network or a limit, of the pool.
+_ERRORS = (DBAPIError, OSError, HoldfastError)
 _ROUNDS = 3  # the quickest counts: the first also prepares the statement
 
 
 async def check(db: "Database") -> Sequence[Check]:
     """Tell whether it serves now: reached, takes writes, and has connections to give.
 
-    One round trip or two. A database that cannot be reached is a failed check, not an exception.
+    One round trip or two, and a limit for each. What is wrong is a failed check, not an exception.
     """
     reached = await _reach(db)
     if not reached.ok:
         return [reached]
-    return [reached, await _writes(db), _load(db)]
+    try:
+        async with asyncio.timeout(db.url.connect_timeout or db.policy.connect_timeout):
+            return [reached, await _writes(db), _load(db)]
+    except _ERRORS as error:
+        return [reached, _cut_short(error)]
 
 
 async def examine(db: "Database", *, processes: int) -> Sequence[Check]:
@@ -54,10 +62,8 @@ async def examine(db: "Database", *, processes: int) -> Sequence[Check]:
         return [reached]
     try:
         return [reached, *await _examine(db, processes)]
-    except (DBAPIError, UnavailableError) as error:
-        cause = " ".join(str(getattr(error, "orig", None) or error).split())
-        advice = "mend this first; the rest could not be looked at"
-        return [reached, Check(name="server", said=cause, state="failed", advice=advice)]
+    except _ERRORS as error:
+        return [reached, _cut_short(error)]
 
 
 async def _reach(db: "Database") -> Check:
@@ -65,10 +71,17 @@ async def _reach(db: "Database") -> Check:
         if db.url.backend == "sqlite":
             check_file(db)
         seconds = await db.ping()
-    except UnavailableError as error:
+    except HoldfastError as error:
         advice = "mend this first; the rest can be looked at only then"
         return Check(name="reached", said=str(error), state="failed", advice=advice)
     return Check(name="reached", said=f"{db.url.place} in {seconds * 1000:.0f} ms")
+
+
+def _cut_short(error: Exception) -> Check:
+    cause = getattr(error, "orig", None) or error
+    said = " ".join(redact(f"{type(cause).__name__}: {cause}").split())
+    advice = "look at the server's log; the rest could not be looked at"
+    return Check(name="server", said=said, state="failed", advice=advice)
 
 
 async def _writes(db: "Database") -> Check:

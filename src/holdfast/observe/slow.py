@@ -77,8 +77,7 @@ def watch(db: Database, policy: SlowPolicy | None = None) -> None:
     watch = _Watch(db.events, policy or SlowPolicy())
     event.listen(engine, "before_cursor_execute", _begin)
     event.listen(engine, "after_cursor_execute", watch.end)
-    # First, since another handler may raise, and then nobody after it is asked.
-    event.listen(engine, "handle_error", watch.fail, insert=True)
+    event.listen(engine, "handle_error", watch.fail)
 
 
 def _begin(
