@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from holdfast.database import Database, DatabasePolicy, diagnosis
+from holdfast.database.facts import Clock
 from holdfast.events import Check, Events
 from holdfast.pool import PoolPolicy
 from holdfast.services import PostgresServer
@@ -245,7 +246,7 @@ async def test_a_clock_that_is_off(server, monkeypatch, off):
 
 async def test_a_slow_network_is_no_wrong_clock(server, monkeypatch):
     """Half of the round trip may be the network's, and is taken off."""
-    clock = diagnosis.Clock(ahead=1.4, within=0.5)
+    clock = Clock(ahead=1.4, within=0.5)
 
     assert diagnosis.check_clock(clock).ok
 

@@ -1,20 +1,16 @@
 """Look at a database: quickly, whether it serves; and once, whether all is set up as it should."""
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from holdfast.database import diagnosis
 from holdfast.database.embedded import check_file, examine_file
 from holdfast.database.encryption import check_tls, look_at
+from holdfast.database.facts import read_clock, read_facts, read_limits
 from holdfast.errors import HoldfastError
 from holdfast.events import Check
 from holdfast.pool import ElasticPool
@@ -27,10 +23,8 @@ _STATE = (
     "SELECT pg_is_in_recovery() AS standby, "
     "current_setting('default_transaction_read_only') = 'on' AS reads_only"
 )
-_CLOCK = "SELECT clock_timestamp()"
 # What may come in between: of the server, of the network or a limit, of the pool.
 _ERRORS = (DBAPIError, OSError, HoldfastError)
-_ROUNDS = 3  # the quickest counts: the first also prepares the statement
 
 
 async def check(db: "Database") -> Sequence[Check]:
@@ -105,9 +99,9 @@ def _load(db: "Database") -> Check:
 
 async def _examine(db: "Database", processes: int) -> Sequence[Check]:
     async with db.engine.connect() as connection, connection.begin():
-        facts = diagnosis.Facts(**(await connection.execute(_sql("facts"))).mappings().one())
-        limits = await _limits(connection)
-        clock = await _clock(connection)
+        facts = await read_facts(connection)
+        limits = await read_limits(connection)
+        clock = await read_clock(connection)
         driver = (await connection.get_raw_connection()).driver_connection
         wire = look_at(driver, db.url.engine.get_driver_name())
     behind = facts.pid != wire.pid  # there the server tells of its connection to the pooler
@@ -129,28 +123,4 @@ async def _limits_outside(db: "Database") -> Mapping[str, int] | None:
     if db.url.takes_settings:
         return None
     async with db.read() as session:
-        return await _limits(await session.connection())
-
-
-async def _limits(connection: AsyncConnection) -> Mapping[str, int]:
-    rows = (await connection.execute(_sql("limits"))).all()
-    return {row.name: row.milliseconds for row in sorted(rows, reverse=True)}
-
-
-async def _clock(connection: AsyncConnection) -> diagnosis.Clock:
-    """Compare the clocks as NTP does: the server's answer against the middle of its round trip."""
-    rounds = [await _ask_clock(connection) for _ in range(_ROUNDS)]
-    return min(rounds, key=lambda each: each.within)
-
-
-async def _ask_clock(connection: AsyncConnection) -> diagnosis.Clock:
-    before = time.time()
-    there: datetime = (await connection.execute(text(_CLOCK))).scalar_one()
-    after = time.time()
-    middle, half = (before + after) / 2, abs(after - before) / 2
-    return diagnosis.Clock(ahead=there.timestamp() - middle, within=half)
-
-
-@cache
-def _sql(name: str) -> TextClause:
-    return text(files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8"))
+        return await read_limits(await session.connection())

@@ -1,8 +1,8 @@
 """Judge what a PostgreSQL server tells of itself: what an application needs, and what to change."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from holdfast.database.facts import Clock, Facts
 from holdfast.events import Check
 from holdfast.urls import DatabaseUrl
 
@@ -10,60 +10,6 @@ SUPPORTED = (14, 18)  # PostgreSQL's major versions that tests run on, and those
 _READS_WITHOUT = frozenset({"standby", "read-only", "prefer-standby", "any"})
 # A token, a time-out or a lease that both sides look at the clock for is off by that much.
 CLOCK_TOLERANCE = 1.0  # seconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """The row of `facts.sql`: a server, the role, and the connection that asked.
-
-    Attributes:
-        pid: of the server's process that answered.
-        version: `server_version_num`.
-        version_text: the same for people.
-        role: as whom the connection works.
-        superuser: whether the role is one.
-        bypasses_rls: whether row-level security does not hold for it.
-        role_limit: connections that the role may have; -1 is any number.
-        database_limit: connections that the database may have.
-        standby: whether the server is in recovery.
-        reads_only: whether transactions are READ ONLY unless they say otherwise.
-        max_connections: of the server.
-        reserved: of these, for superusers and for roles that may use them.
-        others: clients that are not this role's in this database.
-        others_in_database: those of them in this database.
-        tls_version: of the connection that the server sees.
-        tls_cipher: likewise.
-    """
-
-    pid: int
-    version: int
-    version_text: str
-    role: str
-    superuser: bool
-    bypasses_rls: bool
-    role_limit: int
-    database_limit: int
-    standby: bool
-    reads_only: bool
-    max_connections: int
-    reserved: int
-    others: int
-    others_in_database: int
-    tls_version: str
-    tls_cipher: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clock:
-    """The server's clock against this machine's.
-
-    Attributes:
-        ahead: seconds that the server's is ahead; negative where it is behind.
-        within: the error at most, half of the round trip.
-    """
-
-    ahead: float
-    within: float
 
 
 def check_pooler(facts: Facts, told_pid: int, url: DatabaseUrl) -> Check:

@@ -2,3 +2,4 @@
 SELECT name, setting::bigint AS milliseconds
 FROM pg_settings
 WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout')
+ORDER BY name DESC
