@@ -91,6 +91,21 @@ class ReadOnlyError(HoldfastError, RuntimeError):
     """Something would have written through `read()`."""
 
 
+class RowError(HoldfastError, ValueError):
+    """A row cannot be written: it is not like the others, or a value does not fit its column.
+
+    Attributes:
+        number: of the row, counted from 1.
+        key: of the value, None where it is not about one.
+    """
+
+    def __init__(self, number: int, key: str | None, problem: str) -> None:
+        where = f"row {number}" if key is None else f"row {number}, {key!r}"
+        super().__init__(f"{where}: {problem}; no row was written")
+        self.number = number
+        self.key = key
+
+
 class SandboxError(HoldfastError, RuntimeError):
     """A test did what one transaction for everything cannot show: it needs its own database."""
 

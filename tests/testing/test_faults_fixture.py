@@ -3,7 +3,7 @@
 TESTS = """
 async def test_behind(faults, database, clone):
     faults.cut_commit()
-    with pytest.raises(DBAPIError):
+    with pytest.raises(CommitUnknownError):
         await add(database)
     connection = await asyncpg.connect(clone.app)
     assert await connection.fetchval("SELECT count(*) FROM items") == 1
@@ -24,7 +24,12 @@ async def test_left_paused(faults, database):
 async def test_left_refusing(faults, database):
     faults.refuse()
 """
-IMPORTS = "import asyncpg\nfrom sqlalchemy.exc import DBAPIError\n"
+IMPORTS = """
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+
+from holdfast.errors import CommitUnknownError
+"""
 
 
 def test_it_stands_in_front_of_the_database(suite, given):

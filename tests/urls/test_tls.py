@@ -217,9 +217,9 @@ async def test_a_database_uses_it(encrypted, driver):
         (
             "localhost",
             "other.pem",
-            "authority that is not trusted; name its file: sslrootcert=FILE (",
+            "give sslrootcert=/path/to/ca.pem with the authority that signed it (",
         ),
-        ("127.0.0.1", "right.pem", "certificate is for another host; connect by the name in it ("),
+        ("127.0.0.1", "right.pem", "certificate is for another host: use the name that"),
     ],
 )
 async def test_why_a_certificate_was_refused(encrypted, *, driver, host, authority, says):
@@ -238,7 +238,7 @@ async def test_a_server_that_has_no_tls(plain, driver):
     """What insists on it is named, as what to do is."""
     url = address(plain, sslmode="require").replace("ql:", f"ql+{driver}:", 1)
 
-    with pytest.raises(UnavailableError, match="the server has no TLS, on which sslmode=require"):
+    with pytest.raises(UnavailableError, match="the server offers no TLS, and the URL asks for it"):
         await Database(url).open()
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.util import await_only
 from holdfast.database.dialling import PEER
 from holdfast.database.policy import DatabasePolicy
 from holdfast.errors import TransactionAbortedError
+from holdfast.pool import PoolPolicy
 from holdfast.urls import DatabaseUrl
 
 _CANCEL_TIMEOUT = 2.0  # seconds
@@ -54,6 +55,11 @@ def options(url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
     return url.driver_args(
         settings=policy.server_settings(), connect_timeout=policy.connect_timeout
     )
+
+
+def pool_policy(_url: DatabaseUrl, policy: PoolPolicy) -> PoolPolicy:
+    """Give the pool that fits: any."""
+    return policy
 
 
 async def connect(*args: Any, **options: Any) -> CountingConnection:

@@ -18,6 +18,8 @@ _CONNECTIONS = "holdfast.connections"
 _OWNER = "holdfast_owner"
 TRANSACTION = "holdfast_transaction"
 OWN_STATEMENT = "holdfast_own_statement"
+# Execution option: what begins a transaction of SQLite, None for no transaction at all.
+SQLITE_BEGIN = "holdfast_sqlite_begin"
 
 
 class _OwnedSession(Session):

@@ -18,13 +18,12 @@ from holdfast.errors import ConfigurationError
 from holdfast.testing.armed import COMMIT, TRANSACTION, Cut, Failure, Fault, begins_with, is_counted
 from holdfast.testing.certificates import Certificates
 from holdfast.testing.front import HOST, Front, Place
-from holdfast.urls import parse
+from holdfast.urls import Host, parse
 
 __all__ = ["Faults", "TlsFront"]
 
 _SQLSTATE = re.compile(r"(?!00|01|02)[0-9A-Z]{5}")
 _TLS_KEYS = ("ssl", "sslmode", "sslrootcert", "channel_binding")
-_WITH_TLS = ("require", "verify-ca", "verify-full", "true")
 
 
 class Faults:
@@ -333,11 +332,9 @@ def _find(url: str) -> Place:
     parsed = parse(url)
     if parsed.backend != "postgresql":
         raise ConfigurationError("faults stand in front of PostgreSQL; a SQLite file has no server")
-    engine = parsed.engine
-    if any(engine.query.get(key) in _WITH_TLS for key in _TLS_KEYS):
+    if parsed.tls.insists:
         raise ConfigurationError("faults speak to the server without TLS, which the URL demands")
-    host = engine.host or engine.query.get("host") or "localhost"
-    port = engine.port or engine.query.get("port") or 5432
-    if not isinstance(host, str) or not isinstance(port, str | int) or "," in f"{host}{port}":
+    if len(parsed.hosts) > 1:
         raise ConfigurationError("faults stand in front of one server; the URL names several")
-    return Place(host=host, port=int(port))
+    host = parsed.hosts[0] if parsed.hosts else Host(host="localhost", port=5432)
+    return Place(host=host.host, port=host.port)
