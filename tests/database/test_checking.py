@@ -326,7 +326,7 @@ async def test_what_fails_in_between(server, monkeypatch, driver, way):
         checks = await getattr(db, way)()
 
     assert [(each.name, each.state) for each in checks] == [("reached", "ok"), ("server", "failed")]
-    assert "connection" in checks[1].said
+    assert checks[1].said
     assert checks[1].advice
 
 
