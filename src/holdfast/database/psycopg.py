@@ -5,6 +5,7 @@ from typing import Any
 
 from psycopg import AsyncConnection, OperationalError
 from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg.waiting import wait_async
 from sqlalchemy import Connection, Engine
 from sqlalchemy.util import await_only
 
@@ -38,6 +39,13 @@ class CountingConnection(AsyncConnection[Any]):
         """
         self.cancelling = asyncio.create_task(super().cancel_safe(timeout=timeout))
         await asyncio.shield(self.cancelling)
+
+    async def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+        """Await an answer. A task that is cancelled leaves at once; `_leave` ends the statement.
+
+        psycopg would wait for that here: ten seconds on a server that is frozen.
+        """
+        return await wait_async(gen, self.pgconn.socket, *args, **options)
 
     async def commit(self) -> None:
         """Commit, and count it."""
