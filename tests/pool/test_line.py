@@ -106,7 +106,7 @@ async def test_a_full_line_turns_away_at_once(postgres_url):
         await until(lambda: db.engine.pool.checkedout() == 2 and len(db.engine.pool.waiting()) == 3)
         turned = []
         asyncio.get_running_loop().call_soon(lambda: turned.append("turn"))
-        with pytest.raises(OverloadedError, match="3 callers wait .* max_waiting.* 503"):
+        with pytest.raises(OverloadedError, match=r"3 callers wait .* max_waiting.* 503"):
             await db.engine.connect()
         assert turned == []
         gate.set()
