@@ -15,8 +15,9 @@ export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/installed  ## real servers, a schema, cards and players, from nothing, in a minute
+demo: $(VENV)/installed  ## real servers, players, chats and cut connections, from nothing, in a minute
 	@$(python) -m mantimon.demo
+	@$(python) -m faceplate.demo
 
 test: $(VENV)/installed  ## run the tests; COVERAGE=1 measures coverage as well
 	@$(python) scripts/run_tests.py

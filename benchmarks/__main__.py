@@ -6,11 +6,16 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from benchmarks import importing, starting, testing
+from benchmarks import importing, reading, starting, testing, writing
 from benchmarks.measure import Measured, Row, measure
 from benchmarks.report import save, show
 
 ROWS: tuple[Row, ...] = (
+    reading.ONE,
+    reading.LANE,
+    reading.BULK,
+    writing.ONE,
+    writing.BULK,
     testing.SANDBOX,
     testing.DATABASE,
     testing.WORKERS,

@@ -2,10 +2,36 @@
 
 import sys
 
-from proofs import lost_commit, real_tests
+from proofs import (
+    burst,
+    cancelled,
+    changed_plan,
+    cut_commit,
+    demoted,
+    exhausted,
+    lost_commit,
+    pasted_url,
+    pooler,
+    real_tests,
+    restart,
+    run_again,
+)
 from proofs.contract import main
 
-PROOFS = (lost_commit.PROOF, real_tests.PROOF)
+PROOFS = (
+    lost_commit.PROOF,
+    cancelled.PROOF,
+    pasted_url.PROOF,
+    pooler.PROOF,
+    changed_plan.PROOF,
+    restart.PROOF,
+    run_again.PROOF,
+    cut_commit.PROOF,
+    exhausted.PROOF,
+    burst.PROOF,
+    demoted.PROOF,
+    real_tests.PROOF,
+)
 
 if __name__ == "__main__":
     sys.exit(main(PROOFS))

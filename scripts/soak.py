@@ -2,9 +2,11 @@
 
 usage: soak.py [--quick] [PYTEST ARGUMENTS]
 
-First the test kit with hundreds of tests of which some do harm, each time others; then rounds of
-all tests until SOAK_MINUTES (30) are over. Ends with the first run that fails. With --quick it is
-fewer tests of the kit, always the same, and nothing else. SOAK_SEED repeats a run of the kit.
+First ten minutes in which 200 tasks write while back ends are ended, the server restarts and
+tasks are cancelled; then the test kit with hundreds of tests of which some do harm, each time
+others; then rounds of all tests until SOAK_MINUTES (30) are over. Ends with the first run that
+fails. With --quick it is half a minute of the first and fewer tests of the kit, always the same.
+SOAK_SEED repeats a run.
 """
 
 import os
@@ -17,17 +19,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PYTEST = (sys.executable, "-m", "pytest", "--quiet", "--no-header")
 KIT = (*PYTEST, "-rP", "tests/testing/soak.py")  # -rP: say the seed
+STORM = (sys.executable, "scripts/storm.py")
 TESTS = 500
 QUICK_TESTS = 60
 
 
 def main(arguments: list[str]) -> int:
-    """Run the kit's tests, then rounds of all; return the exit code of the first that fails."""
+    """Run the storm, the kit's tests, rounds of all; return the first exit code of a failure."""
     if "--quick" in arguments:
-        return run("kit, short form", KIT, SOAK_TESTS=str(QUICK_TESTS), SOAK_SEED="1")
+        storm = (*STORM, "--seconds", "30", "--seed", "1")
+        return run("storm, short form", storm) or run(
+            "kit, short form", KIT, SOAK_TESTS=str(QUICK_TESTS), SOAK_SEED="1"
+        )
     end = time.monotonic() + 60 * float(os.environ.get("SOAK_MINUTES", "30"))
     seed = os.environ.get("SOAK_SEED") or str(secrets.randbelow(1_000_000))
-    failed = run("kit", KIT, SOAK_TESTS=str(TESTS), SOAK_SEED=seed)
+    failed = run("storm", (*STORM, "--seed", seed))
+    failed = failed or run("kit", KIT, SOAK_TESTS=str(TESTS), SOAK_SEED=seed)
     rounds = 0
     while not failed and (rounds == 0 or time.monotonic() < end):
         rounds += 1

@@ -49,8 +49,9 @@ EXTRAS = {
 DRIVERS = frozenset({"psycopg"})
 
 OUTSIDE = ("apps", "proofs", "benchmarks")  # public names of the library only
-# A file that is imported by itself: its tests are taken into a module with `import *`.
-PUBLIC_FILES = frozenset({("holdfast", "testing", "migrations")})
+# Files that are imported by themselves: tests that are taken into a module with `import *`, and
+# what scripts use without the rest of the part.
+PUBLIC_FILES = frozenset({("holdfast", "testing", "faults"), ("holdfast", "testing", "migrations")})
 VAGUE_FILE = re.compile(r"^(utils?|helpers?|common|misc|base_.*)$")
 VAGUE_CLASS = re.compile(r"^_*(Abstract\w+|\w+Impl|\w+Manager)$")
 

@@ -37,9 +37,11 @@ class UnavailableError(HoldfastError, ConnectionError):
 
     Attributes:
         sqlstate: the server's reason, where it gave one.
+        lasting: the reason does not pass by itself, such as a certificate; False where it may.
     """
 
     sqlstate: str | None = None
+    lasting: bool = False
 
 
 class PoolExhaustedError(HoldfastError, TimeoutError):
@@ -69,9 +71,10 @@ class TransactionAbortedError(HoldfastError, RuntimeError):
     before the failed statement would be lost although the commit seemed to succeed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, why: str | None = None) -> None:
         super().__init__(
-            "COMMIT was answered with ROLLBACK: a statement of this transaction had failed and "
+            why
+            or "COMMIT was answered with ROLLBACK: a statement of this transaction had failed and "
             "the code went on, so none of its writes is stored; let the error out of the block, "
             "or run the statement that may fail inside session.begin_nested()"
         )
@@ -86,6 +89,21 @@ class CommitUnknownError(HoldfastError, RuntimeError):
 
 class ReadOnlyError(HoldfastError, RuntimeError):
     """Something would have written through `read()`."""
+
+
+class RowError(HoldfastError, ValueError):
+    """A row cannot be written: it is not like the others, or a value does not fit its column.
+
+    Attributes:
+        number: of the row, counted from 1.
+        key: of the value, None where it is not about one.
+    """
+
+    def __init__(self, number: int, key: str | None, problem: str) -> None:
+        where = f"row {number}" if key is None else f"row {number}, {key!r}"
+        super().__init__(f"{where}: {problem}; no row was written")
+        self.number = number
+        self.key = key
 
 
 class SandboxError(HoldfastError, RuntimeError):

@@ -117,14 +117,20 @@ class ValueEnum(TypeDecorator[E], Generic[E]):
                 )
         super().__init__(ENUM_LENGTH)
         self.members = members
+        # Calling an enum takes four times as long, for each value of each row.
+        self._by_value = {member.value: member for member in members}
 
     def process_bind_param(self, value: E | str | None, dialect: Dialect) -> str | None:
         """Give the member's value; a string is taken when it is one."""
+        if isinstance(value, self.members):
+            return str(value.value)
         return None if value is None else str(self._member(value).value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> E | None:
         """Give the member."""
-        return None if value is None else self._member(value)
+        if value is None:
+            return None
+        return self._by_value.get(value) or self._member(value)
 
     def _member(self, value: E | str) -> E:
         try:

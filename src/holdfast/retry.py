@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar, TypeVar
@@ -31,7 +31,7 @@ R = TypeVar("R")
 
 
 class Kind(Enum):
-    """Why something may be run again, which decides how soon and how often."""
+    """Why something may be run again, which decides how soon and how often; the slowest first."""
 
     LOST = "the connection was lost"
     CONFLICT = "another transaction was in the way"
@@ -85,6 +85,7 @@ TRANSIENT: Mapping[str, Transient] = {
 # The function of the server that answers 0A000 with "cached plan must not change result type";
 # the SQLSTATE alone says no more than "not supported".
 _REVALIDATES = "RevalidateCachedQuery"
+_DOUBLES_AT_MOST = 30  # times: longer than any budget, and still a number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,10 +136,12 @@ def classify(error: BaseException) -> Transient | None:
     """Tell why the work that ended with this error may be run again; None where it may not.
 
     It looks at errors of SQLAlchemy and of drivers, and at `UnavailableError`. An OSError of
-    somebody's own is nobody's lost connection.
+    somebody's own is nobody's lost connection. A group may be run again when all in it may.
     """
+    if isinstance(error, ExceptionGroup):
+        return _slowest([classify(each) for each in error.exceptions])
     if isinstance(error, UnavailableError):
-        return classify_cause(error.__cause__)
+        return _classify_connecting(error)
     if isinstance(error, HoldfastError):
         return None
     origin: Any = getattr(error, "orig", None) or error
@@ -147,25 +150,6 @@ def classify(error: BaseException) -> Transient | None:
     if _is_stale_plan(origin):
         return _STALE_PLAN
     return TRANSIENT.get(getattr(origin, "sqlstate", None) or "")
-
-
-def classify_cause(cause: BaseException | None) -> Transient | None:
-    """Tell why connecting may be tried again, by the driver's own error.
-
-    Refused, silent or not found may be a server that is being restarted. One that answered with a
-    reason of its own (a password, a missing database, a certificate) would answer the same.
-    """
-    import ssl  # noqa: PLC0415  -- 10 ms, and only a failure needs it
-
-    if isinstance(cause, ssl.SSLError):
-        return None
-    if isinstance(cause, OSError):
-        return _UNREACHED
-    origin: Any = getattr(cause, "orig", None) or cause
-    state = getattr(origin, "sqlstate", None)
-    if state is None and origin is not None:
-        return _UNREACHED  # libpq tells no SQLSTATE of a failed connection
-    return TRANSIENT.get(state or "")
 
 
 async def retry(
@@ -221,10 +205,27 @@ class _Turn:
         return self._policy.reconnect_delay if before < self._policy.reconnects else None
 
     def _after_conflict(self, before: int) -> float | None:
-        most = self._policy.conflict_delay * 2**before
+        most = self._policy.conflict_delay * 2 ** min(before, _DOUBLES_AT_MOST)
         delay = most * random.uniform(0.5, 1)  # noqa: S311  -- no secret
         left = self._policy.conflict_budget - (time.monotonic() - self._began)
         return delay if delay < left else None
+
+
+def _classify_connecting(error: UnavailableError) -> Transient | None:
+    """Refused, silent or not found may be a server that is being restarted."""
+    if error.lasting:
+        return None
+    if error.sqlstate:
+        return TRANSIENT.get(error.sqlstate)
+    return _UNREACHED if error.__cause__ else None
+
+
+def _slowest(verdicts: Sequence[Transient | None]) -> Transient | None:
+    """Give the verdict that asks for the longest wait; None where one of them says no."""
+    found = [verdict for verdict in verdicts if verdict is not None]
+    if len(found) < len(verdicts):
+        return None
+    return min(found, key=lambda verdict: list(Kind).index(verdict.kind))
 
 
 def _is_stale_plan(origin: Any) -> bool:

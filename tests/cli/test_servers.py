@@ -193,7 +193,7 @@ def test_a_failed_detached_up_leaves_nothing_running(shell, project, running):
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
-        ("DATABASE_URL", "host=h password=hunter2 dbname=x"),
+        ("DATABASE_URL", "host=h password=hunter2 dbnam=x"),
         ("DATABASE_URL", "postgresql://ann:hunter2@/x?host=h&port=abc"),
         ("REDIS_URL", "bogus-hunter2"),
     ],

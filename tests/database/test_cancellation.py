@@ -8,12 +8,14 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
+import anyio
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from holdfast.database import Database, DatabasePolicy
 from holdfast.pool import PoolPolicy
+from holdfast.testing.faults import Faults
 
 UNITS = 120
 STATE = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
@@ -161,8 +163,10 @@ async def test_no_file_of_sqlite_stays_open(tmp_path):
         await asyncio.gather(task, return_exceptions=True)
         await db.close()
 
-    left = set(threading.enumerate()) - before
-    assert not [each for each in left if "worker_thread" in each.name]
+    left = [each for each in set(threading.enumerate()) - before if "worker_thread" in each.name]
+    for each in left:
+        await asyncio.to_thread(each.join, 5)
+    assert not any(each.is_alive() for each in left)
     gc.collect()  # SQLite keeps a closed file open for a cursor that nobody has taken away yet
     assert open_below(tmp_path) == []
 
@@ -182,6 +186,22 @@ async def test_every_moment_of_one_unit(any_url, look):
         assert await look("SELECT number FROM pairs GROUP BY number HAVING count(*) <> 2") == []
         stored = set(await look("SELECT number FROM pairs"))
         assert {2 * place for place, done in enumerate(ends) if done} <= stored
+
+
+@pytest.mark.usefixtures("without_gc")
+async def test_a_connection_that_is_being_set_up_is_given_back(postgres_url, look):
+    """Cancelled while psycopg sets AUTOCOMMIT, it does not wait for Python's collector."""
+    policy = DatabasePolicy(pool=PoolPolicy(max_size=1))
+    async with Database(postgres_url, policy=policy) as db:
+        for number in range(40):
+            task = asyncio.ensure_future(through_ping(db, number))
+            await turns(number)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+            await until_all_are_back(db)
+
+    await until(partial(only_one, look))
 
 
 async def test_a_cancelled_group_leaves_nothing_open(db, look):
@@ -264,3 +284,23 @@ async def test_a_cancelled_close_goes_on(postgres_url, look):
         await db.close()
 
     await until(partial(only_one, look))
+
+
+async def test_a_cancelled_scope_ends_its_statement_on_the_server(postgres_url, look):
+    """By TCP too, where asking for that takes several turns, each of which anyio cancels."""
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(30)'"
+
+    async def sleeps(number: int) -> bool:
+        return await look(f"{sleeping} AND state = 'active'") == [number]
+
+    async def sleep() -> None:
+        async with db.begin() as session:
+            await session.execute(text("SELECT pg_sleep(30)"))
+
+    with Faults(postgres_url) as faults:
+        async with Database(faults.url) as db:
+            async with anyio.create_task_group() as group:
+                group.start_soon(sleep)
+                await until(partial(sleeps, 1))
+                group.cancel_scope.cancel()
+            await until(partial(sleeps, 0))

@@ -102,7 +102,7 @@ def test_the_place_of_a_server(rest, place):
         ("postgresql+psycopg2://db/shop", "the scheme 'postgresql+psycopg2' is not known"),
         ("driver://user:pass@localhost/dbname", "the scheme 'driver' is not known"),
         ("postgresql://db/shop?sslmod=require", "sslmod in the query is not known for asyncpg"),
-        ("postgresql+psycopg://db/shop?ssl=on", "ssl in the query is not known for psycopg"),
+        ("postgresql+psycopg://db/shop?sslrot=x", "sslrot in the query is not known for psycopg"),
         ("sqlite:///notes.db?timeout=3", "timeout in the query is not known for aiosqlite"),
         ("postgresql://ann:sec@ret@db/shop", "more than one @; inside a user, password"),
         ("postgresql://db:65536/shop", "the port 65536 is not from 1 to 65535"),

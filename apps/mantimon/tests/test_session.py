@@ -199,7 +199,7 @@ async def test_limits_come_from_the_environment(on_clone, clean_environment):
         name = await session.scalar(text("SHOW application_name"))
 
     assert (limit, name) == ("7s", "mantimon")
-    assert get_engine().pool.size() == 2
+    assert get_engine().pool.policy.max_size == 2
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,8 @@ Url = Annotated[
     str | None,
     typer.Option(
         "--url",
-        help="The database; else DATABASE_OWNER_URL, DATABASE_URL or the running servers.",
+        help="The database; else DIRECT_DATABASE_URL, DATABASE_OWNER_URL, DATABASE_URL or the "
+        "running servers.",
     ),
 ]
 

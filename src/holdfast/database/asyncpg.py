@@ -6,9 +6,13 @@ import asyncpg
 from sqlalchemy import Connection, Engine
 from sqlalchemy.util import await_only
 
+from holdfast.database.dialling import watch_peer
 from holdfast.database.policy import DatabasePolicy
 from holdfast.errors import TransactionAbortedError
+from holdfast.pool import PoolPolicy
 from holdfast.urls import DatabaseUrl
+
+_CLOSE_TIMEOUT = 2.0  # seconds
 
 
 class CheckedConnection(asyncpg.Connection):  # type: ignore[misc]  # it has no types
@@ -17,26 +21,61 @@ class CheckedConnection(asyncpg.Connection):  # type: ignore[misc]  # it has no 
     It is the answer for a transaction with a failed statement, whoever caught the error.
     """
 
+    begins_with = ""  # what each BEGIN is followed by
+
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109  -- asyncpg's signature
         """Run a statement and return its status; a commit that did not happen raises.
 
         Raises:
             TransactionAbortedError: nothing of the transaction is stored.
         """
+        if self.begins_with and not args and query.startswith("BEGIN"):
+            query += self.begins_with
         status: str = await super().execute(query, *args, timeout=timeout)
         if status == "ROLLBACK" and query.lstrip()[:6].upper() == "COMMIT":
             raise TransactionAbortedError
         return status
 
 
-def options(_url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
-    """Give what the engine must be told."""
-    connect_args = {
-        "timeout": policy.connect_timeout,
-        "server_settings": policy.server_settings(),
-        "connection_class": CheckedConnection,
-    }
-    return {"connect_args": connect_args}
+def options(url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
+    """Give what the engine's connections must be told."""
+    told = url.driver_args(
+        settings=policy.server_settings(), connect_timeout=policy.connect_timeout
+    )
+    return told | {"connection_class": CheckedConnection}
+
+
+def pool_policy(_url: DatabaseUrl, policy: PoolPolicy) -> PoolPolicy:
+    """Give the pool that fits: any."""
+    return policy
+
+
+async def connect(*args: Any, **options: Any) -> CheckedConnection:
+    """Make a connection."""
+    driver: CheckedConnection = await asyncpg.connect(*args, **options)
+    watch_peer(driver._transport.get_extra_info("socket"))  # noqa: SLF001  -- there is no other way to it
+    return driver
+
+
+async def close(driver: CheckedConnection) -> None:
+    """Close one, without waiting for long."""
+    await driver.close(timeout=_CLOSE_TIMEOUT)
+
+
+def parameter(driver: CheckedConnection, name: str) -> str | None:
+    """Give a parameter that the server has told of itself."""
+    told: str | None = getattr(driver.get_settings(), name, None)
+    return told
+
+
+async def ask(driver: CheckedConnection, sql: str) -> str:
+    """Run a query outside of any transaction and give its one value."""
+    return str(await driver.fetchval(sql))
+
+
+def limit(driver: CheckedConnection, settings: str) -> None:
+    """Have these settings in each transaction, in the round trip of its BEGIN."""
+    driver.begins_with = settings
 
 
 def behave(engine: Engine) -> None:

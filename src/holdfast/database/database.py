@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from holdfast import urls
-from holdfast.database import drivers
+from holdfast.database import checking, drivers
+from holdfast.database.dialling import Password
 from holdfast.database.opening import Closed, Opened, reach
 from holdfast.database.policy import DatabasePolicy
 from holdfast.database.resolving import Resolving
@@ -19,8 +21,8 @@ from holdfast.database.sessions import (
     guard_transactions,
     refuse_writes,
 )
-from holdfast.database.units import alone, unit
-from holdfast.events import Events
+from holdfast.database.units import Blocks, unit
+from holdfast.events import Check, Events
 from holdfast.pool import Background, ElasticPool, Holder
 from holdfast.retry import retry
 
@@ -43,6 +45,8 @@ class Database:
     Args:
         url: in any form that `holdfast.urls.parse` takes.
         policy: limits of connections, statements and the pool.
+        password: called before each new connection, for one that changes (a token of RDS, Cloud
+            SQL or Azure); it may be a coroutine function. Without it the URL's is used.
         events: told when the database is opened and closed.
 
     Raises:
@@ -52,22 +56,31 @@ class Database:
 
     def __init__(
         self,
-        url: str | URL,
+        url: str | URL | urls.DatabaseUrl,
         *,
         policy: DatabasePolicy | None = None,
+        password: Password | None = None,
         events: Events | None = None,
     ) -> None:
         self.url = urls.parse(url)
         self.policy = policy or DatabasePolicy()
         self.events = events or Events()
+        self._password = password
         self._leaving: Background = set()
-        self._engine = drivers.make_engine(self.url, self.policy, self.events, self._leaving)
+        self._engine = drivers.make_engine(
+            self.url,
+            self.policy,
+            password=password,
+            events=self.events,
+            leaving=self._leaving,
+        )
         self._owned = drivers.owned(self._engine)
         self._reading = drivers.reading(self._engine)
         self._snapshot = drivers.snapshot(self._engine)
         guard_transactions(self._owned.sync_engine)
         for view in (self._reading, self._snapshot):
             refuse_writes(view.sync_engine)
+        self._blocks = Blocks()
         self._opened = False
         self._opening = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
@@ -138,8 +151,47 @@ class Database:
             UnavailableError: there was no answer within `connect_timeout`.
         """
         return await reach(
-            self._reading, self.url, within=self.policy.connect_timeout, leaving=self._leaving
+            self._reading,
+            self.url,
+            within=self.url.connect_timeout or self.policy.connect_timeout,
+            leaving=self._leaving,
         )
+
+    async def check(self) -> Sequence[Check]:
+        """Tell whether it serves now: reached, takes writes, has connections to give.
+
+        Quick enough for a health route; what is wrong is a failed check, not an exception.
+        """
+        return await checking.check(self)
+
+    async def examine(self, *, processes: int = 1) -> Sequence[Check]:
+        """Tell what is set up wrongly: TLS, pooler, version, role, limits, room, clock.
+
+        What `holdfast doctor` prints; about a dozen round trips.
+
+        Args:
+            processes: how many have a `Database` like this one, for the connections they want.
+        """
+        return await checking.examine(self, processes=processes)
+
+    @asynccontextmanager
+    async def direct(self) -> AsyncIterator["Database"]:
+        """Give this database past its pooler, for migrations and LISTEN; itself without one.
+
+        A session that lives longer than a transaction needs a server of its own, which a pooler
+        gives to others meanwhile.
+
+        Raises:
+            UnavailableError: as `open()`.
+        """
+        if self.url.direct is None:
+            yield self
+            return
+        direct = Database(
+            self.url.direct, policy=self.policy, password=self._password, events=self.events
+        )
+        async with direct:
+            yield direct
 
     def holders(self) -> Sequence[Holder]:
         """Say who has a connection now: task, line of code, seconds, last statement."""
@@ -154,13 +206,15 @@ class Database:
         """Give a session with one transaction: commits at the end, rolls back on any exception.
 
         Raises:
-            TransactionOwnedError: the code inside ended the transaction itself.
+            TransactionOwnedError: the code inside ended the transaction itself, or the block is
+                inside the work of a `run()` on the same database.
             TransactionAbortedError: a statement failed, and the code inside went on.
             CommitUnknownError: the connection was lost while COMMIT was under way.
         """
-        session = OwnedSession(self._owned, expire_on_commit=False, close_resets_only=False)
-        async with unit(session, self._leaving):
-            yield session
+        session = self._owned_session()
+        with self._blocks.begin():
+            async with unit(session, self._leaving, session.finish):
+                yield session
 
     @asynccontextmanager
     async def read(self, *, snapshot: bool = False) -> AsyncIterator[AsyncSession]:
@@ -176,7 +230,7 @@ class Database:
         """
         engine = self._snapshot if snapshot else self._reading
         session = ReadSession(engine, expire_on_commit=False, close_resets_only=False)
-        async with unit(session, self._leaving):
+        async with unit(session, self._leaving, session.finish):
             yield session
 
     async def run(
@@ -193,13 +247,13 @@ class Database:
         when its COMMIT may have succeeded.
 
         Raises:
-            TransactionOwnedError: `work` ended the transaction itself, or calls `run()` on the
-                same database.
+            TransactionOwnedError: `work` ended the transaction itself, or calls `run()` or
+                `begin()` on the same database; or `run()` is called inside a `begin()` of it.
             TransactionAbortedError: a statement failed, and `work` went on.
             CommitUnknownError: the connection was lost while COMMIT was under way.
         """
         name = getattr(work, "__qualname__", type(work).__qualname__)
-        with alone(self, name):
+        with self._blocks.run(name):
             return await retry(
                 lambda: self._attempt(lambda session: work(session, *args, **kwargs)),
                 policy=self.policy.retry,
@@ -208,7 +262,12 @@ class Database:
             )
 
     async def _attempt(self, work: Callable[[AsyncSession], Awaitable[R]]) -> R:
+        session = self._owned_session()
+        finish = session.finish
         if self.policy.retry.resolve and self.url.backend == "postgresql":
-            return await Resolving(self).attempt(work)
-        async with self.begin() as session:
+            finish = partial(Resolving(self._reading).finish, session)
+        async with unit(session, self._leaving, finish):
             return await work(session)
+
+    def _owned_session(self) -> OwnedSession:
+        return OwnedSession(self._owned, expire_on_commit=False, close_resets_only=False)

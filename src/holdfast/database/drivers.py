@@ -2,22 +2,22 @@
 
 import json
 from collections.abc import Mapping
-from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from holdfast.database import sqlite
 from holdfast.database.connecting import explain_connecting
+from holdfast.database.dialling import Dialler, Password
 from holdfast.database.failing import watch_errors
 from holdfast.database.policy import DatabasePolicy
-from holdfast.database.sessions import TRANSACTION
+from holdfast.database.sessions import SQLITE_BEGIN, TRANSACTION
 from holdfast.errors import ConfigurationError, MissingExtraError
 from holdfast.events import Events
-from holdfast.pool import Background, ElasticPool, PoolPolicy
+from holdfast.pool import Background, ElasticPool
 from holdfast.urls import DatabaseUrl
 
 # What to install for each driver.
@@ -28,18 +28,25 @@ _OPTIONS: Mapping[str, Any] = {
     # messages. What the driver itself says about a value stays.
     "hide_parameters": True,
     # JSON has no NaN: PostgreSQL refuses it, SQLite would store what nothing can read.
-    "json_serializer": partial(json.dumps, allow_nan=False),
+    # Not `json.dumps`, which makes an encoder for each value when it is told anything.
+    "json_serializer": json.JSONEncoder(allow_nan=False).encode,
 }
 
 
 def make_engine(
-    url: DatabaseUrl, policy: DatabasePolicy, events: Events, leaving: Background
+    url: DatabaseUrl,
+    policy: DatabasePolicy,
+    *,
+    password: Password | None,
+    events: Events,
+    leaving: Background,
 ) -> AsyncEngine:
     """Build the engine; nothing is opened yet.
 
     Args:
         url: of the database.
         policy: its limits.
+        password: asked before each connection; None takes the URL's.
         events: told what happens on its connections.
         leaving: holds the pool's tasks.
 
@@ -50,9 +57,17 @@ def make_engine(
     driver = url.engine.get_driver_name()
     try:
         module = _module(driver)
-        options = _OPTIONS | module.options(url, policy)
-        pooled = {"facts": events, "leaving": leaving, "policy": _pool_policy(url, policy)}
-        engine = create_async_engine(url.engine, poolclass=ElasticPool, **options, **pooled)
+        told = module.options(url, policy)
+        if url.backend == "postgresql":
+            told["async_creator_fn"] = _dialler(module, url, policy, password, leaving)
+        pooled = {
+            "facts": events,
+            "leaving": leaving,
+            "policy": module.pool_policy(url, policy.pool),
+        }
+        engine = create_async_engine(
+            url.engine, poolclass=ElasticPool, connect_args=told, **_OPTIONS, **pooled
+        )
     except (ArgumentError, ValueError) as error:
         raise ConfigurationError(
             "database URL: its query cannot be used; look at hosts, ports and values there"
@@ -62,7 +77,8 @@ def make_engine(
             f"the driver {driver} is not installed: pip install 'holdfast{_EXTRAS[driver]}'"
         ) from error
     module.behave(engine.sync_engine)
-    explain_connecting(engine.sync_engine, url, within=policy.connect_timeout)
+    _give_back_what_fails(engine)
+    explain_connecting(engine.sync_engine, url, within=within(url, policy))
     watch_errors(engine.sync_engine, is_lost=module.is_lost, place=url.place, events=events)
     return engine
 
@@ -76,15 +92,34 @@ def reading(engine: AsyncEngine) -> AsyncEngine:
     """Give a view of the engine, on the same pool, whose sessions send no BEGIN and COMMIT."""
     if engine.dialect.name == "sqlite":
         # Not AUTOCOMMIT: going back from it would switch the driver's own transactions on.
-        return engine.execution_options(**{sqlite.BEGIN: None})
+        return engine.execution_options(**{SQLITE_BEGIN: None})
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def snapshot(engine: AsyncEngine) -> AsyncEngine:
     """Give a view of the engine whose transactions are READ ONLY and see one moment."""
     if engine.dialect.name == "sqlite":
-        return engine.execution_options(**{sqlite.BEGIN: "BEGIN"})
+        return engine.execution_options(**{SQLITE_BEGIN: "BEGIN"})
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def _give_back_what_fails(engine: AsyncEngine) -> None:
+    """Have a connection closed that could not be set up; SQLAlchemy leaves it to the collector.
+
+    With psycopg that is a round of the loop, so a task may be cancelled there.
+    """
+    dialect: Any = engine.dialect
+    set_up = dialect._set_connection_characteristics  # noqa: SLF001  -- there is no event around it
+
+    def setting_up(connection: Connection, characteristics: Mapping[str, Any]) -> None:
+        try:
+            set_up(connection, characteristics)
+        except BaseException as error:
+            connection.invalidate(error)
+            connection.close()
+            raise
+
+    dialect._set_connection_characteristics = setting_up  # noqa: SLF001
 
 
 def _module(driver: str) -> ModuleType:
@@ -92,5 +127,24 @@ def _module(driver: str) -> ModuleType:
     return import_module(f"holdfast.database.{'sqlite' if driver == 'aiosqlite' else driver}")
 
 
-def _pool_policy(url: DatabaseUrl, policy: DatabasePolicy) -> PoolPolicy:
-    return sqlite.pool_policy(url, policy.pool) if url.backend == "sqlite" else policy.pool
+def _dialler(
+    module: Any,
+    url: DatabaseUrl,
+    policy: DatabasePolicy,
+    password: Password | None,
+    leaving: Background,
+) -> Dialler:
+    limits = {} if url.takes_settings else policy.limits()
+    return Dialler(
+        module,
+        url,
+        within=within(url, policy),
+        password=password,
+        begins_with="".join(f"; SET LOCAL {key} = {value}" for key, value in limits.items()),
+        leaving=leaving,
+    )
+
+
+def within(url: DatabaseUrl, policy: DatabasePolicy) -> float:
+    """Give the seconds that a connection may take to be made."""
+    return url.connect_timeout or policy.connect_timeout

@@ -1,5 +1,6 @@
 """The limits of a database and its pool, as data; their defaults live here only."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from holdfast.errors import ConfigurationError, require_seconds
@@ -12,7 +13,8 @@ class DatabasePolicy:
     """Limits in seconds, in force on the server from a connection's first statement; 0 is none.
 
     Attributes:
-        connect_timeout: until a new connection is there.
+        connect_timeout: until a new connection is there, for all hosts of the URL together; what
+            the URL says, or a provider needs that was recognised in it, comes first.
         statement_timeout: for one statement.
         lock_timeout: waiting for one lock.
         idle_in_transaction_timeout: a transaction in which nothing happens is ended.
@@ -49,6 +51,10 @@ class DatabasePolicy:
             "lock_timeout": _milliseconds(self.lock_timeout),
             "idle_in_transaction_session_timeout": _milliseconds(self.idle_in_transaction_timeout),
         }
+
+    def limits(self) -> Mapping[str, str]:
+        """Give those of them that a pooler does not take when a connection begins."""
+        return {key: value for key, value in self.server_settings().items() if "timeout" in key}
 
 
 def _milliseconds(seconds: float) -> str:

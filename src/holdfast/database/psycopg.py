@@ -1,15 +1,18 @@
 """Make psycopg begin when SQLAlchemy does, and refuse a COMMIT that would be a ROLLBACK."""
 
-import math
+import asyncio
 from typing import Any
 
 from psycopg import AsyncConnection, OperationalError
 from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg.waiting import wait_async
 from sqlalchemy import Connection, Engine
 from sqlalchemy.util import await_only
 
+from holdfast.database.dialling import PEER
 from holdfast.database.policy import DatabasePolicy
 from holdfast.errors import TransactionAbortedError
+from holdfast.pool import PoolPolicy
 from holdfast.urls import DatabaseUrl
 
 _CANCEL_TIMEOUT = 2.0  # seconds
@@ -19,11 +22,30 @@ class CountingConnection(AsyncConnection[Any]):
     """Counts the transactions that were ended, so that one that was ended inside is noticed."""
 
     ended = 0
+    begins_with = ""  # what each BEGIN is followed by
+    cancelling: "asyncio.Task[None] | None" = None
 
     async def begin(self) -> None:
         """Send the BEGIN that would precede the first statement."""
         async with self.lock:
             await self.wait(self._start_query())
+        if self.begins_with:
+            await self.execute(self.begins_with.removeprefix(";").encode())
+
+    async def cancel_safe(self, *, timeout: float = _CANCEL_TIMEOUT) -> None:  # noqa: ASYNC109  -- psycopg's signature
+        """Ask the server to end the statement, in a task that goes on when this one is cancelled.
+
+        psycopg asks from the cancelled task, of which anyio cancels each further await, too.
+        """
+        self.cancelling = asyncio.create_task(super().cancel_safe(timeout=timeout))
+        await asyncio.shield(self.cancelling)
+
+    async def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+        """Await an answer. A task that is cancelled leaves at once; `_leave` ends the statement.
+
+        psycopg would wait for that here: ten seconds on a server that is frozen.
+        """
+        return await wait_async(gen, self.pgconn.socket, *args, **options)
 
     async def commit(self) -> None:
         """Commit, and count it."""
@@ -36,16 +58,47 @@ class CountingConnection(AsyncConnection[Any]):
         await super().rollback()
 
 
-def options(_url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
-    """Give what the engine must be told."""
-    settings = policy.server_settings()
-    connect_args = {
-        "connect_timeout": math.ceil(policy.connect_timeout),
-        "application_name": settings.pop("application_name"),
-        "options": " ".join(f"-c {key}={value}" for key, value in settings.items()),
-        "async_creator_fn": CountingConnection.connect,
-    }
-    return {"connect_args": connect_args}
+def options(url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
+    """Give what the engine's connections must be told."""
+    return url.driver_args(
+        settings=policy.server_settings(), connect_timeout=policy.connect_timeout
+    )
+
+
+def pool_policy(_url: DatabaseUrl, policy: PoolPolicy) -> PoolPolicy:
+    """Give the pool that fits: any."""
+    return policy
+
+
+async def connect(*args: Any, **options: Any) -> CountingConnection:
+    """Make a connection."""
+    return await CountingConnection.connect(*args, **PEER | options)
+
+
+async def close(driver: CountingConnection) -> None:
+    """Close one."""
+    await driver.close()
+
+
+def parameter(driver: CountingConnection, name: str) -> str | None:
+    """Give a parameter that the server has told of itself."""
+    told = driver.pgconn.parameter_status(name.encode())
+    return told.decode() if told is not None else None
+
+
+async def ask(driver: CountingConnection, sql: str) -> str:
+    """Run a query outside of any transaction and give its one value."""
+    await driver.set_autocommit(True)
+    try:
+        row = await (await driver.execute(sql.encode())).fetchone()
+    finally:
+        await driver.set_autocommit(False)
+    return str(row[0]) if row else ""
+
+
+def limit(driver: CountingConnection, settings: str) -> None:
+    """Have these settings in each transaction."""
+    driver.begins_with = settings
 
 
 def behave(engine: Engine) -> None:
@@ -91,6 +144,8 @@ def _terminate(connection: Any) -> None:
 async def _leave(driver: CountingConnection) -> None:
     """End the statement that runs, if one does, then the connection."""
     try:
+        if driver.cancelling:
+            await asyncio.gather(driver.cancelling, return_exceptions=True)
         if driver.pgconn.transaction_status == TransactionStatus.ACTIVE:
             await driver.cancel_safe(timeout=_CANCEL_TIMEOUT)
     finally:

@@ -2,20 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from holdfast.errors import CommitUnknownError, UnavailableError
-
-if TYPE_CHECKING:
-    from holdfast.database.database import Database
-
-R = TypeVar("R")
+from holdfast.database.sessions import OwnedSession
+from holdfast.errors import CommitUnknownError, HoldfastError
 
 # In a transaction: its number if it wrote, whether a COMMIT is on disk when it is answered, and
 # which history of which server it belongs to.
@@ -39,7 +34,9 @@ _STATUS = text(
 )
 _ASK_AGAIN = 0.2  # seconds
 _NO_ANSWER = "no answer"
-_LATER = (_NO_ANSWER, "in progress")
+_LATER = (_NO_ANSWER, "in progress")  # this one and the next two are pg_xact_status's words
+_COMMITTED = "committed"
+_ABORTED = "aborted"
 _ASK_FOR = 5.0  # seconds: a COMMIT may still run, a server may be starting
 
 
@@ -52,61 +49,74 @@ class _Ticket:
 
 
 class Resolving:
-    """One attempt whose COMMIT is looked up when its answer is lost.
+    """Commits, and looks the outcome up when the answer is lost.
 
     The server's word is believed where it is the same server with the same history (system
     identifier and timeline), and only of a transaction that was on disk when it was committed: a
     standby that was promoted, or a crash with `synchronous_commit` off, may know nothing of it.
+
+    Args:
+        reading: connections to ask on.
     """
 
-    def __init__(self, database: "Database") -> None:
-        self._database = database
+    def __init__(self, reading: AsyncEngine) -> None:
+        self._reading = reading
 
-    async def attempt(self, work: Callable[[AsyncSession], Awaitable[R]]) -> R:
-        """Do the work and return its result, committed for sure.
+    async def finish(self, session: OwnedSession) -> None:
+        """Commit; on return it is committed for sure.
 
         Raises:
             CommitUnknownError: nobody can tell.
-            OperationalError: the connection was lost, and the transaction is rolled back.
+            OperationalError: the connection was lost, and nothing is stored.
         """
-        ticket: _Ticket | None = None
+        await session.flush()
+        ticket = await _take(session)
         try:
-            async with self._database.begin() as session:
-                result = await work(session)
-                await session.flush()
-                ticket = await _take(session)
+            await session.finish()
         except CommitUnknownError as error:
-            status = await self._status(ticket) if ticket else None
-            if status == "aborted":
+            status = await self._status(ticket, error)
+            if status == _ABORTED:
                 raise _lost(error) from error
-            if status != "committed":
+            if status != _COMMITTED:
                 raise
-        return result
 
-    async def _status(self, ticket: _Ticket) -> str | None:
-        """Ask until there is an answer that can be believed, or none is to be expected."""
-        if ticket.number is None or not ticket.durable:
+    async def _status(self, ticket: _Ticket, unknown: CommitUnknownError) -> str | None:
+        if ticket.number is None:
+            return _ABORTED  # it has written nothing, so there is nothing that could be stored
+        if not ticket.durable:
             return None
+        try:
+            return await self._ask_until_answered(ticket)
+        except asyncio.CancelledError as cancelled:
+            cancelled.add_note(str(unknown))
+            raise
+
+    async def _ask_until_answered(self, ticket: _Ticket) -> str | None:
+        """Ask until there is an answer that can be believed, or none is to be expected."""
         until = time.monotonic() + _ASK_FOR
         while True:
-            status = await self._ask(ticket)
+            status = await self._ask(ticket, until)
             if status not in _LATER or time.monotonic() > until:
                 return status
             await asyncio.sleep(_ASK_AGAIN)
 
-    async def _ask(self, ticket: _Ticket) -> str | None:
+    async def _ask(self, ticket: _Ticket, until: float) -> str | None:
         try:
-            async with self._database.read() as session:
-                now: Any = (await session.execute(_STATUS, {"number": ticket.number})).one()
-        except (DBAPIError, UnavailableError):
+            async with asyncio.timeout(max(0.0, until - time.monotonic())):
+                now = await self._answer(ticket)
+        except (DBAPIError, OSError, HoldfastError):  # a TimeoutError is an OSError
             return _NO_ANSWER
         if (now.system, now.timeline) != (ticket.system, ticket.timeline):
             return None  # another server, or another history
         status: str | None = now.status
         return status
 
+    async def _answer(self, ticket: _Ticket) -> Any:
+        async with self._reading.connect() as connection:
+            return (await connection.execute(_STATUS, {"number": ticket.number})).one()
 
-async def _take(session: AsyncSession) -> _Ticket:
+
+async def _take(session: OwnedSession) -> _Ticket:
     row = (await session.execute(_TICKET)).mappings().one()
     return _Ticket(**row)
 
@@ -114,5 +124,5 @@ async def _take(session: AsyncSession) -> _Ticket:
 def _lost(unknown: CommitUnknownError) -> OperationalError:
     cause = unknown.__cause__ or unknown
     error = OperationalError("COMMIT", None, cause, connection_invalidated=True)
-    error.add_note("the server says that the transaction was rolled back")
+    error.add_note("nothing of the transaction is stored")
     return error

@@ -12,11 +12,14 @@ from holdfast.errors import ReadOnlyError, TransactionOwnedError
 
 _LOCKED = "holdfast.locked"
 _CHECKS = "holdfast.checks"
+_CONNECTIONS = "holdfast.connections"
 # Execution options: which session a connection works for, what tells one of the driver's
 # transactions from the next, and the engine's own BEGIN.
 _OWNER = "holdfast_owner"
 TRANSACTION = "holdfast_transaction"
 OWN_STATEMENT = "holdfast_own_statement"
+# Execution option: what begins a transaction of SQLite, None for no transaction at all.
+SQLITE_BEGIN = "holdfast_sqlite_begin"
 
 
 class _OwnedSession(Session):
@@ -118,6 +121,11 @@ def was_ended(session: AsyncSession) -> bool:
     return not all(is_same() for is_same in session.info.get(_CHECKS, ()))
 
 
+def lost_connection(session: AsyncSession) -> bool:
+    """Tell whether a connection of the session's transaction was lost."""
+    return any(each.invalidated for each in session.info.get(_CONNECTIONS, ()))
+
+
 def guard_transactions(engine: Engine) -> None:
     """Make it an error to end an owned transaction through its connection or as SQL text.
 
@@ -142,7 +150,9 @@ def _note_connection(session: Session, _began: object, connection: Connection) -
         return
     _refuse_autocommit(connection)
     _refuse_other_engine(connection)
-    connection.execution_options(**{_OWNER: session})
+    # By its own method the dialect would look for options of its own among them each time.
+    connection._execution_options = connection._execution_options.union({_OWNER: session})  # noqa: SLF001
+    session.info.setdefault(_CONNECTIONS, []).append(connection)
     session.info.setdefault(_CHECKS, []).append(_compare(connection))
 
 

@@ -1,23 +1,36 @@
 """A unit of work: a session whose transaction begins and ends with a block."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from contextvars import ContextVar
 from typing import Any
 
 from sqlalchemy.orm import SessionTransaction
 
-from holdfast.database.sessions import OwnedSession, ReadSession, lock, unlock, was_ended
-from holdfast.errors import TransactionAbortedError, TransactionOwnedError
+from holdfast.database.sessions import (
+    OwnedSession,
+    ReadSession,
+    lock,
+    lost_connection,
+    unlock,
+    was_ended,
+)
+from holdfast.errors import CommitUnknownError, TransactionAbortedError, TransactionOwnedError
 from holdfast.pool import Background
 
-# The databases in whose `run()` this task is, and the task: one that it starts is another.
-_RUNNING: ContextVar[tuple[tuple[object, str, object], ...]] = ContextVar("running", default=())
+_BEGIN = "begin()"
+_LOST = (
+    "the connection was lost inside the block and the code went on, so none of its writes is "
+    "stored; let the error out of the block, and run() does the work again"
+)
 
 
 @asynccontextmanager
-async def unit(session: OwnedSession | ReadSession, leaving: Background) -> AsyncIterator[None]:
+async def unit(
+    session: OwnedSession | ReadSession,
+    leaving: Background,
+    finish: Callable[[], Awaitable[None]],
+) -> AsyncIterator[None]:
     """Begin, and end as the block ends; nobody inside may do either.
 
     A task that is cancelled does not wait for the rollback, and does not cut it short: the
@@ -26,6 +39,7 @@ async def unit(session: OwnedSession | ReadSession, leaving: Background) -> Asyn
     Args:
         session: new, and used by nobody else.
         leaving: holds what goes on in the background.
+        finish: ends a transaction with which nothing went wrong.
     """
     transaction = session.sync_session.begin()
     lock(session)
@@ -33,35 +47,84 @@ async def unit(session: OwnedSession | ReadSession, leaving: Background) -> Asyn
         yield
         _require_whole(session, transaction)
         unlock(session)
-        await session.finish()
+        await finish()
     except BaseException as error:
         unlock(session)
-        await _to_its_end(_roll_back(session, error), leaving)
+        try:
+            await _to_its_end(_roll_back(session, error), leaving)
+        except asyncio.CancelledError as cancelled:  # anyio does so at each await
+            _pass_on_doubt(error, cancelled)
+            raise
         raise
-    await _to_its_end(session.close(), leaving)
+    if session.in_transaction():
+        await _to_its_end(session.close(), leaving)
+    else:
+        # Nothing to wait for: a task that is cancelled now would be told that what is committed
+        # failed.
+        session.sync_session.close()
 
 
-@contextmanager
-def alone(database: object, name: str) -> Iterator[None]:
-    """Keep this task from calling `run()` inside `run()` of the same database.
+class Blocks:
+    """Knows which task is inside which blocks of one database.
 
-    Raises:
-        TransactionOwnedError: it does.
+    What a unit of work would commit apart from the one around it stays when that one is rolled
+    back, and is done twice when it is run again. A task that it starts is another matter.
     """
-    running = _RUNNING.get()
-    task = asyncio.current_task()
-    for other, outer, its_task in running:
-        if other is database and its_task is task:
+
+    def __init__(self) -> None:
+        self._open: dict[asyncio.Task[Any], list[str]] = {}
+
+    @contextmanager
+    def begin(self) -> Iterator[None]:
+        """Be inside a `begin()`.
+
+        Raises:
+            TransactionOwnedError: the task is inside a `run()`.
+        """
+        outer = [name for name in self._around() if name != _BEGIN]
+        if outer:
             raise TransactionOwnedError(
-                f"run({name}) inside run({outer}): what the inner one commits stays when the "
-                f"outer one is rolled back and run again; call {name}(session, …) with the "
-                "session of the outer one, or run it before or after"
+                f"begin() inside {outer[-1]}: what it commits stays when the work is rolled back, "
+                "and is done twice when it is run again; use the session that the work was given "
+                "(session.begin_nested() for a part), or db.session() to commit by hand"
             )
-    token = _RUNNING.set((*running, (database, name, task)))
-    try:
-        yield
-    finally:
-        _RUNNING.reset(token)
+        with self._inside(_BEGIN):
+            yield
+
+    @contextmanager
+    def run(self, name: str) -> Iterator[None]:
+        """Be inside a `run()` of the work of this name.
+
+        Raises:
+            TransactionOwnedError: the task is inside another one, or inside a `begin()`.
+        """
+        if outer := self._around():
+            raise TransactionOwnedError(
+                f"run({name}) inside {outer[-1]}: what the inner one commits stays when the outer "
+                "one is rolled back, and it would wait for the outer one's locks for ever; call "
+                f"{name}(session, …) with the session of the outer one, or run it before or after"
+            )
+        with self._inside(f"run({name})"):
+            yield
+
+    def _around(self) -> list[str]:
+        task = asyncio.current_task()
+        return self._open.get(task, []) if task else []
+
+    @contextmanager
+    def _inside(self, name: str) -> Iterator[None]:
+        # The task that began: a generator's end may come in another one.
+        task = asyncio.current_task()
+        if task is None:
+            yield
+            return
+        self._open.setdefault(task, []).append(name)
+        try:
+            yield
+        finally:
+            self._open[task].remove(name)
+            if not self._open[task]:
+                del self._open[task]
 
 
 async def _to_its_end(ending: Coroutine[Any, Any, None], leaving: Background) -> None:
@@ -83,10 +146,20 @@ async def _roll_back(session: OwnedSession | ReadSession, cause: BaseException) 
         await session.close()
 
 
+def _pass_on_doubt(error: BaseException, cancelled: asyncio.CancelledError) -> None:
+    """Have a cancellation that takes an error's place say that a COMMIT got no answer."""
+    if isinstance(error, CommitUnknownError):
+        cancelled.add_note(str(error))
+    for note in getattr(error, "__notes__", ()):
+        cancelled.add_note(note)
+
+
 def _require_whole(session: OwnedSession | ReadSession, transaction: SessionTransaction) -> None:
     if not session.is_active:
         # A flush failed and the code went on: SQLAlchemy has rolled everything back.
         raise TransactionAbortedError
+    if lost_connection(session):
+        raise TransactionAbortedError(_LOST)
     same = session.sync_session.get_transaction() is transaction
     if not same or was_ended(session):
         raise TransactionOwnedError(

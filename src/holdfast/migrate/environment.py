@@ -37,8 +37,8 @@ def run_env(metadata: "MetaData") -> None:
 
     Under `holdfast.migrate` on the connection given there, under pytest-alembic on the
     `AsyncEngine` given there; under the plain `alembic` command on a connection of its own, to
-    `-x url=…`, `sqlalchemy.url` of the alembic.ini,
-    `DATABASE_OWNER_URL`, `DATABASE_URL` or the project's running servers, the first there is.
+    `-x url=…`, `sqlalchemy.url` of the alembic.ini, `DIRECT_DATABASE_URL`, `DATABASE_OWNER_URL`,
+    `DATABASE_URL` or the project's running servers, the first there is.
     With `--sql` it prints the statements and needs no database.
 
     Raises:
@@ -69,7 +69,7 @@ def _connect_and_migrate(metadata: "MetaData") -> None:
 
     async def migrate() -> None:
         url = await find_url(given, project)
-        async with Database(url) as db:
+        async with Database(url).direct() as db, db:
             await _migrate_by(db.engine, metadata)
 
     _run(migrate())

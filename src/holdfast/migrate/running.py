@@ -199,7 +199,7 @@ async def _run(
         with _failures(db, loaded):
             work(command, loaded)
 
-    async with _one_at_a_time(), db.engine.connect() as connection:
+    async with _one_at_a_time(), db.direct() as direct, direct.engine.connect() as connection:
         await connection.run_sync(call)
     return loaded
 

@@ -417,9 +417,10 @@ class ElasticPool(Pool):
         """Close a connection; one that was cut short ends its statement first, by itself.
 
         A cancelled task cannot wait for that: in anyio's scopes each further await is cancelled,
-        too, so that the statement would go on on the server.
+        too, so that the statement would go on on the server. Where there is time to be polite
+        terminating is, too, but it has a limit, and expects that the connection may be broken.
         """
-        close = partial(super()._close_connection, connection, terminate=terminate)
+        close = partial(super()._close_connection, connection, terminate=True)
         if terminate and self._is_at_home():
             self._start(greenlet_spawn(close), self._closing)
         elif terminate and self._loop is not None and self._loop.is_running():
@@ -449,10 +450,13 @@ class ElasticPool(Pool):
 
     def _enter_loop(self) -> None:
         loop = asyncio.get_running_loop()
-        if loop is self._loop:
+        if self._is_at_home():
             return
-        if self._loop is not None and not self.any_loop:
+        if self._loop is not None:
             self._leave_loop(self._loop)
+        self._move_to(loop)
+
+    def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._timer, self._due = None, math.inf
 
@@ -478,7 +482,10 @@ class ElasticPool(Pool):
 
     def _is_at_home(self) -> bool:
         """Tell whether the pool's own loop runs here."""
-        return self._loop is not None and asyncio._get_running_loop() is self._loop  # noqa: SLF001  -- get_running_loop raises
+        running = asyncio._get_running_loop()  # noqa: SLF001  -- get_running_loop raises
+        if self.any_loop and running is not None and running is not self._loop:
+            self._move_to(running)
+        return running is not None and running is self._loop
 
     def _wake_at(self, due: float) -> None:
         if due >= self._due:
@@ -504,15 +511,17 @@ class ElasticPool(Pool):
         self._wake_at(min(dues))
 
     def _expire(self, now: float) -> float:
-        """Tell those who have waited for too long."""
-        while self._waiting:
-            future, lease = next(iter(self._waiting.items()))
+        """Tell those who have waited for too long.
+
+        Whoever came first gets what is being made, which has a limit of its own.
+        """
+        for future, lease in [*self._waiting.items()][len(self._connecting) :]:
             if self._deadline(lease) > now:
                 return self._deadline(lease)
             del self._waiting[future]
             if not future.done():
                 future.set_exception(self._exhausted())
-        return math.inf
+        return now + _TRY_AGAIN if self._waiting else math.inf
 
     def _report(self, now: float) -> float:
         """Tell of each connection that is held for too long, once."""

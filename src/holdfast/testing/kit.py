@@ -19,6 +19,7 @@ from holdfast.errors import ConfigurationError, HoldfastError, MigrationError, S
 from holdfast.settings import Project, find_project
 from holdfast.testing.clone import Clone
 from holdfast.testing.databases import Databases
+from holdfast.testing.faults import Faults, describe_unused
 from holdfast.testing.files import Files
 from holdfast.testing.leaks import (
     Checkouts,
@@ -114,17 +115,37 @@ class Kit:
             self._databases.give_back(clone, spoiled=self._tainted)
 
     @contextmanager
-    def opened(self, item: pytest.Item, clone: Clone, make: Make) -> Iterator[Database]:
-        """Give the application's database on a clone."""
-        db = self._make(make, _url(item, clone))
+    def disturbed(self, item: pytest.Item, clone: Clone) -> Iterator[Faults]:
+        """Give what stands in front of a clone; a fault that nobody met fails the test."""
+        faults = Faults(_url(item, clone))
+        faults.open()
+        try:
+            yield faults
+        finally:
+            unused = faults.unused
+            faults.close()
+            if unused:
+                pytest.fail(describe_unused(unused), pytrace=False)
+
+    @contextmanager
+    def opened(
+        self, item: pytest.Item, clone: Clone, make: Make, faults: Faults | None = None
+    ) -> Iterator[Database]:
+        """Give the application's database on a clone, behind faults where there are some."""
+        db = self._make(make, faults.url if faults else _url(item, clone))
         loop = make_movable(db.engine.sync_engine)
         checkouts = Checkouts(db.engine.sync_engine)
         self._loops.append(loop)
         try:
+            if faults:
+                self._do(db.ping(), loop)  # the first connection asks for things of its own
+                faults.clear()
             yield db
         finally:
             left = checkouts.callers
             self._loops.remove(loop)
+            if faults:
+                faults.heal()  # or closing would wait for a server that was left paused
             self._do(checkouts.close(), loop)
             self._do(db.close(), loop)
             _refuse(item, describe_connections(left) if left else "")

@@ -18,9 +18,15 @@ if TYPE_CHECKING:
 
     from holdfast.database import Database
     from holdfast.testing.clone import Clone
+    from holdfast.testing.faults import Faults
     from holdfast.testing.kit import Kit
     from holdfast.testing.servers import Host
 
+_NO_SANDBOX = (
+    "faults stand in front of a database of the test's own, and this test uses the sandbox: mark "
+    'it @pytest.mark.holdfast(isolation="database")'
+)
+_FAULTS = "_holdfast_faults"
 _NAME = "holdfast"  # under which the processes of a run tell each other things
 
 
@@ -121,6 +127,8 @@ def db(
     if read_mark(request.node).isolation == "database":
         yield request.getfixturevalue("database")
         return
+    if _FAULTS in request.fixturenames:
+        pytest.fail(_NO_SANDBOX, pytrace=False)
     with _kit(request.config).sandboxed(request.node, make_database) as database:
         yield database
 
@@ -156,9 +164,26 @@ def empty_clone(request: pytest.FixtureRequest) -> "Iterator[Clone]":
 def database(
     request: pytest.FixtureRequest, clone: "Clone", make_database: "Callable[[str], Database]"
 ) -> "Iterator[Database]":
-    """Give the application's database, on a clone of the migrated one for this test alone."""
-    with _kit(request.config).opened(request.node, clone, make_database) as opened:
+    """Give the application's database, on a clone of the migrated one for this test alone.
+
+    Where the test asks for `faults`, they stand in front of it.
+    """
+    faults = request.getfixturevalue(_FAULTS) if _FAULTS in request.fixturenames else None
+    with _kit(request.config).opened(request.node, clone, make_database, faults) as opened:
         yield opened
+
+
+@pytest.fixture
+def faults(_holdfast_faults: "Faults") -> "Faults":
+    """Give what lets things go wrong in front of `database`; `clone` is the way around it."""
+    return _holdfast_faults
+
+
+@pytest.fixture
+def _holdfast_faults(request: pytest.FixtureRequest, clone: "Clone") -> "Iterator[Faults]":
+    # `database` looks whether the test asks for this one: `faults` may be a project's own.
+    with _kit(request.config).disturbed(request.node, clone) as faults:
+        yield faults
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Faceplate's PostgreSQL: sessions, the start of the service, and migrations."""

@@ -1,0 +1,1 @@
+"""Fifty tasks chat while their connections are cut: `python -m faceplate.demo`."""

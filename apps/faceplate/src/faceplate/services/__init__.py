@@ -1,0 +1,1 @@
+"""What Faceplate does, as functions that take a session; the caller commits."""

@@ -1,0 +1,241 @@
+"""What the rows `read.*` and `write.*` read and write, and who does it.
+
+50 tasks share 20 connections. Each contender has what its documentation says; advanced-alchemy
+its repository, with objects that stay usable after the commit, as its plugins set it up.
+"""
+
+import asyncio
+import enum
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import asyncpg
+import msgspec
+from benchmarks.measure import Run, Sample
+from sqlalchemy import MetaData, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.orm import Mapped, mapped_column
+
+from holdfast.database import Database
+from holdfast.models import Base as HoldfastBase
+from holdfast.models import UTCDateTime, UUIDKey, ValueEnum, json_type, uuid7
+from holdfast.services import PostgresServer
+
+TASKS, CONNECTIONS = 50, 20
+EACH = 20  # units of a task in one run
+QUICK = 1
+
+
+class Kind(enum.Enum):
+    """Stored by value."""
+
+    BEAST = "beast"
+    SPELL = "spell"
+
+
+class Base(HoldfastBase):
+    """The benchmark's own tables."""
+
+    __abstract__ = True
+    metadata = MetaData()
+
+
+class Card(UUIDKey, Base):
+    """A row with what is dear: a UUID, a time, an enum, JSON."""
+
+    __tablename__ = "cards"
+
+    name: Mapped[str]
+    kind: Mapped[Kind] = mapped_column(ValueEnum(Kind))
+    data: Mapped[dict[str, object]] = mapped_column(json_type())
+    at: Mapped[datetime] = mapped_column(UTCDateTime())
+
+
+class CardRow(msgspec.Struct):
+    """The same as a struct."""
+
+    id: uuid.UUID
+    name: str
+    kind: Kind
+    data: dict[str, object]
+    at: datetime
+
+
+@cache
+def repository() -> type[Any]:
+    """Give advanced-alchemy's repository of cards, whose import warns of itself."""
+    from advanced_alchemy.repository import SQLAlchemyAsyncRepository  # noqa: PLC0415
+
+    class Cards(SQLAlchemyAsyncRepository[Card]):
+        model_type = Card
+
+    return Cards
+
+
+COLUMNS = ("id", "name", "kind", "data", "at")
+CREATE = "CREATE TABLE cards (id uuid PRIMARY KEY, name varchar NOT NULL, kind varchar(32) NOT NULL"
+CREATE += ", data jsonb NOT NULL, at timestamptz NOT NULL)"
+
+
+def make(number: int) -> dict[str, object]:
+    """Make one row's values."""
+    return {
+        "id": uuid7(),
+        "name": f"card {number}",
+        "kind": Kind.BEAST if number % 2 else Kind.SPELL,
+        "data": {"number": number, "tags": ["a", "b"]},
+        "at": datetime.now(UTC),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parties:
+    """The server's URL, and all who use it, each with its own connections."""
+
+    url: str
+    outside: asyncpg.Connection
+    pool: asyncpg.Pool
+    plain: AsyncEngine
+    checked: AsyncEngine
+    db: Database
+
+
+@asynccontextmanager
+async def parties() -> AsyncIterator[Parties]:
+    """Start a server with the table, and connect everybody."""
+    async with PostgresServer() as server:
+        url = server.url("owner")
+        outside = await asyncpg.connect(url)
+        await outside.execute(CREATE)
+        async with connected(url, outside) as all_of_them:
+            yield all_of_them
+        await outside.close()
+
+
+@asynccontextmanager
+async def connected(url: str, outside: asyncpg.Connection) -> AsyncIterator[Parties]:
+    """Connect everybody to a server."""
+    engine_url = make_url(url).set(drivername="postgresql+asyncpg")
+    sizes = {"pool_size": CONNECTIONS, "max_overflow": 0}
+    plain = create_async_engine(engine_url, **sizes)
+    checked = create_async_engine(engine_url, **sizes, pool_pre_ping=True)
+    pool = await asyncpg.create_pool(url, min_size=1, max_size=CONNECTIONS)
+    async with Database(url) as db:
+        try:
+            yield Parties(url=url, outside=outside, pool=pool, plain=plain, checked=checked, db=db)
+        finally:
+            await pool.close()
+            for engine in (plain, checked):
+                await engine.dispose()
+
+
+def together(one: Callable[[], Awaitable[object]], *, quick: bool) -> Run:
+    """Give a run of many tasks that each do so much one after the other; more work is more."""
+
+    async def task(times: int) -> None:
+        for _ in range(times):
+            await one()
+
+    async def run(work: int) -> Sample:
+        times = (QUICK if quick else EACH) * work
+        began = time.perf_counter()
+        await asyncio.gather(*(task(times) for _ in range(TASKS)))
+        return Sample(seconds=(time.perf_counter() - began) / (times * TASKS))
+
+    return run
+
+
+class Wire:
+    """Passes everything between drivers and the server, and counts the server's answers."""
+
+    def __init__(self, url: str) -> None:
+        query = make_url(url).query
+        self._socket = f"{query['host']}/.s.PGSQL.{query.get('port', 5432)}"
+        self._url = make_url(url).difference_update_query(["host", "port"])
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.round_trips = 0
+
+    async def open(self) -> str:
+        """Listen, and give the URL that leads through here."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        return self._url.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
+
+    async def close(self) -> None:
+        """Let everybody go."""
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks.add(asyncio.ensure_future(self._pass(reader, writer)))
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_unix_connection(self._socket)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._requests(reader, to_server))
+                group.create_task(self._answers(from_server, writer))
+        finally:
+            writer.close()
+            to_server.close()
+
+    async def _requests(self, source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            to.write(data)
+        to.close()
+
+    async def _answers(self, source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            # ReadyForQuery, which ends each answer; rows here are too small to hold one.
+            self.round_trips += data.count(b"Z\x00\x00\x00\x05")
+            to.write(data)
+        to.close()
+
+
+Doing = Callable[[Parties], Callable[[], Awaitable[object]]]
+
+
+@asynccontextmanager
+async def counting() -> AsyncIterator[tuple[Parties, Callable[[Doing], Awaitable[float]]]]:
+    """Give everybody, and a function that counts the round trips of one unit of a contender."""
+    async with parties() as direct:
+        wire = Wire(direct.url)
+        async with connected(await wire.open(), direct.outside) as through:
+
+            async def count(doing: Doing) -> float:
+                one = doing(through)
+                for _ in range(3):  # connects, and learns what it keeps
+                    await one()
+                before = wire.round_trips
+                await one()
+                return wire.round_trips - before
+
+            yield direct, count
+        await wire.close()
+
+
+async def contender(
+    title: str,
+    doing: Doing,
+    parties: Parties,
+    count: Callable[[Doing], Awaitable[float]],
+    *,
+    quick: bool,
+) -> tuple[str, Run]:
+    """Give a contender whose samples say how many round trips one unit has."""
+    counts = {"round trips": await count(doing)}
+    run = together(doing(parties), quick=quick)
+
+    async def counted(work: int) -> Sample:
+        sample = await run(work)
+        return Sample(seconds=sample.seconds, counts=counts)
+
+    return title, counted

@@ -1,0 +1,124 @@
+"""Find out why a connection could not be made, from what each driver knows of it."""
+
+import re
+import socket
+import ssl
+from dataclasses import dataclass
+
+from holdfast.errors import (
+    CANNOT_CONNECT_NOW,
+    INVALID_AUTHORIZATION,
+    INVALID_CATALOG_NAME,
+    INVALID_PASSWORD,
+    TOO_MANY_CONNECTIONS,
+)
+from holdfast.urls import DatabaseUrl, redact
+
+_CAUSES = {
+    INVALID_PASSWORD: "the password for {user!r} was refused: is it the one of this server?",
+    INVALID_AUTHORIZATION: "{user!r} may not log in: the role is missing or pg_hba.conf refuses it",
+    INVALID_CATALOG_NAME: "the server has no database {database!r}: create it, or mend the URL",
+    TOO_MANY_CONNECTIONS: "the server has no free connection: raise max_connections or lower pools",
+    CANNOT_CONNECT_NOW: "the server is starting or stopping: try again in a moment",
+}
+# libpq keeps the SQLSTATE of a failed connection to itself, so the server's English words tell it.
+_WORDS = {
+    INVALID_PASSWORD: "password authentication failed|no password supplied",
+    INVALID_AUTHORIZATION: r"no pg_hba\.conf entry|role \".*\" does not exist|permitted to log in",
+    INVALID_CATALOG_NAME: r"database \".*\" does not exist",
+    TOO_MANY_CONNECTIONS: "too many clients|too many connections|connection slots are reserved",
+    CANNOT_CONNECT_NOW: "the database system is ",
+}
+# What libpq puts before and after the server's own words.
+_LIBPQ = re.compile(
+    r"^connection (?:failed|is bad): (?:connection to server .*? failed: )?(?:FATAL:\s+)?"
+    r"|;? Multiple connection attempts failed\..*$"
+)
+_ANSWERED = re.compile(r"\bFATAL:")
+
+_NO_TLS = (
+    "the server offers no TLS, and the URL asks for it: switch TLS on there, or use "
+    "sslmode=disable where the way to the server is safe without"
+)
+_TLS_ONLY = (
+    "pg_hba.conf has no line for this role and place without TLS: add sslmode=require to the URL, "
+    "or a line there"
+)
+_OTHER_HOST = (
+    "TLS failed, as its certificate is for another host: use the name that the certificate has, "
+    "or have one made for this one ({said})"
+)
+_UNKNOWN_AUTHORITY = (
+    "TLS failed, as nobody who is trusted here vouches for its certificate: give "
+    "sslrootcert=/path/to/ca.pem with the authority that signed it ({said})"
+)
+_POOLER = (
+    "a pooler is there, which refuses limits in a connection's first message: add "
+    "pooler=transaction to the URL, and take options out of it ({said})"
+)
+# What has no SQLSTATE that tells, in the order in which it is looked for.
+_SAID = (
+    ("unsupported startup parameter", _POOLER),
+    ("rejected SSL upgrade|server does not support SSL", _NO_TLS),
+    ("pg_hba.conf entry .*(?:no encryption|SSL off)", _TLS_ONLY),
+    ("does not match host name|[Hh]ostname mismatch|IP address mismatch", _OTHER_HOST),
+    ("certificate verify failed", _UNKNOWN_AUTHORITY),
+    ("root certificate file|SSL error|SSL SYSCALL", "TLS failed: {said}"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """Why there is no connection, and what to do; `lasting` if it will be the same in a moment."""
+
+    text: str
+    sqlstate: str | None = None
+    lasting: bool = False
+
+
+def find_cause(error: Exception, url: DatabaseUrl, within: float) -> Cause:
+    """Find the cause.
+
+    Args:
+        error: the driver's own, or the system's.
+        url: what was to be reached.
+        within: the limit that the driver was given, in seconds.
+    """
+    said = _LIBPQ.sub("", _in_one_line(error))
+    state = getattr(error, "sqlstate", None)
+    for pattern, text in _SAID:
+        if re.search(pattern, str(error)):
+            return Cause(text=text.format(said=said), sqlstate=state, lasting=True)
+    if isinstance(error, OSError | UnicodeError):
+        lasting = isinstance(error, ssl.SSLError | UnicodeError)
+        return Cause(text=_unreachable(error, within), lasting=lasting)
+    state = state or _state_by_words(str(error))
+    if state in _CAUSES:
+        user, database = url.engine.username, url.engine.database
+        said = _CAUSES[state].format(user=user, database=database)
+    # A server that answered in words that are not known here would answer the same.
+    lasting = state is None and bool(_ANSWERED.search(str(error)))
+    return Cause(text=said, sqlstate=state, lasting=lasting)
+
+
+def _state_by_words(said: str) -> str | None:
+    found = (state for state, words in _WORDS.items() if re.search(words, said))
+    return next(found, None)
+
+
+def _unreachable(error: Exception, within: float) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "the connection was refused; nothing listens there: is the server started?"
+    if isinstance(error, FileNotFoundError):
+        return "there is no socket there: is the server started?"
+    if isinstance(error, socket.gaierror):
+        return "the host name is unknown: is it spelled right, does DNS answer?"
+    if isinstance(error, TimeoutError):
+        return f"no answer within {within:g} s: a firewall, or a wrong address?"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {error}"
+    return _in_one_line(error) or type(error).__name__
+
+
+def _in_one_line(error: object) -> str:
+    return redact("; ".join(filter(None, map(str.strip, str(error).splitlines()))))
