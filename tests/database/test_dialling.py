@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 
@@ -237,3 +238,23 @@ async def test_a_password_that_was_given_is_never_said(guarded, driver, caplog):
         await db.open()
 
     assert "Zq7" not in f"{caught.value!r} {caught.value.__cause__!r} {db!r} {caplog.text}"
+
+
+async def test_a_server_that_vanished_is_noticed_with_asyncpg(guarded):
+    """The system asks the other end of the connection, sooner than by its own defaults."""
+    async with Database(guarded.url("app")) as db, db.engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        sock = raw.driver_connection._transport.get_extra_info("socket")
+
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 10
+
+
+async def test_a_server_that_vanished_is_noticed_with_psycopg(guarded):
+    """By libpq, which takes what the URL says first."""
+    url = guarded.url("app").replace("postgresql", "postgresql+psycopg", 1)
+    async with Database(f"{url}?keepalives_count=9") as db, db.engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        told = raw.driver_connection.info.get_parameters()
+
+    assert (told["keepalives_idle"], told["keepalives_count"]) == ("10", "9")

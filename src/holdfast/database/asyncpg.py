@@ -9,6 +9,7 @@ from sqlalchemy.util import await_only
 from holdfast.database.dialling import watch_peer
 from holdfast.database.policy import DatabasePolicy
 from holdfast.errors import TransactionAbortedError
+from holdfast.pool import PoolPolicy
 from holdfast.urls import DatabaseUrl
 
 _CLOSE_TIMEOUT = 2.0  # seconds
@@ -42,6 +43,11 @@ def options(url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
         settings=policy.server_settings(), connect_timeout=policy.connect_timeout
     )
     return told | {"connection_class": CheckedConnection}
+
+
+def pool_policy(_url: DatabaseUrl, policy: PoolPolicy) -> PoolPolicy:
+    """Give the pool that fits: any."""
+    return policy
 
 
 async def connect(*args: Any, **options: Any) -> CheckedConnection:

@@ -58,12 +58,12 @@ _POOLER = (
 )
 # What has no SQLSTATE that tells, in the order in which it is looked for.
 _SAID = (
-    (re.compile("unsupported startup parameter"), _POOLER),
-    (re.compile("rejected SSL upgrade|server does not support SSL"), _NO_TLS),
-    (re.compile("pg_hba.conf entry .*(?:no encryption|SSL off)"), _TLS_ONLY),
-    (re.compile("does not match host name|[Hh]ostname mismatch|IP address mismatch"), _OTHER_HOST),
-    (re.compile("certificate verify failed"), _UNKNOWN_AUTHORITY),
-    (re.compile("root certificate file|SSL error|SSL SYSCALL"), "TLS failed: {said}"),
+    ("unsupported startup parameter", _POOLER),
+    ("rejected SSL upgrade|server does not support SSL", _NO_TLS),
+    ("pg_hba.conf entry .*(?:no encryption|SSL off)", _TLS_ONLY),
+    ("does not match host name|[Hh]ostname mismatch|IP address mismatch", _OTHER_HOST),
+    ("certificate verify failed", _UNKNOWN_AUTHORITY),
+    ("root certificate file|SSL error|SSL SYSCALL", "TLS failed: {said}"),
 )
 
 
@@ -87,7 +87,7 @@ def find_cause(error: Exception, url: DatabaseUrl, within: float) -> Cause:
     said = _LIBPQ.sub("", _in_one_line(error))
     state = getattr(error, "sqlstate", None)
     for pattern, text in _SAID:
-        if pattern.search(str(error)):
+        if re.search(pattern, str(error)):
             return Cause(text=text.format(said=said), sqlstate=state, lasting=True)
     if isinstance(error, OSError | UnicodeError):
         lasting = isinstance(error, ssl.SSLError | UnicodeError)

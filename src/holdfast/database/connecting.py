@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from holdfast.database.causes import find_cause
 from holdfast.errors import UnavailableError
 from holdfast.urls import DatabaseUrl
 
@@ -24,6 +23,8 @@ def explain_connecting(engine: Engine, url: DatabaseUrl, *, within: float) -> No
 
 def unavailable(error: Exception, url: DatabaseUrl, within: float) -> UnavailableError:
     """Give the error that says where, why, and what to do; never the password."""
+    from holdfast.database.causes import find_cause  # noqa: PLC0415  -- only a failure needs it
+
     kind = "PostgreSQL" if url.backend == "postgresql" else "SQLite"
     cause = find_cause(error, url, within)
     made = UnavailableError(f"{kind} at {url.place}: {cause.text}")

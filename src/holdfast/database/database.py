@@ -10,7 +10,7 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from holdfast import urls
-from holdfast.database import drivers
+from holdfast.database import checking, drivers
 from holdfast.database.dialling import Password
 from holdfast.database.opening import Closed, Opened, reach
 from holdfast.database.policy import DatabasePolicy
@@ -22,7 +22,7 @@ from holdfast.database.sessions import (
     refuse_writes,
 )
 from holdfast.database.units import Blocks, unit
-from holdfast.events import Events
+from holdfast.events import Check, Events
 from holdfast.pool import Background, ElasticPool, Holder
 from holdfast.retry import retry
 
@@ -156,6 +156,23 @@ class Database:
             within=self.url.connect_timeout or self.policy.connect_timeout,
             leaving=self._leaving,
         )
+
+    async def check(self) -> Sequence[Check]:
+        """Tell whether it serves now: reached, takes writes, has connections to give.
+
+        Quick enough for a health route; what is wrong is a failed check, not an exception.
+        """
+        return await checking.check(self)
+
+    async def examine(self, *, processes: int = 1) -> Sequence[Check]:
+        """Tell what is set up wrongly: TLS, pooler, version, role, limits, room, clock.
+
+        What `holdfast doctor` prints; about a dozen round trips.
+
+        Args:
+            processes: how many have a `Database` like this one, for the connections they want.
+        """
+        return await checking.examine(self, processes=processes)
 
     @asynccontextmanager
     async def direct(self) -> AsyncIterator["Database"]:

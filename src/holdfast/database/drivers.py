@@ -10,15 +10,14 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from holdfast.database import sqlite
 from holdfast.database.connecting import explain_connecting
 from holdfast.database.dialling import Dialler, Password
 from holdfast.database.failing import watch_errors
 from holdfast.database.policy import DatabasePolicy
-from holdfast.database.sessions import TRANSACTION
+from holdfast.database.sessions import SQLITE_BEGIN, TRANSACTION
 from holdfast.errors import ConfigurationError, MissingExtraError
 from holdfast.events import Events
-from holdfast.pool import Background, ElasticPool, PoolPolicy
+from holdfast.pool import Background, ElasticPool
 from holdfast.urls import DatabaseUrl
 
 # What to install for each driver.
@@ -61,7 +60,11 @@ def make_engine(
         told = module.options(url, policy)
         if url.backend == "postgresql":
             told["async_creator_fn"] = _dialler(module, url, policy, password, leaving)
-        pooled = {"facts": events, "leaving": leaving, "policy": _pool_policy(url, policy)}
+        pooled = {
+            "facts": events,
+            "leaving": leaving,
+            "policy": module.pool_policy(url, policy.pool),
+        }
         engine = create_async_engine(
             url.engine, poolclass=ElasticPool, connect_args=told, **_OPTIONS, **pooled
         )
@@ -89,14 +92,14 @@ def reading(engine: AsyncEngine) -> AsyncEngine:
     """Give a view of the engine, on the same pool, whose sessions send no BEGIN and COMMIT."""
     if engine.dialect.name == "sqlite":
         # Not AUTOCOMMIT: going back from it would switch the driver's own transactions on.
-        return engine.execution_options(**{sqlite.BEGIN: None})
+        return engine.execution_options(**{SQLITE_BEGIN: None})
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def snapshot(engine: AsyncEngine) -> AsyncEngine:
     """Give a view of the engine whose transactions are READ ONLY and see one moment."""
     if engine.dialect.name == "sqlite":
-        return engine.execution_options(**{sqlite.BEGIN: "BEGIN"})
+        return engine.execution_options(**{SQLITE_BEGIN: "BEGIN"})
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
@@ -122,10 +125,6 @@ def _give_back_what_fails(engine: AsyncEngine) -> None:
 def _module(driver: str) -> ModuleType:
     # Imported when needed: each imports its driver.
     return import_module(f"holdfast.database.{'sqlite' if driver == 'aiosqlite' else driver}")
-
-
-def _pool_policy(url: DatabaseUrl, policy: DatabasePolicy) -> PoolPolicy:
-    return sqlite.pool_policy(url, policy.pool) if url.backend == "sqlite" else policy.pool
 
 
 def _dialler(

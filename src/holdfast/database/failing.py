@@ -9,11 +9,14 @@ from typing import Any, ClassVar
 from sqlalchemy import Connection, Engine, ExceptionContext, event
 from sqlalchemy.exc import MissingGreenlet
 
-from holdfast.errors import READ_ONLY_TRANSACTION, CommitUnknownError
+from holdfast.errors import READ_ONLY_TRANSACTION, CommitUnknownError, HoldfastError
 from holdfast.events import Event, Events
 from holdfast.pool import OUTSIDE, ElasticPool
 
 _COMMITTING = "holdfast.committing"
+# Said of a COMMIT, maybe by a pooler that keeps its own connection to us: the connection to the
+# server was lost (08), the server ends (57P), the statement may have been completed (40003).
+_NO_ANSWER = ("08", "57P", "40003")
 _UNKNOWN = (
     "COMMIT was sent to {place} and {what} before its answer arrived: the transaction may be "
     "stored, or not. Look whether its effect is there before it is done again, or give "
@@ -79,7 +82,7 @@ class _Watch:
     def _look_at_commit(self, context: ExceptionContext, error: BaseException) -> None:
         assert context.connection is not None
         committing = context.connection.info.pop(_COMMITTING, False)
-        if not committing or not context.is_disconnect:
+        if not committing or _is_answer(context, error):
             return
         cancelled = isinstance(error, asyncio.CancelledError)
         what = "the task was cancelled" if cancelled else "the connection was lost"
@@ -98,6 +101,16 @@ class _Watch:
         if isinstance(pool, ElasticPool):
             pool.retire_with(_entry(connection))
             self._events.emit(PrimaryLost(place=self._place))
+
+
+def _is_answer(context: ExceptionContext, error: BaseException) -> bool:
+    """Tell whether a COMMIT that failed with this error is known to have stored nothing."""
+    if isinstance(error, HoldfastError):
+        return True
+    if context.is_disconnect or context.sqlalchemy_exception is None:
+        return False  # the connection is gone, or something else happened to it than an answer
+    state = getattr(error, "sqlstate", None) or ""
+    return not state.startswith(_NO_ANSWER)
 
 
 def _noting(commit: Callable[[Any], None], is_lost: Callable[[Any], bool]) -> Callable[[Any], None]:

@@ -5,12 +5,14 @@ from typing import Any
 
 from psycopg import AsyncConnection, OperationalError
 from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg.waiting import wait_async
 from sqlalchemy import Connection, Engine
 from sqlalchemy.util import await_only
 
 from holdfast.database.dialling import PEER
 from holdfast.database.policy import DatabasePolicy
 from holdfast.errors import TransactionAbortedError
+from holdfast.pool import PoolPolicy
 from holdfast.urls import DatabaseUrl
 
 _CANCEL_TIMEOUT = 2.0  # seconds
@@ -38,6 +40,13 @@ class CountingConnection(AsyncConnection[Any]):
         self.cancelling = asyncio.create_task(super().cancel_safe(timeout=timeout))
         await asyncio.shield(self.cancelling)
 
+    async def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+        """Await an answer. A task that is cancelled leaves at once; `_leave` ends the statement.
+
+        psycopg would wait for that here: ten seconds on a server that is frozen.
+        """
+        return await wait_async(gen, self.pgconn.socket, *args, **options)
+
     async def commit(self) -> None:
         """Commit, and count it."""
         self.ended += 1
@@ -54,6 +63,11 @@ def options(url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
     return url.driver_args(
         settings=policy.server_settings(), connect_timeout=policy.connect_timeout
     )
+
+
+def pool_policy(_url: DatabaseUrl, policy: PoolPolicy) -> PoolPolicy:
+    """Give the pool that fits: any."""
+    return policy
 
 
 async def connect(*args: Any, **options: Any) -> CountingConnection:

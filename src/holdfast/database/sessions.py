@@ -18,6 +18,8 @@ _CONNECTIONS = "holdfast.connections"
 _OWNER = "holdfast_owner"
 TRANSACTION = "holdfast_transaction"
 OWN_STATEMENT = "holdfast_own_statement"
+# Execution option: what begins a transaction of SQLite, None for no transaction at all.
+SQLITE_BEGIN = "holdfast_sqlite_begin"
 
 
 class _OwnedSession(Session):
@@ -148,7 +150,8 @@ def _note_connection(session: Session, _began: object, connection: Connection) -
         return
     _refuse_autocommit(connection)
     _refuse_other_engine(connection)
-    connection.execution_options(**{_OWNER: session})
+    # By its own method the dialect would look for options of its own among them each time.
+    connection._execution_options = connection._execution_options.union({_OWNER: session})  # noqa: SLF001
     session.info.setdefault(_CONNECTIONS, []).append(connection)
     session.info.setdefault(_CHECKS, []).append(_compare(connection))
 

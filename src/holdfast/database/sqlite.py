@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from holdfast.database.policy import DatabasePolicy
-from holdfast.database.sessions import OWN_STATEMENT
+from holdfast.database.sessions import OWN_STATEMENT, SQLITE_BEGIN
 from holdfast.errors import TransactionAbortedError
 from holdfast.pool import PoolPolicy
 from holdfast.urls import DatabaseUrl
@@ -26,8 +26,6 @@ from holdfast.urls import DatabaseUrl
 if TYPE_CHECKING:
     import aiosqlite
 
-# Execution option: what begins a transaction, None for no transaction at all.
-BEGIN = "holdfast_sqlite_begin"
 # A writer takes its lock at once: a transaction that reads first and writes later would fail as
 # "locked" without waiting.
 _BEGIN_WRITING = "BEGIN IMMEDIATE"
@@ -166,7 +164,7 @@ def _note_rollback(context: ExceptionContext) -> None:
         return
     transaction = connection.get_transaction()
     driver: Any = connection.connection.driver_connection
-    began = connection.get_execution_options().get(BEGIN, _BEGIN_WRITING) is not None
+    began = connection.get_execution_options().get(SQLITE_BEGIN, _BEGIN_WRITING) is not None
     if transaction and began and not driver.in_transaction:
         connection.info[_ROLLED_BACK] = transaction
 
@@ -179,6 +177,6 @@ def _refuse_to_go_on(connection: Connection, *_statement: object) -> None:
 
 
 def _begin(conn: Connection) -> None:
-    statement = conn.get_execution_options().get(BEGIN, _BEGIN_WRITING)
+    statement = conn.get_execution_options().get(SQLITE_BEGIN, _BEGIN_WRITING)
     if statement is not None:
         conn.exec_driver_sql(statement, execution_options={OWN_STATEMENT: True})

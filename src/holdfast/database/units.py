@@ -15,7 +15,7 @@ from holdfast.database.sessions import (
     unlock,
     was_ended,
 )
-from holdfast.errors import TransactionAbortedError, TransactionOwnedError
+from holdfast.errors import CommitUnknownError, TransactionAbortedError, TransactionOwnedError
 from holdfast.pool import Background
 
 _BEGIN = "begin()"
@@ -50,7 +50,11 @@ async def unit(
         await finish()
     except BaseException as error:
         unlock(session)
-        await _to_its_end(_roll_back(session, error), leaving)
+        try:
+            await _to_its_end(_roll_back(session, error), leaving)
+        except asyncio.CancelledError as cancelled:  # anyio does so at each await
+            _pass_on_doubt(error, cancelled)
+            raise
         raise
     if session.in_transaction():
         await _to_its_end(session.close(), leaving)
@@ -140,6 +144,14 @@ async def _roll_back(session: OwnedSession | ReadSession, cause: BaseException) 
         cause.add_note(f"the rollback failed too: {error}")
     with suppress(Exception):  # it has nothing left to do, or fails for the same reason
         await session.close()
+
+
+def _pass_on_doubt(error: BaseException, cancelled: asyncio.CancelledError) -> None:
+    """Have a cancellation that takes an error's place say that a COMMIT got no answer."""
+    if isinstance(error, CommitUnknownError):
+        cancelled.add_note(str(error))
+    for note in getattr(error, "__notes__", ()):
+        cancelled.add_note(note)
 
 
 def _require_whole(session: OwnedSession | ReadSession, transaction: SessionTransaction) -> None:

@@ -28,13 +28,13 @@ class Rule:
 
     pooler: Pooler
     why: str
-    host: re.Pattern[str] = re.compile("")
+    host: str = ""
     port: int | None = None
     direct: Direct | None = None
 
     def fits(self, host: Host) -> bool:
         """Tell whether a host of the provider is this pooler."""
-        return self.port in {None, host.port} and bool(self.host.search(host.host.lower()))
+        return self.port in {None, host.port} and bool(re.search(self.host, host.host.lower()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class Provider:
     """
 
     name: str
-    host: re.Pattern[str]
+    host: str
     rules: tuple[Rule, ...] = field(default=())
     sleeps: bool = False
 
@@ -65,7 +65,7 @@ class Recognised:
 def recognise(host: Host) -> Recognised:
     """Tell whose host it is, and whether a pooler listens there."""
     name = host.host.lower().rstrip(".")
-    provider = next((each for each in PROVIDERS if each.host.search(name)), None)
+    provider = next((each for each in PROVIDERS if re.search(each.host, name)), None)
     rules = provider.rules if provider else ()
     rule = next((each for each in rules if each.fits(host)), None)
     return Recognised(provider=provider, rule=rule or _by_port(host))
@@ -86,11 +86,12 @@ def _renamed(pattern: str, to: str) -> Direct:
     return lambda host: Host(host=re.sub(pattern, to, host.host, count=1), port=host.port)
 
 
-def _ends(*domains: str) -> re.Pattern[str]:
-    return re.compile(rf"(?:^|\.)(?:{'|'.join(map(re.escape, domains))})$")
+def _ends(*domains: str) -> str:
+    return rf"(?:^|\.)(?:{'|'.join(map(re.escape, domains))})$"
 
 
-# The first that fits counts: a Heroku server stands at Amazon, too.
+# Patterns are text: compiling them all would be a tenth of what the import takes. The first that
+# fits counts: a Heroku server stands at Amazon, too.
 PROVIDERS: tuple[Provider, ...] = (
     Provider(
         name="Neon",
@@ -99,7 +100,7 @@ PROVIDERS: tuple[Provider, ...] = (
             Rule(
                 pooler="transaction",
                 why="-pooler in the host's name is Neon's PgBouncer",
-                host=re.compile(r"^[^.]+-pooler\."),
+                host=r"^[^.]+-pooler\.",
                 direct=_renamed(r"-pooler\.", "."),
             ),
         ),
@@ -118,15 +119,15 @@ PROVIDERS: tuple[Provider, ...] = (
             Rule(
                 pooler="session",
                 why="Supabase's pooler is in session mode on port 5432",
-                host=re.compile(r"\.pooler\.supabase\.com$"),
+                host=r"\.pooler\.supabase\.com$",
             ),
         ),
         sleeps=True,
     ),
-    Provider(name="Heroku", host=re.compile(r"^ec2-[\d-]+\.compute-1\.amazonaws\.com$")),
+    Provider(name="Heroku", host=r"^ec2-[\d-]+\.compute-1\.amazonaws\.com$"),
     Provider(
         name="Amazon Aurora",
-        host=re.compile(r"\.cluster-[^.]+\.[\w-]+\.rds\.amazonaws\.com(?:\.cn)?$"),
+        host=r"\.cluster-[^.]+\.[\w-]+\.rds\.amazonaws\.com(?:\.cn)?$",
     ),
     Provider(
         name="Amazon RDS",
@@ -135,11 +136,11 @@ PROVIDERS: tuple[Provider, ...] = (
             Rule(
                 pooler="transaction",
                 why="proxy- in the host's name is RDS Proxy, which multiplexes transactions",
-                host=re.compile(r"\.proxy-[^.]+\."),
+                host=r"\.proxy-[^.]+\.",
             ),
         ),
     ),
-    Provider(name="Google Cloud SQL", host=re.compile(r"^/cloudsql/")),
+    Provider(name="Google Cloud SQL", host=r"^/cloudsql/"),
     Provider(
         name="Azure",
         host=_ends("postgres.database.azure.com", "postgres.cosmos.azure.com"),
@@ -152,15 +153,15 @@ PROVIDERS: tuple[Provider, ...] = (
             ),
         ),
     ),
-    Provider(name="Render", host=re.compile(r"^dpg-[a-z0-9]+-[a-z](?:\.|$)")),
+    Provider(name="Render", host=r"^dpg-[a-z0-9]+-[a-z](?:\.|$)"),
     Provider(
         name="Fly",
-        host=re.compile(r"(?:\.flympg\.net|\.flycast|\.nearest\.of\.[\w-]+\.internal)$"),
+        host=r"(?:\.flympg\.net|\.flycast|\.nearest\.of\.[\w-]+\.internal)$",
         rules=(
             Rule(
                 pooler="transaction",
                 why="pgbouncer in the host's name is Fly's PgBouncer",
-                host=re.compile(r"^pgbouncer\."),
+                host=r"^pgbouncer\.",
                 direct=_renamed("^pgbouncer", "direct"),
             ),
         ),
