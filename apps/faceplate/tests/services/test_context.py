@@ -61,8 +61,8 @@ def rows_read(found):
 async def test_a_million_messages(big):
     """Of a million, what is asked for is given, in one statement along one index, and no more read.
 
-    One test, so that the database is filled once: for a conversation with half of all messages,
-    which are older than everybody else's, and for one of the usual size.
+    One test, so that the database is filled once: for a conversation with nearly half of all
+    messages, after which others wrote 100,000, and for one of the usual size.
     """
     for conversation_id in map(conversation_of, (LARGE, SMALL)):
         await check_last_messages(big, conversation_id)
