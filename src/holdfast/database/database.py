@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
@@ -21,7 +21,7 @@ from holdfast.database.sessions import (
     guard_transactions,
     refuse_writes,
 )
-from holdfast.database.units import Blocks, unit
+from holdfast.database.units import Blocks, Unit
 from holdfast.events import Check, Events
 from holdfast.pool import Background, ElasticPool, Holder
 from holdfast.retry import retry
@@ -201,8 +201,7 @@ class Database:
         """Give a plain session, for code that commits itself: `async with db.session() as s`."""
         return AsyncSession(self._engine, expire_on_commit=False)
 
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[AsyncSession]:
+    def begin(self) -> AbstractAsyncContextManager[AsyncSession]:
         """Give a session with one transaction: commits at the end, rolls back on any exception.
 
         Raises:
@@ -212,12 +211,9 @@ class Database:
             CommitUnknownError: the connection was lost while COMMIT was under way.
         """
         session = self._owned_session()
-        with self._blocks.begin():
-            async with unit(session, self._leaving, session.finish):
-                yield session
+        return Unit(session, self._leaving, session.finish, self._blocks)
 
-    @asynccontextmanager
-    async def read(self, *, snapshot: bool = False) -> AsyncIterator[AsyncSession]:
+    def read(self, *, snapshot: bool = False) -> AbstractAsyncContextManager[AsyncSession]:
         """Give a session that cannot write, and needs no round trips besides its statements.
 
         Each statement sees what is committed when it runs.
@@ -230,8 +226,7 @@ class Database:
         """
         engine = self._snapshot if snapshot else self._reading
         session = ReadSession(engine, expire_on_commit=False, close_resets_only=False)
-        async with unit(session, self._leaving, session.finish):
-            yield session
+        return Unit(session, self._leaving, session.finish if snapshot else session.release)
 
     async def run(
         self,
@@ -253,20 +248,23 @@ class Database:
             CommitUnknownError: the connection was lost while COMMIT was under way.
         """
         name = getattr(work, "__qualname__", type(work).__qualname__)
-        with self._blocks.run(name):
+        place = self._blocks.enter_run(name)
+        try:
             return await retry(
                 lambda: self._attempt(lambda session: work(session, *args, **kwargs)),
                 policy=self.policy.retry,
                 name=name,
                 events=self.events,
             )
+        finally:
+            place.leave()
 
     async def _attempt(self, work: Callable[[AsyncSession], Awaitable[R]]) -> R:
         session = self._owned_session()
         finish = session.finish
         if self.policy.retry.resolve and self.url.backend == "postgresql":
             finish = partial(Resolving(self._reading).finish, session)
-        async with unit(session, self._leaving, finish):
+        async with Unit(session, self._leaving, finish):
             return await work(session)
 
     def _owned_session(self) -> OwnedSession:

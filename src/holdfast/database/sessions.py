@@ -105,6 +105,11 @@ class ReadSession(AsyncSession):
         assert isinstance(self.sync_session, _ReadSession)
         self.sync_session.refuse_changes()
 
+    async def release(self) -> None:
+        """End what has no transaction on the server, so that there is nothing to wait for."""
+        await self.finish()
+        await self.close()
+
 
 def lock(session: AsyncSession) -> None:
     """Make the session refuse commit, rollback and close from now on."""
