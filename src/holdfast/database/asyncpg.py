@@ -23,6 +23,10 @@ class CheckedConnection(asyncpg.Connection):  # type: ignore[misc]  # it has no 
 
     begins_with = ""  # what each BEGIN is followed by
 
+    def fileno(self) -> int:
+        """Give the number of its socket."""
+        return int(self._transport.get_extra_info("socket").fileno())
+
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109  -- asyncpg's signature
         """Run a statement and return its status; a commit that did not happen raises.
 

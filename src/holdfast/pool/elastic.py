@@ -4,6 +4,7 @@ import asyncio
 import copy
 import math
 import random
+import select
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Sequence
@@ -86,6 +87,7 @@ class ElasticPool(Pool):
         self._pace = Pace(policy.max_size, policy.timeout / 2)
         self._refused: Exception | None = None  # why no connection could be made, the last time
         self._tries_after = 0.0
+        self._doubted = -math.inf  # what has been idle since is asked before it is used
         self._keeps_warm = self._disposed = False
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf
@@ -176,6 +178,20 @@ class ElasticPool(Pool):
         """Use no more what is as old as this connection, or older; each goes when it is idle."""
         made = entry.last_connect_time  # type: ignore[attr-defined]  # SQLAlchemy's record has it
         self._invalidate_time = max(self._invalidate_time, math.nextafter(made, math.inf))
+
+    def _invalidate(
+        self,
+        connection: Any,
+        exception: BaseException | None = None,
+        _checkin: bool = True,  # noqa: FBT001, FBT002  -- SQLAlchemy's signature
+    ) -> None:
+        """Doubt what is idle when a connection was found lost, rather than close it all.
+
+        A server that restarted has ended all of them, an administrator perhaps the one.
+        """
+        self._doubted = time.monotonic()
+        if _checkin and connection.is_valid:
+            connection.invalidate(exception)
 
     # Taking and giving back
 
@@ -328,8 +344,9 @@ class ElasticPool(Pool):
         return expires
 
     def _still_works(self, record: ConnectionPoolEntry, since: float) -> bool:
-        """Ask the server after a while; if it does not answer, no older connection is used."""
-        if time.monotonic() - since < self.policy.ping_after:
+        """Ask the server after a while, or in doubt; without an answer, no older one is used."""
+        fresh = time.monotonic() - since < self.policy.ping_after
+        if fresh and since > self._doubted and _is_quiet(record):
             return True
         try:
             works = await_only(self._ping(record))
@@ -566,3 +583,16 @@ def _copied(error: Exception) -> Exception:
     copied = copy.copy(error)
     copied.__cause__ = error.__cause__
     return copied
+
+
+def _is_quiet(record: ConnectionPoolEntry) -> bool:
+    """Tell that nothing has arrived on an idle connection, whose end would be among that.
+
+    A driver may not have read it yet, or, as psycopg, not before its next statement.
+    """
+    fileno = getattr(record.driver_connection, "fileno", None)
+    if fileno is None:
+        return True  # a file
+    arrived = select.poll()
+    arrived.register(fileno(), select.POLLIN)
+    return not arrived.poll(0)
