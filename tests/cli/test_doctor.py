@@ -205,6 +205,17 @@ def test_another_variable_that_cannot_be_read(shell, variable):
     assert rows(done)["migrations.understood"]["said"].startswith(f"{variable}: ")
 
 
+def test_a_driver_that_is_not_installed(shell, monkeypatch):
+    """It is a row with the command that installs it."""
+    monkeypatch.delitem(sys.modules, "holdfast.database.psycopg", raising=False)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    url = f"postgresql+psycopg://app@{NOWHERE}/shop"
+    done = shell("doctor", "--json", DATABASE_URL=url)
+
+    assert wrong(done) == {"database.understood", "migrations.understood"}
+    assert "holdfast[psycopg]" in rows(done)["database.understood"]["said"]
+
+
 def test_a_server_that_is_silent(shell, silent):
     """It ends, with the rows that can be known, and why the others cannot."""
     url = f"postgresql://app@127.0.0.1:{silent}/shop?connect_timeout=1"

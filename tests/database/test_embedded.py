@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from holdfast.database import Database, DatabasePolicy
+from holdfast.database import Database, DatabasePolicy, embedded
 from holdfast.events import Check, Events
 
 NAMES = ["reached", "server", "journal_mode", "foreign_keys", "integrity", "writes"]
@@ -100,6 +100,27 @@ async def test_a_damaged_file(file):
 
     assert checks["integrity"].state == "failed"
     assert "backup" in checks["integrity"].advice
+
+
+async def test_a_large_file(file, monkeypatch):
+    """Looking through it ends after a while, and the rest is told all the same."""
+    monkeypatch.setattr(embedded, "_LOOKS_FOR", 0)
+    async with opened(f"sqlite:///{file}") as db:
+        checks = by_name(await db.examine())
+
+    assert {name: each.state for name, each in checks.items() if each.state != "ok"} == {
+        "integrity": "warning"
+    }
+
+
+async def test_an_old_sqlite(file, monkeypatch):
+    """A version that is not supported is told of."""
+    monkeypatch.setattr(embedded, "OLDEST", (99, 0))
+    async with opened(f"sqlite:///{file}") as db:
+        checks = by_name(await db.examine())
+
+    assert checks["server"].state == "failed"
+    assert "99.0" in checks["server"].advice
 
 
 async def test_only_reading(file):

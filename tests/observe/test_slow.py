@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import column, insert, literal, select, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from holdfast.database import Database, DatabasePolicy
@@ -220,6 +221,26 @@ async def test_a_slow_row_of_a_stream(postgres_url, told):
     [one] = told
     assert 0.1 < one.seconds < 5
     assert one.caller in {line("session.stream("), line("async for row")}
+
+
+async def test_a_stream_that_fails(postgres_url, told):
+    """What ended it while its rows were waited for is told."""
+    slow = select(column("n")).select_from(
+        text("(SELECT pg_sleep(0.15), 1 / (n - 1) AS n FROM generate_series(1, 2) AS n) AS slow")
+    )
+
+    async def streaming(session: AsyncSession) -> None:
+        rows = await session.stream(slow, execution_options={"yield_per": 1})
+        await rows.all()
+
+    async with Database(postgres_url, events=Events(keep(told))) as db:
+        watch(db, SlowPolicy(over=0.1))
+        # SQLAlchemy lets asyncpg's own error through here.
+        with pytest.raises(Exception, match="division by zero"):
+            await db.run(streaming)
+
+    assert len(told) == 1
+    assert told[0].error
 
 
 async def test_a_cancelled_statement(postgres_url, told):

@@ -51,7 +51,8 @@ class Witness:
     async def ask(self, sql: str) -> list[Any]:
         """Give the first column of what the server says."""
         async with self._engine.connect() as connection:
-            return list((await connection.execute(text(sql))).scalars())
+            result = await connection.execute(text(sql))
+            return list(result.scalars()) if result.returns_rows else []
 
     async def pids(self, where: str = "true") -> set[int]:
         """Give the server's processes for other clients."""

@@ -10,7 +10,7 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from holdfast import urls
-from holdfast.database import checking, drivers
+from holdfast.database import drivers
 from holdfast.database.dialling import Password
 from holdfast.database.opening import Closed, Opened, reach
 from holdfast.database.policy import DatabasePolicy
@@ -162,7 +162,9 @@ class Database:
 
         Quick enough for a health route; what is wrong is a failed check, not an exception.
         """
-        return await checking.check(self)
+        from holdfast.database.checking import check  # noqa: PLC0415  -- not what a start waits for
+
+        return await check(self)
 
     async def examine(self, *, processes: int = 1) -> Sequence[Check]:
         """Tell what is set up wrongly: TLS, pooler, version, role, limits, room, clock.
@@ -172,7 +174,9 @@ class Database:
         Args:
             processes: how many have a `Database` like this one, for the connections they want.
         """
-        return await checking.examine(self, processes=processes)
+        from holdfast.database.checking import examine  # noqa: PLC0415
+
+        return await examine(self, processes=processes)
 
     @asynccontextmanager
     async def direct(self) -> AsyncIterator["Database"]:

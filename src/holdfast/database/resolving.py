@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import text
@@ -22,14 +22,19 @@ _TICKET = text(
         substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) AS timeline
     """
 )
+# Of another history a number may be one of the future, which is an error.
 _STATUS = text(
     """
-    SELECT pg_is_in_recovery() AS standby, system_identifier AS system,
-        CASE WHEN NOT pg_is_in_recovery()
-            THEN substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END AS timeline,
-        CASE WHEN NOT pg_is_in_recovery()
+    WITH now AS MATERIALIZED (
+        SELECT system_identifier AS system,
+            CASE WHEN NOT pg_is_in_recovery()
+                THEN substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END AS timeline
+        FROM pg_control_system()
+    )
+    SELECT system, timeline,
+        CASE WHEN system = CAST(:system AS bigint) AND timeline = CAST(:timeline AS text)
             THEN pg_xact_status(CAST(CAST(:number AS text) AS xid8)) END AS status
-    FROM pg_control_system()
+    FROM now
     """
 )
 _ASK_AGAIN = 0.2  # seconds
@@ -113,7 +118,7 @@ class Resolving:
 
     async def _answer(self, ticket: _Ticket) -> Any:
         async with self._reading.connect() as connection:
-            return (await connection.execute(_STATUS, {"number": ticket.number})).one()
+            return (await connection.execute(_STATUS, asdict(ticket))).one()
 
 
 async def _take(session: OwnedSession) -> _Ticket:

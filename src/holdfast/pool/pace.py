@@ -31,9 +31,10 @@ class Pace:
         self._served.append(now)
 
     def expect(self, waiting: int, now: float) -> float:
-        """Say how many seconds one more would wait behind so many; 0 where nobody can tell yet."""
-        enough = len(self._served) == self._served.maxlen
-        since = self._served[0] if enough else self._since
-        if not enough and now - since < self._patience:
+        """Say how many seconds one more would wait at least; 0 where nobody can tell yet."""
+        served = len(self._served)
+        if served == self._served.maxlen:
+            return waiting * (now - self._served[0]) / served
+        if now - self._since < self._patience:
             return 0.0
-        return (waiting + 1) * (now - since) / max(1, len(self._served))
+        return waiting * (now - self._since) / (served + 1)  # as if the next came now

@@ -5,7 +5,7 @@ import time
 from contextlib import asynccontextmanager
 
 import pytest
-from sqlalchemy import func, literal, select, text
+from sqlalchemy import func, literal, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 
 from faceplate.config import get_settings
@@ -166,11 +166,12 @@ async def test_unreachable_at_start(clean_environment, url, place, cause):
 
 async def test_a_database_that_is_missing(clean_environment, on_clone):
     """A server without the database says so; so does a role that does not exist."""
-    for url, cause in (
-        (on_clone.app.replace(on_clone.name, "nothing_of_this_name"), "nothing_of_this_name"),
-        (on_clone.app.replace("//app@", f"//nobody:{SECRET}@"), "nobody"),
+    url = make_url(on_clone.app)
+    for wrong, cause in (
+        (url.set(database="nothing_of_this_name"), "nothing_of_this_name"),
+        (url.set(username="nobody", password=SECRET), "nobody"),
     ):
-        clean_environment.setenv("DATABASE_URL", url)
+        clean_environment.setenv("DATABASE_URL", wrong.render_as_string(hide_password=False))
         with pytest.raises(UnavailableError, match=cause) as error:
             await start()
         assert SECRET not in str(error.value)

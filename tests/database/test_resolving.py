@@ -1,0 +1,402 @@
+"""`RetryPolicy(resolve=True)`: the server tells a COMMIT's outcome, and is not always believed."""
+
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from holdfast.database import CommitUnknown, Database, DatabasePolicy, resolving
+from holdfast.errors import CommitUnknownError
+from holdfast.events import Event, Events
+from holdfast.pool import PoolPolicy
+from holdfast.retry import RetryPolicy
+from holdfast.services import PostgresServer
+from holdfast.services.account import account_for
+from holdfast.testing.faults import Faults
+from holdfast.testing.front import Place
+
+SOON = RetryPolicy(reconnect_delay=0.001, resolve=True)
+IDS = "SELECT id FROM notes ORDER BY id"
+NOTES = "CREATE TABLE notes (id integer PRIMARY KEY, body text)"
+
+Look = Callable[[str], Awaitable[list[object]]]
+
+
+class Base(DeclarativeBase):
+    """A declarative base of the application's own."""
+
+
+class Note(Base):
+    """One row of the table of notes."""
+
+    __tablename__ = "notes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    body: Mapped[str]
+
+
+class Work:
+    """Inserts a row with the number of its call, after what it was given."""
+
+    def __init__(self, before: Callable[[AsyncSession], Awaitable[object]] | None = None) -> None:
+        self.calls = 0
+        self._before = before
+
+    async def __call__(self, session: AsyncSession) -> int:
+        """Do it."""
+        self.calls += 1
+        if self._before is not None:
+            await self._before(session)
+        session.add(Note(id=self.calls, body="a"))
+        return self.calls
+
+
+class Told(list[Event]):
+    """What the database has told; something may be done when a COMMIT got no answer."""
+
+    def __init__(self) -> None:
+        self.on_unknown: Callable[[], object] = lambda: None
+
+    def __call__(self, event: Event) -> None:
+        """Take note, before the server is asked."""
+        self.append(event)
+        if isinstance(event, CommitUnknown):
+            self.on_unknown()
+
+
+@pytest.fixture
+def told() -> Told:
+    """Give what is told of each event."""
+    return Told()
+
+
+@pytest.fixture
+def faults(postgres_url) -> Iterator[Faults]:
+    """Stand in front of the database."""
+    with Faults(postgres_url) as faults:
+        yield faults
+        faults.heal()
+
+
+@pytest.fixture
+async def db(faults, told) -> AsyncIterator[Database]:
+    """Give a database with a table of notes behind the faults, whose only connection is shared."""
+    async for each in opened(faults.url, told):
+        yield each
+
+
+async def opened(url: str, told: Told) -> AsyncIterator[Database]:
+    policy = DatabasePolicy(retry=SOON, pool=PoolPolicy(max_size=1, timeout=0.5))
+    durable = f"{url}{'&' if '?' in url else '?'}options=-c%20synchronous_commit%3Don"
+    async with Database(durable, policy=policy, events=Events(told)) as db:
+        async with db.engine.begin() as connection:
+            await connection.execute(text(NOTES))
+        yield db
+        assert db.engine.pool.checkedout() == 0
+
+
+async def stays_unknown(db: Database, work: Work) -> None:
+    """Prove that the work is done once and its outcome is not pretended to be known."""
+    with pytest.raises(CommitUnknownError):
+        await db.run(work)
+    assert work.calls == 1
+
+
+async def test_it_was_committed(db, faults, look):
+    """Its result comes back, and the row is there once."""
+    work = Work()
+    faults.cut_commit()
+
+    assert await db.run(work) == 1
+    assert work.calls == 1
+    assert await look(IDS) == [1]
+
+
+async def test_it_was_rolled_back(db, faults, look):
+    """The work is done again, and the row of its second call is there."""
+    work = Work()
+    faults.cut_commit(reached=False)
+
+    assert await db.run(work) == 2
+    assert await look(IDS) == [2]
+
+
+async def test_it_was_rolled_back_twice(db, faults, look):
+    """Then the loss comes out, which is certain."""
+    work = Work()
+    for after in (0, 0):
+        faults.cut_commit(after=after, reached=False)
+
+    with pytest.raises(DBAPIError) as caught:
+        await db.run(work)
+
+    assert caught.value.connection_invalidated
+    assert "nothing of the transaction is stored" in caught.value.__notes__
+    assert (work.calls, await look(IDS)) == (2, [])
+
+
+async def test_objects_are_as_after_any_commit(db, faults, look):
+    """What the work returns can be read, also what it had loaded and changed."""
+    await db.run(Work())
+
+    async def change(session: AsyncSession) -> tuple[Note, Note]:
+        old = await session.get_one(Note, 1)
+        old.body = "changed"
+        new = Note(id=2, body="new")
+        session.add(new)
+        return old, new
+
+    faults.cut_commit()
+    old, new = await db.run(change)
+
+    assert (old.body, new.id, new.body) == ("changed", 2, "new")
+    assert await look("SELECT body FROM notes ORDER BY id") == ["changed", "new"]
+
+
+async def test_work_that_only_reads(db, faults):
+    """Nothing can have been stored, so it is done again."""
+    calls = []
+
+    async def read(session: AsyncSession) -> int:
+        calls.append(session)
+        return (await session.execute(text("SELECT count(*) FROM notes"))).scalar_one()
+
+    faults.cut_commit()
+
+    assert await db.run(read) == 0
+    assert len(calls) == 2
+
+
+async def test_without_a_fault_it_costs_one_round_trip(db, faults):
+    """The server is asked for the transaction's number, and that is all."""
+    await db.run(Work())
+    faults.clear()
+    calls = Work()
+    calls.calls = 1
+    await db.run(calls)
+
+    assert faults.round_trips == 4  # BEGIN, INSERT, the number, COMMIT
+    assert faults.transactions == ["BEGIN", "COMMIT"]
+
+
+async def test_synchronous_commit_off(db, faults, look):
+    """A server that crashes a moment later would have lost it, so its word is not enough."""
+    work = Work(lambda session: session.execute(text("SET LOCAL synchronous_commit = off")))
+    faults.cut_commit()
+
+    await stays_unknown(db, work)
+    assert await look(IDS) == [1]
+
+
+async def test_a_number_that_is_too_old(db, faults, monkeypatch):
+    """The server knows nothing of it any more: that is neither yes nor no."""
+    take = resolving._take
+
+    async def take_old(session):
+        return replace(await take(session), number="3")
+
+    monkeypatch.setattr(resolving, "_take", take_old)
+    faults.cut_commit()
+
+    await stays_unknown(db, Work())
+
+
+async def test_a_server_that_stays_away(db, faults, told, monkeypatch, look):
+    """After a while nobody waits for it any longer."""
+    monkeypatch.setattr(resolving, "_ASK_FOR", 0.3)
+    monkeypatch.setattr(resolving, "_ASK_AGAIN", 0.01)
+    told.on_unknown = faults.refuse
+    faults.cut_commit()
+
+    await stays_unknown(db, Work())
+    faults.heal()
+    assert await look(IDS) == [1]
+
+
+async def test_a_server_that_falls_silent(db, faults, told, monkeypatch):
+    """Nor for one that takes the question and does not answer."""
+    monkeypatch.setattr(resolving, "_ASK_FOR", 0.3)
+    told.on_unknown = faults.pause_server
+    faults.cut_commit()
+
+    await stays_unknown(db, Work())
+    faults.heal()
+
+
+async def test_a_server_that_comes_back(db, faults, told, monkeypatch):
+    """It is asked again until it answers."""
+    monkeypatch.setattr(resolving, "_ASK_AGAIN", 0.01)
+    refused = []
+
+    def refuse() -> None:
+        faults.refuse("57P03")
+        asyncio.get_running_loop().call_later(0.1, heal)
+
+    def heal() -> None:
+        refused.append(True)
+        faults.heal()
+
+    told.on_unknown = refuse
+    faults.cut_commit()
+
+    assert await db.run(Work()) == 1
+    assert refused
+
+
+async def test_cancelled_while_the_server_is_asked(db, faults, told, look):
+    """It stays a cancellation, which says that the outcome is not known."""
+
+    def pause() -> None:
+        faults.pause_server()
+        asyncio.get_running_loop().call_later(0.1, running.cancel)
+
+    told.on_unknown = pause
+    faults.cut_commit()
+    running = asyncio.create_task(db.run(Work()))
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await running
+    faults.heal()
+
+    assert any("COMMIT was sent to" in note for note in caught.value.__notes__)
+
+
+class Cluster:
+    """A primary, and a standby of it that can be promoted."""
+
+    def __init__(self, primary: PostgresServer, folder: Path) -> None:
+        self.primary = primary
+        self.folder = folder
+        info = primary._state.info
+        self._programs = Path(info.path).parent
+        self._from = info
+        account = account_for(folder)
+        self._as = (
+            {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
+        )
+        if account:
+            os.chown(folder, account.uid, account.gid)
+
+    @property
+    def standby(self) -> Place:
+        """Where the standby listens."""
+        return Place(host=str(self.folder), port=5432)
+
+    async def copy(self) -> None:
+        """Make the standby, and start it."""
+        source = ("-h", self._from.socket, "-p", str(self._from.port), "-U", "postgres")
+        data = self.folder / "data"
+        await self._run(
+            "pg_basebackup", *source, "-D", str(data), "-X", "stream", "-R", "-c", "fast"
+        )
+        self._process = await self._start(
+            "postgres", "-D", str(data), "-c", f"unix_socket_directories={self.folder}",
+            *("-c", "listen_addresses=", "-c", "port=5432"),
+        )  # fmt: skip
+        while True:
+            try:
+                await (await self._connect()).close()
+            except (OSError, asyncpg.PostgresError):
+                continue
+            return
+
+    async def promote(self) -> None:
+        """Have the standby write, with a history of its own."""
+        connection = await self._connect()
+        assert await connection.fetchval("SELECT pg_promote()")
+        for _ in range(50):  # so that the number is one of a transaction here, too
+            await connection.execute("SELECT pg_current_xact_id()")
+        await connection.close()
+
+    async def stop(self) -> None:
+        """End the standby."""
+        self._process.send_signal(signal.SIGQUIT)
+        await self._process.wait()
+
+    async def _connect(self) -> asyncpg.Connection:
+        return await asyncpg.connect(
+            host=str(self.folder), port=5432, user="postgres", database="app"
+        )
+
+    async def _run(self, program: str, *args: str) -> None:
+        process = await self._start(program, *args)
+        assert await process.wait() == 0
+
+    async def _start(self, program: str, *args: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            str(self._programs / program),
+            *args,
+            cwd=self.folder,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            **self._as,
+        )
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Give a folder that every user can enter: servers do not run as root."""
+    with tempfile.TemporaryDirectory(prefix="hf-res-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+async def cluster(open_folder) -> AsyncIterator[Cluster]:
+    """Give a primary with its standby."""
+    standby = open_folder / "standby"
+    standby.mkdir()
+    async with PostgresServer(open_folder / "primary", events=Events(lambda _: None)) as primary:
+        cluster = Cluster(primary, standby)
+        await cluster.copy()
+        yield cluster
+        await cluster.stop()
+
+
+async def behind_one_address(cluster: Cluster, told: Told, work: Work) -> None:
+    """Lose the answer of the primary, and find the standby when it is asked for."""
+    with Faults(cluster.primary.url("owner")) as faults:
+        async for db in opened(faults.url, told):
+
+            def switch() -> None:
+                faults._running._place = cluster.standby
+
+            told.on_unknown = switch
+            faults.cut_commit()
+            await stays_unknown(db, work)
+
+
+async def test_a_standby_that_was_promoted(cluster, told):
+    """It may not have what the primary has committed: its word is not taken."""
+
+    async def promote(_session: AsyncSession) -> None:
+        await cluster.promote()
+
+    await behind_one_address(cluster, told, Work(promote))
+
+
+async def test_a_standby(cluster, told):
+    """It cannot know how transactions end, and is not asked."""
+    await behind_one_address(cluster, told, Work())
+
+
+async def test_another_server(cluster, told, faults):
+    """One that is not even a copy is known by its identity, whatever it says of the number."""
+    with Faults(cluster.primary.url("owner")) as before:
+        async for db in opened(before.url, told):
+
+            def switch() -> None:
+                before._running._place = faults._running._place
+
+            told.on_unknown = switch
+            before.cut_commit()
+            await stays_unknown(db, Work())
