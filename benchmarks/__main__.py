@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from benchmarks import importing, reading, starting, testing, writing
+from benchmarks import importing, reading, running, starting, testing, writing
 from benchmarks.measure import Measured, Row, measure
 from benchmarks.report import save, show
 
@@ -16,6 +16,7 @@ ROWS: tuple[Row, ...] = (
     reading.BULK,
     writing.ONE,
     writing.BULK,
+    running.OVERHEAD,
     testing.SANDBOX,
     testing.DATABASE,
     testing.WORKERS,

@@ -2,8 +2,9 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from benchmarks.cards import (
     COLUMNS,
@@ -71,8 +72,8 @@ def by_driver(them: Parties) -> One:
 
     async def one() -> object:
         async with them.plain.connect() as connection:
-            raw = await connection.get_raw_connection()
-            return await raw.driver_connection.fetchrow(f"{ALL} WHERE id = $1", CARD["id"])
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            return await driver.fetchrow(f"{ALL} WHERE id = $1", CARD["id"])
 
     return one
 
@@ -183,7 +184,7 @@ async def bulk(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
         )
 
 
-def typed(record: object) -> CardRow:
+def typed(record: Iterable[Any]) -> CardRow:
     """Make a struct as one would by hand."""
     values = list(record)
     values[2], values[3] = Kind(values[2]), json.loads(values[3])

@@ -7,8 +7,11 @@ from proofs import (
     cancelled,
     changed_plan,
     cut_commit,
+    demoted,
     exhausted,
     lost_commit,
+    pasted_url,
+    pooler,
     real_tests,
     restart,
     run_again,
@@ -18,12 +21,15 @@ from proofs.contract import main
 PROOFS = (
     lost_commit.PROOF,
     cancelled.PROOF,
+    pasted_url.PROOF,
+    pooler.PROOF,
     changed_plan.PROOF,
     restart.PROOF,
     run_again.PROOF,
     cut_commit.PROOF,
     exhausted.PROOF,
     burst.PROOF,
+    demoted.PROOF,
     real_tests.PROOF,
 )
 

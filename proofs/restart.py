@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.database import DatabasePolicy
 from holdfast.pool import PoolPolicy
-from holdfast.services import PostgresServer
+from holdfast.services import PostgresPolicy, PostgresServer
 
 SIZE = 5  # connections
 REQUESTS = 10
@@ -31,7 +31,8 @@ TWICE = "SELECT count(*) - count(DISTINCT number) FROM orders"
 async def own_server(_servers: Servers) -> AsyncIterator[PostgresServer]:
     """Give a server that may be restarted: its data outlives it."""
     with open_folder() as folder:
-        async with PostgresServer(folder) as server:
+        policy = PostgresPolicy(settings={"fsync": "off"})  # it stops in good order
+        async with PostgresServer(folder, policy=policy) as server:
             yield server
 
 

@@ -84,7 +84,7 @@ async def compare(
             said = f"{type(error).__name__}: {error}".splitlines()[0]
         left = await database.count(LOOK)
     return Outcome(
-        said=f"{said}; the work ran {sale.attempts} times",
+        said=f"{said}; attempts: {sale.attempts}",
         true=f"{LAMPS - left} of 2 lamps are sold",
         kept=said == "sold" and left == LAMPS - 2,
     )

@@ -2,10 +2,12 @@
 
 import dataclasses
 import inspect
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from proofs import real_tests
-from proofs.contract import Outcome, Proof, Servers, Side, run
+from proofs.contract import NotHereError, Outcome, Proof, Servers, Side, main, run
 from proofs.suite import shop
 
 SERVERS = Servers(postgres=None, redis=None, quick=True)  # the sides below use none
@@ -104,3 +106,40 @@ def test_the_proofs_name_promises_of_the_design():
     from proofs.__main__ import PROOFS
 
     assert all(1 <= proof.promise <= 12 for proof in PROOFS)
+
+
+async def test_what_sides_share_is_made_once_and_ends_with_the_proof():
+    """A server of its own kind serves all sides of a proof, and none of the next."""
+    made: list[str] = []
+
+    @asynccontextmanager
+    async def server(_servers: Servers) -> AsyncIterator[str]:
+        made.append("started")
+        yield f"server {made.count('started')}"
+        made.append("stopped")
+
+    async def go(servers: Servers) -> Outcome:
+        return Outcome(said=await servers.once(server), true="", kept=False)
+
+    same = Side(packages=["sqlalchemy"], run=go)
+    for _ in range(2):
+        await run(dataclasses.replace(PROOF, plain=same, peers=[same], holdfast=same), SERVERS)
+
+    assert made == ["started", "stopped"] * 2
+
+
+@pytest.mark.parametrize(("required", "code"), [("0", 0), ("1", 1)])
+def test_what_cannot_be_done_here_is_left_out(monkeypatch, capsys, required, code):
+    """It says what to install, and fails only where nothing may be left out."""
+
+    async def go(servers: Servers) -> Outcome:
+        raise NotHereError("there is no PgBouncer: apt install pgbouncer")
+
+    proof = dataclasses.replace(PROOF, plain=Side(packages=["sqlalchemy"], run=go))
+    monkeypatch.setattr("sys.argv", ["proofs"])
+    monkeypatch.setenv("HOLDFAST_REQUIRE_ALL", required)
+
+    assert main([proof]) == code
+    shown = capsys.readouterr().out
+    assert "LEFT OUT: there is no PgBouncer: apt install pgbouncer" in shown
+    assert shown.endswith("proofs: 0 of 1 held, 1 left out\n")

@@ -14,7 +14,7 @@ registry for the whole process.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 logger = logging.getLogger("holdfast")
 
@@ -28,6 +28,28 @@ class Event:
     def __str__(self) -> str:
         values = " ".join(f"{field.name}={getattr(self, field.name)}" for field in fields(self))
         return f"{type(self).__name__} {values}".rstrip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What a part found when it looked at itself.
+
+    Attributes:
+        name: what was looked at, such as `tls`.
+        said: what was found, with its values and without secrets.
+        state: `failed` where something has to be changed, `warning` where it should be known.
+        advice: what to change; empty where nothing is.
+    """
+
+    name: str
+    said: str
+    state: Literal["ok", "warning", "failed"] = "ok"
+    advice: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing has to be changed."""
+        return self.state != "failed"
 
 
 Handler = Callable[[Event], None]

@@ -9,15 +9,18 @@ The client is redis-py's own. Needs `holdfast[redis]`.
 """
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from holdfast.errors import ConfigurationError, MissingExtraError, UnavailableError
+from holdfast.events import Check
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+OLDEST = (6, 2)  # what Holdfast supports
 SCHEMES = ("redis://", "rediss://", "unix://")
 # What a URL may say besides the address. Limits are the policy's, and a key that redis-py does
 # not know would come back as a TypeError from the first command.
@@ -118,11 +121,59 @@ async def ping(redis: "Redis") -> float:
     return time.perf_counter() - begun
 
 
+async def check(redis: "Redis") -> Sequence[Check]:
+    """Tell whether the server answers, which it is, and what it does when its memory is full.
+
+    Two round trips. A server that cannot be reached is a failed check, not an exception.
+    """
+    from redis.exceptions import RedisError  # noqa: PLC0415
+
+    try:
+        seconds = await ping(redis)
+    except UnavailableError as error:
+        advice = "start the server or mend REDIS_URL; the rest can be looked at only then"
+        return [Check(name="reached", said=str(error), state="failed", advice=advice)]
+    reached = Check(name="reached", said=f"{place(redis)} in {seconds * 1000:.0f} ms")
+    try:
+        told: Mapping[str, Any] = await redis.info("server", "memory")
+    except (RedisError, OSError) as error:
+        said = " ".join(str(error).split())
+        advice = "let this user run INFO, or leave it at that"
+        return [reached, Check(name="server", said=said, state="warning", advice=advice)]
+    return [reached, _check_version(told), _check_memory(told)]
+
+
 def place(redis: "Redis") -> str:
     """Say where a client connects to, for messages: `localhost:6379/0` or a socket."""
     to = redis.connection_pool.connection_kwargs
     where = to.get("path") or f"{to.get('host', 'localhost')}:{to.get('port', 6379)}"
     return f"{where}/{to.get('db') or 0}"
+
+
+def _check_version(told: Mapping[str, Any]) -> Check:
+    name = "Valkey" if told.get("server_name") == "valkey" else "Redis"
+    version = str(told.get("valkey_version") or told.get("redis_version") or "")
+    said = f"{name} {version}"
+    numbers = tuple(int(each) for each in version.split(".")[:2] if each.isdigit())
+    if not numbers or numbers >= OLDEST:
+        return Check(name="server", said=said)
+    advice = f"upgrade to Redis {OLDEST[0]}.{OLDEST[1]} or newer, or to Valkey"
+    return Check(name="server", said=f"{said} is too old", state="failed", advice=advice)
+
+
+def _check_memory(told: Mapping[str, Any]) -> Check:
+    policy = str(told.get("maxmemory_policy", "not told"))
+    most = told.get("maxmemory_human", "not told") if told.get("maxmemory") else "none"
+    limit = f"maxmemory {most}, {policy}"
+    if not policy.startswith("allkeys"):
+        return Check(name="memory", said=limit)
+    return Check(
+        name="memory",
+        said=f"{limit}: when it is full, any key may be dropped",
+        state="warning",
+        advice="fine for a cache; for state that lives there: CONFIG SET maxmemory-policy "
+        "noeviction (or volatile-lru)",
+    )
 
 
 _UNREADABLE = "Redis URL: it cannot be read; it looks like redis://HOST:6379/0"

@@ -282,7 +282,7 @@ class TestInside:
             pass
         await any_db.run(nothing)
 
-        assert any_db._blocks._open == {}
+        assert any_db._blocks._inside == {}
 
     async def test_another_task(self, db, look):
         """What a task of a group does is its own."""

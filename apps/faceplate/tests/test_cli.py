@@ -16,7 +16,7 @@ CALLS = [{"id": "c", "function": {"name": "scan", "arguments": "{}"}}]
 
 
 @pytest.fixture
-def faceplate(on_clone, monkeypatch, capsys):
+def command(clean_environment, monkeypatch, capsys):
     """Give a function that runs the command and returns its exit code, output and errors."""
 
     def run(*arguments, stdin=""):
@@ -28,6 +28,12 @@ def faceplate(on_clone, monkeypatch, capsys):
         return ended.value.code or 0, printed.out, printed.err
 
     return run
+
+
+@pytest.fixture
+def faceplate(on_clone, command):
+    """Give the same on a database of the test's own."""
+    return command
 
 
 @pytest.fixture
@@ -236,9 +242,9 @@ def test_what_is_taken_is_one_line(faceplate, ann):
         [],
     ],
 )
-def test_wrong_use(faceplate, arguments):
+def test_wrong_use(command, arguments):
     """A command that does not exist, lacks something, or has no id where one belongs."""
-    assert faceplate(*arguments)[0] == 2
+    assert command(*arguments)[0] == 2
 
 
 EVERY = ["users", "conversations", "messages", "configs"]
@@ -254,9 +260,9 @@ EVERY = ["users", "conversations", "messages", "configs"]
         *([group, each] for group in EVERY for each in ("create", "list", "show", "delete")),
     ],
 )
-def test_help_has_an_example(faceplate, words):
+def test_help_has_an_example(command, words):
     """Each command says how it is used, and ends with a line that can be copied."""
-    code, out, _ = faceplate(*words, "--help")
+    code, out, _ = command(*words, "--help")
 
     assert code == 0
     assert words in [[], ["users"], ["conversations"], ["messages"], ["configs"]] or (
@@ -265,26 +271,23 @@ def test_help_has_an_example(faceplate, words):
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
-@pytest.mark.parametrize("command", [["users", "list"], ["migrate"]])
-def test_an_unreachable_database_is_one_line(faceplate, monkeypatch, command, options):
+@pytest.mark.parametrize("words", [["users", "list"], ["migrate"]])
+def test_an_unreachable_database_is_one_line(*, command, monkeypatch, words, options):
     """It names host, port and database and never the password."""
     config.get_settings.cache_clear()
     for name in ("DATABASE_URL", "DATABASE_OWNER_URL"):
         monkeypatch.setenv(name, f"postgresql://ann:{SECRET}@127.0.0.1:1/range")
 
-    code, out, err = faceplate(*command, *options)
+    code, out, err = command(*words, *options)
 
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert "127.0.0.1:1/range" in err
     assert SECRET not in err
 
 
-def test_without_a_database_it_says_what_to_set(faceplate, monkeypatch):
+def test_without_a_database_it_says_what_to_set(command):
     """No DATABASE_URL is wrong use, in one line with what to do."""
-    config.get_settings.cache_clear()
-    monkeypatch.delenv("DATABASE_URL")
-
-    code, out, err = faceplate("users", "list")
+    code, out, err = command("users", "list")
 
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("error: DATABASE_URL: it is not set; it is a URL such as ")

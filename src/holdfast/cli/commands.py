@@ -2,14 +2,15 @@
 
 import typer
 
-from holdfast.cli import migrations, servers
+from holdfast.cli import doctor, migrations, servers
 
 app = typer.Typer(
     name="holdfast",
-    help="Real PostgreSQL and Redis for development, and migrations.",
+    help="Real PostgreSQL and Redis for development, migrations, and a doctor.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 servers.add_commands(app)
 migrations.add_commands(app)
+doctor.add_commands(app)

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from holdfast.events import Check
     from holdfast.migrate import Migrated
+
+# How each state of a check is called, and shown where there are colours.
+_STATES = {
+    "ok": ("ok", "green"),
+    "warning": ("warning", "yellow"),
+    "failed": ("FAILED", "bold red"),
+}
+_TO_DO = "→ "
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -34,6 +43,22 @@ def print_table(rows: list[Mapping[str, object]]) -> None:
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     Console(soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+def print_checks(checks: "Sequence[Check]") -> None:
+    """Print what was found, one row each, and below it what to change.
+
+    In a pipe each stays one line, however long, for those who search in it.
+    """
+    if sys.stdout.isatty():
+        _print_for_people(checks)
+    else:
+        names = max((len(each.name) for each in checks), default=0)
+        for each in checks:
+            typer.echo(f"{_STATES[each.state][0]:8}{each.name:{names}}  {_one_line(each.said)}")
+            if each.advice:
+                typer.echo(f"{'':8}{'':{names}}  {_TO_DO}{_one_line(each.advice)}")
+    typer.echo(f"\n{_summed_up(checks)}")
 
 
 def fail(message: str, code: int, *, as_json: bool) -> NoReturn:
@@ -60,6 +85,35 @@ def describe_move(moved: "Migrated") -> str:
 
 def _names(revisions: tuple[str, ...]) -> str:
     return ", ".join(revisions) or "nothing"
+
+
+def _print_for_people(checks: "Sequence[Check]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for _ in range(3):
+        table.add_column(overflow="fold")
+    for each in checks:
+        word, style = _STATES[each.state]
+        said = Text(each.said, style="" if each.state == "ok" else style)
+        if each.advice:
+            said.append(f"\n{_TO_DO}{each.advice}", style="bold")
+        table.add_row(Text(word, style=style), Text(each.name), said)
+    Console().print(table)
+
+
+def _summed_up(checks: "Sequence[Check]") -> str:
+    failed = sum(not each.ok for each in checks)
+    warned = sum(each.state == "warning" for each in checks)
+    counts = [(failed, "to change"), (warned, "to know of")]
+    said = [f"{count} {what}" for count, what in counts if count]
+    return ", ".join(said) or "all is well"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _plain(value: object) -> object:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
@@ -21,8 +21,8 @@ from holdfast.database.sessions import (
     guard_transactions,
     refuse_writes,
 )
-from holdfast.database.units import Blocks, unit
-from holdfast.events import Events
+from holdfast.database.units import Blocks, Unit
+from holdfast.events import Check, Events
 from holdfast.pool import Background, ElasticPool, Holder
 from holdfast.retry import retry
 
@@ -157,6 +157,27 @@ class Database:
             leaving=self._leaving,
         )
 
+    async def check(self) -> Sequence[Check]:
+        """Tell whether it serves now: reached, takes writes, has connections to give.
+
+        Quick enough for a health route; what is wrong is a failed check, not an exception.
+        """
+        from holdfast.database.checking import check  # noqa: PLC0415  -- not what a start waits for
+
+        return await check(self)
+
+    async def examine(self, *, processes: int = 1) -> Sequence[Check]:
+        """Tell what is set up wrongly: TLS, pooler, version, role, limits, room, clock.
+
+        What `holdfast doctor` prints; about a dozen round trips.
+
+        Args:
+            processes: how many have a `Database` like this one, for the connections they want.
+        """
+        from holdfast.database.checking import examine  # noqa: PLC0415
+
+        return await examine(self, processes=processes)
+
     @asynccontextmanager
     async def direct(self) -> AsyncIterator["Database"]:
         """Give this database past its pooler, for migrations and LISTEN; itself without one.
@@ -184,8 +205,7 @@ class Database:
         """Give a plain session, for code that commits itself: `async with db.session() as s`."""
         return AsyncSession(self._engine, expire_on_commit=False)
 
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[AsyncSession]:
+    def begin(self) -> AbstractAsyncContextManager[AsyncSession]:
         """Give a session with one transaction: commits at the end, rolls back on any exception.
 
         Raises:
@@ -195,12 +215,9 @@ class Database:
             CommitUnknownError: the connection was lost while COMMIT was under way.
         """
         session = self._owned_session()
-        with self._blocks.begin():
-            async with unit(session, self._leaving, session.finish):
-                yield session
+        return Unit(session, self._leaving, session.finish, self._blocks)
 
-    @asynccontextmanager
-    async def read(self, *, snapshot: bool = False) -> AsyncIterator[AsyncSession]:
+    def read(self, *, snapshot: bool = False) -> AbstractAsyncContextManager[AsyncSession]:
         """Give a session that cannot write, and needs no round trips besides its statements.
 
         Each statement sees what is committed when it runs.
@@ -213,8 +230,7 @@ class Database:
         """
         engine = self._snapshot if snapshot else self._reading
         session = ReadSession(engine, expire_on_commit=False, close_resets_only=False)
-        async with unit(session, self._leaving, session.finish):
-            yield session
+        return Unit(session, self._leaving, session.finish if snapshot else session.release)
 
     async def run(
         self,
@@ -236,20 +252,23 @@ class Database:
             CommitUnknownError: the connection was lost while COMMIT was under way.
         """
         name = getattr(work, "__qualname__", type(work).__qualname__)
-        with self._blocks.run(name):
+        place = self._blocks.enter_run(name)
+        try:
             return await retry(
                 lambda: self._attempt(lambda session: work(session, *args, **kwargs)),
                 policy=self.policy.retry,
                 name=name,
                 events=self.events,
             )
+        finally:
+            place.leave()
 
     async def _attempt(self, work: Callable[[AsyncSession], Awaitable[R]]) -> R:
         session = self._owned_session()
         finish = session.finish
         if self.policy.retry.resolve and self.url.backend == "postgresql":
             finish = partial(Resolving(self._reading).finish, session)
-        async with unit(session, self._leaving, finish):
+        async with Unit(session, self._leaving, finish):
             return await work(session)
 
     def _owned_session(self) -> OwnedSession:

@@ -115,6 +115,11 @@ class ReadSession(AsyncSession):
         assert isinstance(self.sync_session, _ReadSession)
         self.sync_session.refuse_changes()
 
+    async def release(self) -> None:
+        """End what has no transaction on the server, so that there is nothing to wait for."""
+        await self.finish()
+        await self.close()
+
 
 def lock(session: AsyncSession) -> None:
     """Make the session refuse commit, rollback and close from now on."""
@@ -160,7 +165,8 @@ def _note_connection(session: Session, _began: object, connection: Connection) -
         return
     _refuse_autocommit(connection)
     _refuse_other_engine(connection)
-    connection.execution_options(**{_OWNER: session})
+    # By its own method the dialect would look for options of its own among them each time.
+    connection._execution_options = connection._execution_options.union({_OWNER: session})  # noqa: SLF001
     session.info.setdefault(_CONNECTIONS, []).append(connection)
     session.info.setdefault(_CHECKS, []).append(_compare(connection))
 

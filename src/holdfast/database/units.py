@@ -1,9 +1,9 @@
 """A unit of work: a session whose transaction begins and ends with a block."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any, TypeVar
 
 from sqlalchemy.orm import SessionTransaction
 
@@ -18,6 +18,8 @@ from holdfast.database.sessions import (
 from holdfast.errors import CommitUnknownError, TransactionAbortedError, TransactionOwnedError
 from holdfast.pool import Background
 
+S = TypeVar("S", bound=OwnedSession | ReadSession)
+
 _BEGIN = "begin()"
 _LOST = (
     "the connection was lost inside the block and the code went on, so none of its writes is "
@@ -25,13 +27,8 @@ _LOST = (
 )
 
 
-@asynccontextmanager
-async def unit(
-    session: OwnedSession | ReadSession,
-    leaving: Background,
-    finish: Callable[[], Awaitable[None]],
-) -> AsyncIterator[None]:
-    """Begin, and end as the block ends; nobody inside may do either.
+class Unit(AbstractAsyncContextManager[S]):
+    """Begins, and ends as the block ends; nobody inside may do either.
 
     A task that is cancelled does not wait for the rollback, and does not cut it short: the
     connection would have to be closed, and the next caller would wait for a new one.
@@ -40,28 +37,84 @@ async def unit(
         session: new, and used by nobody else.
         leaving: holds what goes on in the background.
         finish: ends a transaction with which nothing went wrong.
+        blocks: knows which block this is inside of; None where that does not matter.
     """
-    transaction = session.sync_session.begin()
-    lock(session)
-    try:
-        yield
-        _require_whole(session, transaction)
-        unlock(session)
-        await finish()
-    except BaseException as error:
-        unlock(session)
+
+    # A class, and not a generator: this is most of what a block costs.
+    def __init__(
+        self,
+        session: S,
+        leaving: Background,
+        finish: Callable[[], Awaitable[None]],
+        blocks: "Blocks | None" = None,
+    ) -> None:
+        self._session = session
+        self._leaving = leaving
+        self._finish = finish
+        self._blocks = blocks
+        self._place: Place | None = None
+
+    async def __aenter__(self) -> S:
+        if self._blocks:
+            self._place = self._blocks.enter_begin()
+        self._transaction = self._session.sync_session.begin()
+        lock(self._session)
+        return self._session
+
+    async def __aexit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
         try:
-            await _to_its_end(_roll_back(session, error), leaving)
+            if error is not None:
+                await self._undo(error)
+            else:
+                await self._end()
+        finally:
+            if self._place:
+                self._place.leave()
+
+    async def _end(self) -> None:
+        session = self._session
+        try:
+            _require_whole(session, self._transaction)
+            unlock(session)
+            await self._finish()
+        except BaseException as error:
+            await self._undo(error)
+            raise
+        if session.in_transaction():
+            await _to_its_end(session.close(), self._leaving)
+        else:
+            # Nothing to wait for: a task that is cancelled now would be told that what is
+            # committed failed.
+            session.sync_session.close()
+
+    async def _undo(self, error: BaseException) -> None:
+        unlock(self._session)
+        try:
+            await _to_its_end(_roll_back(self._session, error), self._leaving)
         except asyncio.CancelledError as cancelled:  # anyio does so at each await
             _pass_on_doubt(error, cancelled)
             raise
-        raise
-    if session.in_transaction():
-        await _to_its_end(session.close(), leaving)
-    else:
-        # Nothing to wait for: a task that is cancelled now would be told that what is committed
-        # failed.
-        session.sync_session.close()
+
+
+class Place:
+    """Where a task is: inside a block of this name."""
+
+    __slots__ = ("_inside", "_name", "_task")
+
+    def __init__(self, inside: "dict[asyncio.Task[Any], list[str]]", name: str) -> None:
+        # The task that began: a generator's end may come in another one.
+        self._inside = inside
+        self._name = name
+        self._task = asyncio.current_task()
+        if self._task:
+            inside.setdefault(self._task, []).append(name)
+
+    def leave(self) -> None:
+        """Be there no more."""
+        if self._task:
+            self._inside[self._task].remove(self._name)
+            if not self._inside[self._task]:
+                del self._inside[self._task]
 
 
 class Blocks:
@@ -72,10 +125,9 @@ class Blocks:
     """
 
     def __init__(self) -> None:
-        self._open: dict[asyncio.Task[Any], list[str]] = {}
+        self._inside: dict[asyncio.Task[Any], list[str]] = {}
 
-    @contextmanager
-    def begin(self) -> Iterator[None]:
+    def enter_begin(self) -> Place:
         """Be inside a `begin()`.
 
         Raises:
@@ -88,11 +140,9 @@ class Blocks:
                 "and is done twice when it is run again; use the session that the work was given "
                 "(session.begin_nested() for a part), or db.session() to commit by hand"
             )
-        with self._inside(_BEGIN):
-            yield
+        return Place(self._inside, _BEGIN)
 
-    @contextmanager
-    def run(self, name: str) -> Iterator[None]:
+    def enter_run(self, name: str) -> Place:
         """Be inside a `run()` of the work of this name.
 
         Raises:
@@ -104,27 +154,11 @@ class Blocks:
                 "one is rolled back, and it would wait for the outer one's locks for ever; call "
                 f"{name}(session, …) with the session of the outer one, or run it before or after"
             )
-        with self._inside(f"run({name})"):
-            yield
+        return Place(self._inside, f"run({name})")
 
-    def _around(self) -> list[str]:
+    def _around(self) -> Sequence[str]:
         task = asyncio.current_task()
-        return self._open.get(task, []) if task else []
-
-    @contextmanager
-    def _inside(self, name: str) -> Iterator[None]:
-        # The task that began: a generator's end may come in another one.
-        task = asyncio.current_task()
-        if task is None:
-            yield
-            return
-        self._open.setdefault(task, []).append(name)
-        try:
-            yield
-        finally:
-            self._open[task].remove(name)
-            if not self._open[task]:
-                del self._open[task]
+        return self._inside.get(task, ()) if task else ()
 
 
 async def _to_its_end(ending: Coroutine[Any, Any, None], leaving: Background) -> None:

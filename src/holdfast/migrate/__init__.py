@@ -1,5 +1,6 @@
 """Alembic's migrations from code or the command line: one process at a time, all or nothing."""
 
+from holdfast.migrate.checking import check
 from holdfast.migrate.environment import run_env
 from holdfast.migrate.noop import fingerprint
 from holdfast.migrate.policy import MigrationPolicy
@@ -11,6 +12,7 @@ __all__ = [
     "Migrated",
     "MigrationPolicy",
     "Revision",
+    "check",
     "current",
     "downgrade",
     "find_url",

@@ -72,6 +72,18 @@ def head(config: Path | str) -> str:
     )
 
 
+def pending(config: Path | str, current: tuple[str, ...]) -> int:
+    """Count the migrations that a database at these revisions has not had.
+
+    Raises:
+        ConfigurationError: as for `history`.
+        MigrationError: the files do not fit together, or do not have one of the revisions.
+    """
+    with _reading(config) as scripts:
+        had = {script.revision for script in scripts.get_all_current(current)} if current else set()
+        return sum(script.revision not in had for script in scripts.walk_revisions())
+
+
 def find_folders(config: Path | str) -> set[Path]:
     """Give the folders of env.py and of the migrations, wherever Alembic finds them.
 

@@ -4,6 +4,7 @@ import os
 import sys
 import sysconfig
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 
@@ -43,6 +44,7 @@ def find_caller() -> Caller:
     return found or Caller()
 
 
+@lru_cache(maxsize=4096)  # the same few files at every checkout
 def is_library(file: str) -> bool:
     """Tell whether a file is Python's own, an installed package's or Holdfast's."""
     return file.startswith(_LIBRARIES)

@@ -1,8 +1,10 @@
 """The pool: SQLAlchemy's interface, growing and shrinking, first come, first served."""
 
 import asyncio
+import copy
 import math
 import random
+import select
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Sequence
@@ -16,26 +18,26 @@ from sqlalchemy.util import await_only, greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
 
 from holdfast.errors import (
-    TOO_MANY_CONNECTIONS,
     OverloadedError,
     PoolExhaustedError,
+    UnavailableError,
     WrongLoopError,
 )
 from holdfast.events import Events
 from holdfast.pool.callers import Caller
 from holdfast.pool.holders import Holder, Lease, describe
 from holdfast.pool.outside import explain_outside
+from holdfast.pool.pace import Pace
 from holdfast.pool.policy import PoolPolicy
 
 # A server that does not answer a ping by then is not worth a caller's time.
 _PING_TIMEOUT = 2.0  # seconds
-_TRY_AGAIN = 1.0  # seconds until another attempt to keep `min_size`, or to grow on a full server
+_TRY_AGAIN = 1.0  # seconds until another attempt where a connection could not be made
 _JITTER = 0.1  # of a lifetime
-_WEIGHT = 0.05  # of the newest in the average time that a connection is held
 _EXPIRES = "holdfast.expires"
 
 Background = set[asyncio.Task[Any]]
-Waiting = OrderedDict[asyncio.Future[ConnectionPoolEntry], tuple[Lease, float]]
+Waiting = OrderedDict[asyncio.Future[ConnectionPoolEntry], Lease]
 
 
 class ElasticPool(Pool):
@@ -75,8 +77,10 @@ class ElasticPool(Pool):
         self._waiting: Waiting = OrderedDict()
         self._connecting: Background = set()
         self._closing: Background = set()
-        self._holding = 0.0  # seconds, on average
-        self._grows_after = 0.0
+        self._pace = Pace(policy.max_size, policy.timeout / 2)
+        self._refused: Exception | None = None  # why no connection could be made, the last time
+        self._tries_after = 0.0
+        self._doubted = -math.inf  # what has been idle since is asked before it is used
         self._keeps_warm = self._disposed = False
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf
@@ -84,7 +88,7 @@ class ElasticPool(Pool):
     # What SQLAlchemy asks of a pool
 
     def recreate(self) -> "ElasticPool":
-        """Give an empty pool of the same kind."""
+        """Give an empty pool of the same kind, which takes this one's place."""
         pool = ElasticPool(
             self._creator,
             policy=self.policy,
@@ -98,12 +102,12 @@ class ElasticPool(Pool):
             dialect=self._dialect,
         )
         pool.any_loop = self.any_loop
+        pool._keeps_warm, self._keeps_warm = self._keeps_warm, False  # from its first use on
         return pool
 
     def dispose(self) -> None:
         """Close what is idle now, and the rest when it is given back."""
         self._disposed = True
-        self._keeps_warm = False
         idle = [record for record, _ in self._idle]
         self._idle.clear()
         if self._is_at_home():
@@ -149,7 +153,7 @@ class ElasticPool(Pool):
 
     def waiting(self) -> Sequence[Caller]:
         """Say who waits for a connection, first come, first served."""
-        return [lease.caller for lease, _ in self._waiting.values()]
+        return [lease.caller for lease in self._waiting.values()]
 
     def note(self, entry: ConnectionPoolEntry | None, statement: str) -> None:
         """Remember the last statement that was sent on a connection."""
@@ -168,6 +172,20 @@ class ElasticPool(Pool):
         made = entry.last_connect_time  # type: ignore[attr-defined]  # SQLAlchemy's record has it
         self._invalidate_time = max(self._invalidate_time, math.nextafter(made, math.inf))
 
+    def _invalidate(
+        self,
+        connection: Any,
+        exception: BaseException | None = None,
+        _checkin: bool = True,  # noqa: FBT001, FBT002  -- SQLAlchemy's signature
+    ) -> None:
+        """Doubt what is idle when a connection was found lost, rather than close it all.
+
+        A server that restarted has ended all of them, an administrator perhaps the one.
+        """
+        self._doubted = time.monotonic()
+        if _checkin and connection.is_valid:
+            connection.invalidate(exception)
+
     # Taking and giving back
 
     def _do_get(self) -> ConnectionPoolEntry:
@@ -175,18 +193,23 @@ class ElasticPool(Pool):
             raise MissingGreenlet(explain_outside())
         self._enter_loop()
         lease = Lease()
-        return self._lend_idle(lease) or await_only(self._wait(lease))
+        record = self._lend_idle(lease)
+        if record is None:
+            self._refuse_overload()
+            record = await_only(self._wait(lease))
+        return record
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
         lease = self._leases.pop(record, None)
-        if lease is not None:
-            self._holding += _WEIGHT * (lease.seconds() - self._holding)
         if self._is_at_home():
-            self._offer(record)
+            if lease is not None:
+                self._offer(record)
+            else:  # lent in a loop that has ended
+                self._abandon([record])
         elif self._loop is not None:
             # Python's garbage collector found it, maybe in another thread; SQLAlchemy closed it.
             with suppress(RuntimeError):  # the loop has ended
-                self._loop.call_soon_threadsafe(self._grow)
+                self._loop.call_soon_threadsafe(self._grow_at_home)
 
     def _lend_idle(self, lease: Lease) -> ConnectionPoolEntry | None:
         """Lend the connection that was used last, so that the others may be given up."""
@@ -201,12 +224,19 @@ class ElasticPool(Pool):
         return None
 
     async def _wait(self, lease: Lease) -> ConnectionPoolEntry:
-        self._refuse_overload()
+        while True:
+            record = await self._wait_in_line(lease)
+            if self._is_good(record):
+                return record
+            # Since it was handed over the server has hung up, or another caller found it demoted.
+            del self._leases[record]
+            self._retire(record)
+
+    async def _wait_in_line(self, lease: Lease) -> ConnectionPoolEntry:
         future: asyncio.Future[ConnectionPoolEntry] = asyncio.get_running_loop().create_future()
-        deadline = time.monotonic() + self.policy.timeout
-        self._waiting[future] = lease, deadline
+        self._line_up(future, lease)
         self._grow()
-        self._wake_at(deadline)
+        self._wake_at(self._deadline(lease))
         try:
             return await future
         except BaseException:
@@ -215,17 +245,36 @@ class ElasticPool(Pool):
                 self._do_return_conn(future.result())  # handed over in the same moment
             raise
 
+    def _line_up(self, future: "asyncio.Future[ConnectionPoolEntry]", lease: Lease) -> None:
+        if not self._waiting:
+            self._pace.begin(time.monotonic())
+        last = next(reversed(self._waiting.values()), lease)
+        self._waiting[future] = lease
+        if last.asked > lease.asked:
+            # Its connection did not work: that does not put it behind those who came later.
+            self._waiting = OrderedDict(
+                sorted(self._waiting.items(), key=lambda each: each[1].asked)
+            )
+
+    def _first_in_line(self) -> "tuple[asyncio.Future[ConnectionPoolEntry], Lease] | None":
+        while self._waiting:
+            future, lease = self._waiting.popitem(last=False)
+            if not future.done():  # or it was cancelled a moment ago
+                return future, lease
+        return None
+
+    def _deadline(self, lease: Lease) -> float:
+        return lease.asked + self.policy.timeout
+
     def _offer(self, record: ConnectionPoolEntry) -> None:
         """Hand a connection to whoever has waited longest, or keep it for the next."""
         if not self._is_good(record):
             self._retire(record)
-        elif self._waiting:
-            future, (lease, _) = self._waiting.popitem(last=False)
-            if future.done():  # cancelled a moment ago
-                self._offer(record)
-            else:
-                self._lend(record, lease)
-                future.set_result(record)
+        elif first := self._first_in_line():
+            future, lease = first
+            self._lend(record, lease)
+            self._pace.serve(lease.since)
+            future.set_result(record)
         elif self._disposed:
             self._retire(record)
         else:
@@ -239,15 +288,15 @@ class ElasticPool(Pool):
         self._wake_at(lease.since + (self.policy.report_after or math.inf))
 
     def _refuse_overload(self) -> None:
-        waiting, limits = len(self._waiting), self.policy
-        expected = (waiting + 1) * self._holding / limits.max_size
-        full = self.size() >= limits.max_size
-        if waiting >= limits.max_waiting:
+        limits, waiting = self.policy, len(self._waiting)
+        free = limits.max_size - len(self._leases)  # places that a connection is made for
+        expected = 0.0 if free else self._pace.expect(waiting, time.monotonic())
+        if waiting - free >= limits.max_waiting:
             why = f"{waiting} callers wait for a connection already, as many as max_waiting allows"
-        elif full and expected > limits.timeout > 0:
+        elif expected > limits.timeout:
             why = (
-                f"{waiting} callers wait, a connection is held for {self._holding:.2f} s on "
-                f"average, so it would take {expected:.1f} s, and timeout is {limits.timeout:g} s"
+                f"{waiting} callers wait, and as fast as those before them got a connection it "
+                f"would take {expected:.1f} s; timeout is {limits.timeout:g} s"
             )
         else:
             return
@@ -257,13 +306,16 @@ class ElasticPool(Pool):
         )
 
     def _exhausted(self) -> PoolExhaustedError:
-        limits = self.policy
-        return PoolExhaustedError(
-            f"no connection came free within {limits.timeout:g} s: {self.checkedout()} of "
-            f"{limits.max_size} are in use; held, longest first:\n{describe(self.holders())}\n"
-            "End sessions and transactions there sooner (no slow call while one is open), or "
-            "raise PoolPolicy.max_size"
-        )
+        said = f"no connection came free within {self.policy.timeout:g} s: {self.status()}"
+        if self._refused is not None:
+            said += f"\nA new one could not be made: {self._refused}"
+        if self._leases:
+            said += (
+                f"\nHeld, longest first:\n{describe(self.holders())}\nEnd sessions and "
+                "transactions there sooner (no slow call while one is open), or raise "
+                "PoolPolicy.max_size"
+            )
+        return PoolExhaustedError(said)
 
     # Whether a connection is good
 
@@ -285,8 +337,9 @@ class ElasticPool(Pool):
         return expires
 
     def _still_works(self, record: ConnectionPoolEntry, since: float) -> bool:
-        """Ask the server after a while; if it does not answer, no older connection is used."""
-        if time.monotonic() - since < self.policy.ping_after:
+        """Ask the server after a while, or in doubt; without an answer, no older one is used."""
+        fresh = time.monotonic() - since < self.policy.ping_after
+        if fresh and since > self._doubted and _is_quiet(record):
             return True
         try:
             works = await_only(self._ping(record))
@@ -295,8 +348,10 @@ class ElasticPool(Pool):
             raise
         if not works:
             self._invalidate_time = time.time()
+        if not self._is_good(record):  # because of this answer, or another caller's
             self._drop(record)
-        return works
+            return False
+        return True
 
     async def _ping(self, record: ConnectionPoolEntry) -> bool:
         dialect: Any = self._dialect
@@ -315,16 +370,27 @@ class ElasticPool(Pool):
 
     def _grow(self) -> None:
         """Begin to make the connections that are wanted and allowed."""
-        limits = self.policy
-        while self.size() < limits.max_size:
+        while self.size() < self.policy.max_size:
             wanted = len(self._waiting) > len(self._connecting)
-            cold = self._keeps_warm and self.size() < limits.min_size
-            if not wanted and not cold:
-                return
-            if time.monotonic() < self._grows_after and self.size():
-                self._wake_at(self._grows_after)
+            cold = self._keeps_warm and not self._disposed and self.size() < self.policy.min_size
+            if not (wanted or cold) or not self._may_try(wanted=wanted):
                 return
             self._start(self._connect(), self._connecting)
+
+    def _may_try(self, *, wanted: bool) -> bool:
+        """Tell whether to connect now; after a failure one at a time, and not all the time."""
+        if self._refused is None:
+            return True
+        if self._connecting:
+            return False
+        if (wanted and not self._leases) or time.monotonic() >= self._tries_after:
+            return True
+        self._wake_at(self._tries_after)
+        return False
+
+    def _grow_at_home(self) -> None:
+        if self._is_at_home():
+            self._grow()
 
     async def _connect(self) -> None:
         task = asyncio.current_task()
@@ -335,26 +401,25 @@ class ElasticPool(Pool):
             self._pass_on(error)
         else:
             self._connecting.discard(task)
+            self._refused = None
             self._offer(record)
 
     def _pass_on(self, error: Exception) -> None:
-        """Let whoever has waited longest know why there is no connection."""
-        full = getattr(error, "sqlstate", None) == TOO_MANY_CONNECTIONS
-        if not self._waiting or (full and self._leases):
-            self._grows_after = time.monotonic() + _TRY_AGAIN
-            self._wake_at(self._grows_after)
+        """Let those who wait know why there is no connection, if none can come free."""
+        self._refused, self._tries_after = error, time.monotonic() + _TRY_AGAIN
+        unavailable = isinstance(error, UnavailableError)
+        if unavailable and self._leases:
             return
-        future, _ = self._waiting.popitem(last=False)
-        if future.done():
-            self._pass_on(error)
-        else:
-            future.set_exception(error)
-            self._grow()
+        while first := self._first_in_line():
+            first[0].set_exception(_copied(error))
+            if self._connecting or not unavailable:
+                return  # the next may have more luck
 
     def _retire(self, record: ConnectionPoolEntry) -> "asyncio.Task[Any] | None":
         """Close a connection that nobody has, politely."""
         if record.dbapi_connection is None:
-            self._grow()
+            # In a moment: it may be closing only now.
+            asyncio.get_running_loop().call_soon(self._grow_at_home)
             return None
         return self._start(greenlet_spawn(record.close), self._closing)
 
@@ -368,8 +433,13 @@ class ElasticPool(Pool):
         close = partial(super()._close_connection, connection, terminate=True)
         if terminate and self._is_at_home():
             self._start(greenlet_spawn(close), self._closing)
+        elif terminate and self._loop is not None and self._loop.is_running():
+            self._loop.call_soon_threadsafe(self._close_at_home, close)
         else:
             close()
+
+    def _close_at_home(self, close: Callable[[], None]) -> None:
+        self._start(greenlet_spawn(close), self._closing)
 
     def _start(self, work: Coroutine[Any, Any, Any], kind: Background) -> "asyncio.Task[Any]":
         task = asyncio.get_running_loop().create_task(work)
@@ -442,6 +512,8 @@ class ElasticPool(Pool):
 
     def _wake(self) -> None:
         """Do what is due, and come back when something else is."""
+        if not self._is_at_home():
+            return  # a timer of a loop that was left
         self._stop_timer()
         now = time.monotonic()
         dues = [self._expire(now), self._report(now), self._shrink(now)]
@@ -453,9 +525,9 @@ class ElasticPool(Pool):
 
         Whoever came first gets what is being made, which has a limit of its own.
         """
-        for future, (_, deadline) in [*self._waiting.items()][len(self._connecting) :]:
-            if deadline > now:
-                return deadline
+        for future, lease in [*self._waiting.items()][len(self._connecting) :]:
+            if self._deadline(lease) > now:
+                return self._deadline(lease)
             del self._waiting[future]
             if not future.done():
                 future.set_exception(self._exhausted())
@@ -466,7 +538,7 @@ class ElasticPool(Pool):
         if not self.policy.report_after:
             return math.inf
         next_due = math.inf
-        for lease in self._leases.values():
+        for lease in list(self._leases.values()):  # an event's handler may give one back
             due = lease.since + self.policy.report_after
             if lease.reported:
                 continue
@@ -480,7 +552,7 @@ class ElasticPool(Pool):
     def _shrink(self, now: float) -> float:
         """Close what has been idle for too long, or is too old."""
         keep = self.policy.idle_timeout or math.inf
-        while self._idle and self.size() > self.policy.min_size:
+        while self._idle and self._is_large():
             record, since = self._idle[0]
             if since + keep > now:
                 break
@@ -490,6 +562,30 @@ class ElasticPool(Pool):
             self._idle.remove(each)
             self._retire(each[0])
         dues = [self._expiry(record) for record, _ in self._idle]
-        if self._idle and self.size() > self.policy.min_size:
+        if self._idle and self._is_large():
             dues.append(self._idle[0][1] + keep)
         return min(dues, default=math.inf)
+
+    def _is_large(self) -> bool:
+        """Tell whether there are more than stay open, without those that are being closed."""
+        return self.size() - len(self._closing) > self.policy.min_size
+
+
+def _copied(error: Exception) -> Exception:
+    """Give each of several callers an error of its own: a traceback is added to it."""
+    copied = copy.copy(error)
+    copied.__cause__ = error.__cause__
+    return copied
+
+
+def _is_quiet(record: ConnectionPoolEntry) -> bool:
+    """Tell that nothing has arrived on an idle connection, whose end would be among that.
+
+    A driver may not have read it yet, or, as psycopg, not before its next statement.
+    """
+    fileno = getattr(record.driver_connection, "fileno", None)
+    if fileno is None:
+        return True  # a file
+    arrived = select.poll()
+    arrived.register(fileno(), select.POLLIN)
+    return not arrived.poll(0)

@@ -50,13 +50,13 @@ class ConnectionHeld(Event):
 class Lease:
     """One caller's use of a connection, from asking for it to giving it back."""
 
-    __slots__ = ("caller", "reported", "since", "statement", "task")
+    __slots__ = ("asked", "caller", "reported", "since", "statement", "task")
 
     def __init__(self) -> None:
         self.caller = find_caller()
         task = asyncio.current_task()
         self.task = task.get_name() if task else "no task"
-        self.since = time.monotonic()
+        self.asked = self.since = time.monotonic()
         self.statement = ""
         self.reported = False
 

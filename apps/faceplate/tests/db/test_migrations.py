@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -31,11 +32,18 @@ CONSTRAINTS = """
 STARTING = """
 import asyncio
 from faceplate.db.session import get_session
-from faceplate.db.start import running
+from faceplate.db import start
 from sqlalchemy import text
 
+def told(migrate):
+    async def migrated():
+        moved = await migrate()
+        print(moved.before, end=" ")
+    return migrated
+
 async def main():
-    async with running(), get_session() as session:
+    start.migrate_database = told(start.migrate_database)
+    async with start.running(), get_session() as session:
         print(await session.scalar(text("SELECT count(*) FROM faceplate.users")))
 
 asyncio.run(main())
@@ -79,13 +87,12 @@ async def tables(url, schema="faceplate"):
     ("up", "down"),
     [
         ((installed("alembic"), "upgrade", "head"), (installed("alembic"), "downgrade", "base")),
-        ((installed("holdfast"), "migrate"), (installed("holdfast"), "downgrade", "base")),
         (
             (sys.executable, "-m", "faceplate", "migrate"),
             (installed("alembic"), "downgrade", "base"),
         ),
     ],
-    ids=["alembic", "holdfast", "faceplate"],
+    ids=["alembic", "faceplate"],
 )
 async def test_up_down_up_by_command(database_url, up, down):
     """Each command makes all tables in an empty database, removes all, and makes them again."""
@@ -182,22 +189,17 @@ def copy_with(folder, name, source):
     return config
 
 
-@pytest.mark.parametrize("how", ["start", "command"])
-async def test_eight_processes_at_once(empty_clone, how):
+async def test_eight_processes_at_once(empty_clone):
     """Eight processes that start on an empty database all succeed, and one migrates."""
-    words = ("-c", STARTING) if how == "start" else ("-m", "faceplate", "migrate", "--json")
     environ = {"DATABASE_OWNER_URL": empty_clone.owner, "FACEPLATE_MIGRATE_ON_START": "true"}
     runs = (
-        asyncio.to_thread(command, sys.executable, *words, url=empty_clone.app, **environ)
+        asyncio.to_thread(command, sys.executable, "-c", STARTING, url=empty_clone.app, **environ)
         for _ in range(8)
     )
     printed = await asyncio.gather(*runs)
 
     assert await tables(empty_clone.owner) == TABLES
-    if how == "start":
-        assert printed == ["0\n"] * 8
-    else:
-        assert sum('"before": []' in each for each in printed) == 1
+    assert Counter(printed) == {"() 0\n": 1, "('001',) 0\n": 7}
     async with Database(empty_clone.owner) as db, db.read() as session:
         assert (await session.scalars(VERSION)).all() == ["001"]
 
@@ -219,6 +221,8 @@ async def test_a_start_migrates_where_it_is_told_to(
 
 async def test_the_role_of_the_application_cannot_migrate(clean_environment, empty_clone):
     """Without the owner's URL the application's role is tried, and what it may not is said."""
+    if empty_clone.app == empty_clone.owner:
+        pytest.skip("the server that was given has one role for both")
     clean_environment.setenv("DATABASE_URL", empty_clone.app)
 
     with pytest.raises(MigrationError, match="permission denied"):

@@ -9,8 +9,8 @@ from holdfast.database import Database
 
 MESSAGES = 1_000_000
 CONVERSATIONS = 1_000
-# Conversation 0 has the older half of all messages, which others have followed; the rest have
-# about 500 each. A message is a second; its content has 20 to 79 characters. Ids end in numbers.
+# Conversation 0 has every other message but of the last tenth, which is everybody else's; the rest
+# have about 550 each. A message is a second; its content has 20 to 79 characters.
 FILL = f"""
     INSERT INTO faceplate.users (id, email, subject_id)
     VALUES ('00000000-0000-7000-8000-000000000000', 'ann@example.test', 'ann');
@@ -21,9 +21,9 @@ FILL = f"""
 
     INSERT INTO faceplate.messages (id, conversation_id, role, content, created_at)
     SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid,
-           ('00000000-0000-7000-8000-' || lpad(
-               (CASE WHEN n < {MESSAGES // 2} THEN 0 ELSE 1 + n % {CONVERSATIONS - 1} END)::text,
-               12, '0'))::uuid,
+           ('00000000-0000-7000-8000-' || lpad((
+               CASE WHEN n % 2 = 0 AND n < {MESSAGES // 10 * 9} THEN 0
+               ELSE 1 + n % {CONVERSATIONS - 1} END)::text, 12, '0'))::uuid,
            'user', repeat('x', 20 + n % 60),
            timestamptz '2030-01-01 00:00:00+00' + n * interval '1 second'
     FROM generate_series(0, {MESSAGES - 1}) n

@@ -58,67 +58,72 @@ def rows_read(found):
     )
 
 
-@pytest.mark.parametrize("number", [LARGE, SMALL], ids=["large", "small"])
-@pytest.mark.parametrize("newest_first", [True, False])
-async def test_last_messages_are_read_along_the_index(big, number, newest_first):
-    """Of a million messages as many are read as are given, by the conversation's own index."""
-    statement = select_context(conversation_of(number), messages=50, newest_first=newest_first)
+async def test_a_million_messages(big):
+    """Of a million, what is asked for is given, in one statement along one index, and no more read.
 
-    scans, found = await explain(big, statement)
+    One test, so that the database is filled once: for a conversation with nearly half of all
+    messages, after which others wrote 100,000, and for one of the usual size.
+    """
+    for conversation_id in map(conversation_of, (LARGE, SMALL)):
+        await check_last_messages(big, conversation_id)
+        await check_last_characters(big, conversation_id)
+        await check_characters_are_those_of_the_plain_question(big, conversation_id)
+        await check_pages(big, conversation_id)
+    await check_one_statement(big)
+    await check_ten_thousand_at_most(big)
 
-    assert scans - {"Subquery Scan"} == {INDEX}
-    assert rows_read(found) == 50
+
+async def check_last_messages(big, conversation_id):
+    """As many rows are read as are given, by the conversation's own index, in either order."""
+    for newest_first in (True, False):
+        statement = select_context(conversation_id, messages=50, newest_first=newest_first)
+        scans, found = await explain(big, statement)
+
+        assert scans - {"Subquery Scan"} == {INDEX}
+        assert rows_read(found) == 50
 
 
-@pytest.mark.parametrize("number", [LARGE, SMALL], ids=["large", "small"])
-async def test_last_characters_are_read_along_the_index(big, number):
+async def check_last_characters(big, conversation_id):
     """For a number of characters one message more than is given is read, and no further one."""
-    statement = select_context(conversation_of(number), characters=4_000)
     async with big.read() as session:
-        given = len(await get_context(session, conversation_of(number), characters=4_000))
-
-    scans, found = await explain(big, statement)
+        given = len(await get_context(session, conversation_id, characters=4_000))
+    scans, found = await explain(big, select_context(conversation_id, characters=4_000))
 
     assert scans - {"Subquery Scan", "CTE Scan", "WorkTable Scan"} == {INDEX}
     assert given <= rows_read(found) <= given + 1
     assert 70 < given < 100
 
 
-@pytest.mark.parametrize("number", [LARGE, SMALL], ids=["large", "small"])
-async def test_pages_of_a_million_messages(big, number):
-    """The second page begins where the first has ended."""
-    async with big.read() as session:
-        first = await list_messages(session, conversation_of(number), limit=100)
-        second = await list_messages(session, conversation_of(number), limit=100, after=first.next)
-        order = (Message.created_at, Message.id)
-        plain = select(Message.id).where(Message.conversation_id == conversation_of(number))
-        expected = (await session.scalars(plain.order_by(*order).limit(200))).all()
-
-    assert [each.id for each in first.items + second.items] == expected
-
-
-@pytest.mark.parametrize("number", [LARGE, SMALL], ids=["large", "small"])
-@pytest.mark.parametrize("newest_first", [True, False])
-async def test_characters_are_those_of_the_plain_question(big, number, newest_first):
+async def check_characters_are_those_of_the_plain_question(big, conversation_id):
     """The answer is that of a running sum over the whole conversation."""
     async with big.read() as session:
-        found = await get_context(
-            session, conversation_of(number), characters=2_500, newest_first=newest_first
-        )
+        found = await get_context(session, conversation_id, characters=2_500)
         plain = await session.scalars(
             text(
                 "SELECT id FROM (SELECT id, created_at, sum(length(content)) OVER"
                 " (ORDER BY created_at DESC, id DESC) AS total FROM faceplate.messages"
                 " WHERE conversation_id = :id) AS summed WHERE total <= 2500"
-                f" ORDER BY created_at {'DESC' if newest_first else 'ASC'}"
+                " ORDER BY created_at"
             ),
-            {"id": conversation_of(number)},
+            {"id": conversation_id},
         )
 
     assert [message.id for message in found] == plain.all()
 
 
-async def test_one_statement(big):
+async def check_pages(big, conversation_id):
+    """The second page begins where the first has ended."""
+    async with big.read() as session:
+        first = await list_messages(session, conversation_id, limit=100)
+        second = await list_messages(session, conversation_id, limit=100, after=first.next)
+        plain = select(Message.id).where(Message.conversation_id == conversation_id)
+        ordered = plain.order_by(Message.created_at, Message.id).limit(200)
+        expected = (await session.scalars(ordered)).all()
+
+    assert [each.id for each in first.items + second.items] == expected
+
+
+async def check_one_statement(big):
     """Each context is one statement, which `read()` lets pass."""
     for limits in ({"messages": 5}, {"characters": 500}, {"messages": 5, "characters": 500}):
         async with big.read() as session:
@@ -127,7 +132,7 @@ async def test_one_statement(big):
         assert len(sent) == 1
 
 
-async def test_without_messages_there_are_ten_thousand_at_most(big):
+async def check_ten_thousand_at_most(big):
     """Characters alone do not fetch a conversation of half a million messages."""
     async with big.read() as session:
         found = await get_context(session, conversation_of(LARGE), characters=100_000_000)

@@ -30,7 +30,7 @@ USERS = 200
 CONVERSATIONS = 2_000
 TASKS = 50
 CONNECTIONS = 20
-WINDOWS = 2  # in which every other conversation is open at once
+WINDOWS = 2  # in which every fourth conversation is open at once
 SAID = 2  # messages in each window
 PAUSE = 0.5  # seconds between two connections that are cut, on average
 SEED = 5
@@ -90,7 +90,7 @@ class Demo:
             windows = [
                 each
                 for number, each in enumerate(self._conversations)
-                for _ in range(WINDOWS if number % 2 else 1)
+                for _ in range(1 if number % 4 else WINDOWS)
             ]
             progress.begin("chats", len(windows))
             began = time.perf_counter()

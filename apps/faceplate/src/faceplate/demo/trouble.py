@@ -42,5 +42,6 @@ class Trouble:
         while True:
             async with self._db.session() as session:
                 self.most = max(self.most, await session.scalar(_COUNT, self._name) or 0)
-                self.cut += bool(await session.scalar(_CUT, self._name))
             await asyncio.sleep(self._rng.uniform(0, 2 * self._pause))
+            async with self._db.session() as session:
+                self.cut += bool(await session.scalar(_CUT, self._name))

@@ -1,0 +1,120 @@
+"""A real PgBouncer in front: whether it is noticed, and what follows for the limits."""
+
+import asyncio
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from holdfast.database import Database
+from holdfast.events import Check, Events
+from holdfast.services.account import account_for
+
+PORT = 7432  # names the socket; nobody else is in its folder, and it is not one of a pooler
+LETS_PASS = (
+    "ignore_startup_parameters = "
+    "statement_timeout,lock_timeout,idle_in_transaction_session_timeout,options"
+)
+with_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+
+
+@asynccontextmanager
+async def pgbouncer(
+    database_url: str, mode: str = "transaction", more: str = ""
+) -> AsyncIterator[str]:
+    """Give the URL of the database behind a pooler."""
+    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
+    if program is None:
+        pytest.skip("no PgBouncer is here: apt install pgbouncer")
+    folder = prepare(database_url, mode, more)
+    account = account_for(folder)
+    identity = {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
+    process = await asyncio.create_subprocess_exec(
+        program, "-q", str(folder / "ini"), stderr=subprocess.DEVNULL, **identity
+    )
+    try:
+        async with asyncio.timeout(20):
+            while not (folder / f".s.PGSQL.{PORT}").is_socket():
+                assert process.returncode is None, "PgBouncer did not start"
+                await asyncio.sleep(0.01)
+        yield f"postgresql:///shop?host={folder}&port={PORT}"
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+        shutil.rmtree(folder)
+
+
+def prepare(database_url: str, mode: str, more: str) -> Path:
+    """Make a folder that PgBouncer's user can use, with its configuration."""
+    folder = Path(tempfile.mkdtemp(prefix="hf-bouncer-")).resolve()
+    folder.chmod(0o777)
+    (folder / "ini").write_text(configuration(folder, database_url, mode, more))
+    return folder
+
+
+def configuration(folder: Path, database_url: str, mode: str, more: str) -> str:
+    server = make_url(database_url)
+    socket, port = server.query["host"], server.query["port"]
+    return f"""
+[databases]
+shop = host={socket} port={port} dbname={server.database} user={server.username}
+[pgbouncer]
+listen_addr =
+listen_port = {PORT}
+unix_socket_dir = {folder}
+auth_type = any
+pool_mode = {mode}
+{more}
+"""
+
+
+async def examined(url: str, driver: str) -> dict[str, Check]:
+    url = url.replace("postgresql", f"postgresql+{driver}", 1)
+    db = Database(url, events=Events(lambda _: None))
+    try:
+        return {each.name: each for each in await db.examine()}
+    finally:
+        await db.close()
+
+
+@with_drivers
+async def test_one_that_the_url_does_not_tell_of(database_url, driver):
+    """It is noticed by the process that it tells of, which is none of the server's."""
+    async with pgbouncer(database_url, more=LETS_PASS) as url:
+        checks = await examined(url, driver)
+
+    assert checks["pooler"].state == "failed"
+    assert "pooler=transaction" in checks["pooler"].advice
+    # It lets the limits pass, and tells nobody that it does nothing with them.
+    assert checks["statement_timeout"].state == "failed"
+
+
+@with_drivers
+async def test_one_that_refuses_the_limits(database_url, driver):
+    """It does not let the connection be made, and what to do is the same."""
+    async with pgbouncer(database_url) as url:
+        checks = await examined(url, driver)
+
+    assert list(checks) == ["reached"]
+    assert "pooler=transaction" in checks["reached"].said
+
+
+@with_drivers
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+async def test_one_that_the_url_tells_of(database_url, driver, mode):
+    """Limits hold within transactions; outside they need the role, which is to be known."""
+    async with pgbouncer(database_url, mode) as url:
+        checks = await examined(f"{url}&pooler={mode}", driver)
+
+    assert checks["pooler"].said == f"in {mode} mode, as the URL says"
+    wrong = {name: each.state for name, each in checks.items() if each.state != "ok"}
+    assert wrong == {"statement_timeout": "warning", "lock_timeout": "warning"}
+    assert "30 s within transactions; none outside" in checks["statement_timeout"].said
+    assert checks["statement_timeout"].advice == "ALTER ROLE … SET statement_timeout = '30s'"
+    assert "max_client_conn" in checks["pool"].said

@@ -1,0 +1,124 @@
+"""How a connection is encrypted, seen from its own side, on a real server with TLS."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trustme
+
+from holdfast.database import Database, encryption
+from holdfast.events import Check, Events
+from holdfast.services import PostgresPolicy, PostgresServer
+from holdfast.services.account import account_for
+
+# The wheels' PostgreSQL is built without TLS.
+PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+DRIVERS = ("asyncpg", "psycopg")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encrypted:
+    """A server whose certificate is for `localhost`, and the file of its authority."""
+
+    server: PostgresServer
+    root: Path
+
+    def url(self, driver: str, query: str, host: str = "127.0.0.1") -> str:
+        """Give the URL of its database by one of its names, with this query."""
+        url = self.server.url().replace("postgresql", f"postgresql+{driver}", 1)
+        return f"{url.replace('127.0.0.1', host)}?{query.format(root=self.root)}"
+
+
+@pytest.fixture(scope="module")
+def encrypted() -> Iterator[Encrypted]:
+    """Give a server that speaks TLS, and asks for passwords."""
+    if not PROGRAMS:
+        pytest.skip("no PostgreSQL of the system is here, and those of wheels have no TLS")
+    folder = Path(tempfile.mkdtemp(prefix="hf-tls-")).resolve()
+    folder.chmod(0o755)
+    policy = PostgresPolicy(listen="127.0.0.1", settings=prepare(folder))
+    with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as runner:
+        patch.setenv("HOLDFAST_POSTGRES_BIN", str(PROGRAMS[-1]))
+        server = PostgresServer(policy=policy)
+        runner.run(server.start())
+        yield Encrypted(server=server, root=folder / "root.pem")
+        runner.run(server.stop())
+    shutil.rmtree(folder)
+
+
+def prepare(folder: Path) -> dict[str, str]:
+    """Write a certificate and its authority, and give the settings that name them."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "root.pem"))
+    issued = authority.issue_cert("localhost")
+    issued.private_key_pem.write_to_path(str(folder / "key.pem"))
+    issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+    (folder / "key.pem").chmod(0o600)
+    if (account := account_for(folder)) is not None:
+        os.chown(folder / "key.pem", account.uid, account.gid)
+    files = {"ssl_cert_file": "cert.pem", "ssl_key_file": "key.pem"}
+    return {"ssl": "on", **{name: str(folder / file) for name, file in files.items()}}
+
+
+@pytest.fixture
+def far(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the server for one of another machine."""
+    monkeypatch.setattr(encryption, "is_here", lambda _socket: False)
+
+
+async def tls(url: str) -> Check:
+    db = Database(url, events=Events(lambda _: None))
+    try:
+        found = {each.name: each for each in await db.examine()}
+    finally:
+        await db.close()
+    assert found["reached"].ok, found["reached"].said
+    return found["tls"]
+
+
+@pytest.mark.usefixtures("far")
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize(
+    ("query", "host", "state", "said"),
+    [("sslmode=disable", "127.0.0.1", "failed", "none: what is sent to 127.0.0.1:"),
+     ("", "127.0.0.1", "failed", "sslmode=prefer goes on without TLS where that is refused"),
+     ("sslmode=allow", "127.0.0.1", "failed", "none: what is sent"),
+     ("sslmode=require", "127.0.0.1", "warning", "nobody checks whose server it is"),
+     ("sslmode=require&sslrootcert={root}", "127.0.0.1", "ok", "but not for which host it is"),
+     ("sslmode=verify-ca&sslrootcert={root}", "127.0.0.1", "ok", "but not for which host it is"),
+     ("sslmode=verify-full&sslrootcert={root}", "localhost", "ok", "and that it is for this host")],
+)  # fmt: skip
+async def test_from_another_machine(encrypted, driver, *, query, host, state, said):
+    """What is not encrypted is wrong; what is not verified too, unless TLS is insisted on."""
+    check = await tls(encrypted.url(driver, query, host))
+
+    assert check.state == state
+    assert said in check.said
+    assert ("TLSv1.3, TLS_AES" in check.said) == (not check.said.startswith("none"))
+    assert (f"trusted: {encrypted.root}" in check.said) == (state == "ok")
+    assert ("sslmode=verify-full" in check.advice) == (state != "ok")
+
+
+@pytest.mark.usefixtures("far")
+async def test_channel_binding(encrypted):
+    """It proves that the server knows the password, which nobody in the middle does."""
+    check = await tls(encrypted.url("psycopg", "sslmode=require&channel_binding=require"))
+
+    assert check.state == "ok"
+    assert "channel binding proves" in check.said
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_on_this_machine(encrypted, driver):
+    """Where nothing leaves the machine, nothing is wrong."""
+    plain = await tls(encrypted.url(driver, "sslmode=disable"))
+    preferred = await tls(encrypted.url(driver, "sslmode=prefer"))
+
+    assert (plain.state, preferred.state) == ("ok", "ok")
+    assert "is on this machine" in plain.said
+    assert "TLSv1.3" in preferred.said
