@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -71,3 +72,13 @@ class Witness:
     async def until_count(self, number: int, where: str = "true", seconds: float = 10) -> None:
         """Ask until there are so many connections of others."""
         await self.until(f"SELECT count(*) {self.OTHERS} AND {where}", [number], seconds)
+
+    async def gone(self) -> None:
+        """Ask until the server has forgotten the witness's own earlier connections, too."""
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    await self.until_count(0)
+                except DBAPIError:  # no room yet
+                    continue
+                return

@@ -1,6 +1,7 @@
 """What cannot be connected to: who waits is told at once, and a server is not stormed."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import event, text
@@ -128,16 +129,15 @@ def test_who_waited_in_vain_learns_why_there_was_no_other():
 
 
 @pytest.fixture
-async def narrow(postgres_url, database_url, witness):
-    """Give a role that may have two connections."""
-    name = "narrow_" + parse(database_url).engine.database[-8:]
-    await witness.ask(f"CREATE ROLE {name} LOGIN CONNECTION LIMIT 2")
-    yield parse(postgres_url).engine.set(username=name)
-    await witness.terminate(f"usename = '{name}'")
-    await witness.ask(f"DROP ROLE {name}")
+async def narrow(postgres_url, witness) -> AsyncIterator[str]:
+    """Give a database that takes two connections."""
+    name = parse(postgres_url).engine.database
+    await witness.ask(f'ALTER DATABASE "{name}" CONNECTION LIMIT 2')
+    await witness.gone()
+    yield postgres_url
+    await witness.gone()
 
 
-@pytest.mark.parametrize("postgres_url", ["asyncpg", "psycopg"], indirect=True)
 async def test_a_full_server_slows_and_fails_nobody(narrow):
     """Thirty callers, twenty places, and a server that gives two connections."""
     tries = []

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util import await_only, greenlet_spawn
 from tests.pool.faking import Clock, FakeServer, check_out, clocked, fake_pool, turns
 from tests.pool.serving import opened, until
 
@@ -89,6 +89,31 @@ async def greenlet_spawn_patiently(server, work) -> None:
     server.patient = True
     await greenlet_spawn(work)
     server.patient = False
+
+
+def test_a_caller_who_is_cancelled_stays_cancelled():
+    """Also when the driver turns what it does to a ping into an error of its own."""
+
+    async def story(_clock, server, pool) -> None:
+        fairy = await check_out(pool)
+        await greenlet_spawn(fairy.close)
+
+        def ping(_connection: object) -> bool:
+            try:
+                await_only(asyncio.Event().wait())
+            finally:
+                raise server.Error("cannot be reset")
+
+        server.do_ping = ping
+        call = asyncio.create_task(check_out(pool))
+        await turns(5)
+        call.cancel()
+        await asyncio.wait({call})
+        assert call.cancelled()
+        assert pool.checkedout() == 0
+        await turns(5)
+
+    one_connection(story, ping_after=0)
 
 
 async def test_a_full_line_turns_away_at_once(postgres_url):

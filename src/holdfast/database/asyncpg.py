@@ -1,5 +1,8 @@
 """Make asyncpg begin when SQLAlchemy does, and believe the server's answer to COMMIT."""
 
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -88,8 +91,7 @@ def behave(engine: Engine) -> None:
     # driver's own methods (COPY) did before would be stored whatever happens. Not an event: an
     # error in one would not be seen as a lost connection.
     engine.dialect.do_begin = _begin  # type: ignore[assignment,method-assign]
-    # Its own close() waits for ever for a server that has fallen silent; this one for 2 s.
-    engine.dialect.do_close = engine.dialect.do_terminate  # type: ignore[method-assign]
+    engine.dialect.do_terminate = partial(_terminate, engine.dialect.do_terminate)  # type: ignore[method-assign]
 
 
 def transaction(connection: Connection) -> object:
@@ -106,6 +108,25 @@ def is_lost(driver: CheckedConnection) -> bool:
 def is_busy(adapted: Any) -> bool:
     """Tell whether a statement is under way, which SQLAlchemy would have others wait for."""
     return bool(adapted._execute_mutex.locked())  # noqa: SLF001
+
+
+def _terminate(terminate: Callable[[Any], None], connection: Any) -> None:
+    if connection.driver_connection._loop.is_closed():  # noqa: SLF001
+        _hang_up(connection.driver_connection)
+    else:
+        terminate(connection)
+
+
+def _hang_up(driver: CheckedConnection) -> None:
+    """Close the socket of a connection whose loop has ended, which would have had to do it."""
+    transport = driver._transport  # noqa: SLF001
+    with suppress(RuntimeError):
+        driver.terminate()
+    while hasattr(transport, "_ssl_protocol"):
+        transport = transport._ssl_protocol._transport  # noqa: SLF001
+    if (sock := getattr(transport, "_sock", None)) is not None:
+        sock.close()
+        transport._sock = None  # noqa: SLF001
 
 
 def _begin(connection: Any) -> None:

@@ -1,13 +1,15 @@
 """Make psycopg begin when SQLAlchemy does, and refuse a COMMIT that would be a ROLLBACK."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
-from psycopg import AsyncConnection, OperationalError
+from psycopg import AsyncConnection, IsolationLevel, OperationalError, ProgrammingError
 from psycopg.pq import ConnStatus, TransactionStatus
 from psycopg.waiting import wait_async
 from sqlalchemy import Connection, Engine
 from sqlalchemy.util import await_only
+from sqlalchemy.util.concurrency import in_greenlet
 
 from holdfast.database.dialling import PEER
 from holdfast.database.policy import DatabasePolicy
@@ -16,6 +18,9 @@ from holdfast.pool import PoolPolicy
 from holdfast.urls import DatabaseUrl
 
 _CANCEL_TIMEOUT = 2.0  # seconds
+_WAKE_UP = (
+    0.1  # seconds: as psycopg does while it waits; its function's own default is all the time
+)
 
 
 class CountingConnection(AsyncConnection[Any]):
@@ -40,12 +45,36 @@ class CountingConnection(AsyncConnection[Any]):
         self.cancelling = asyncio.create_task(super().cancel_safe(timeout=timeout))
         await asyncio.shield(self.cancelling)
 
-    async def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+    async def wait(
+        self,
+        gen: Any,
+        interval: float = _WAKE_UP,
+        timeout: float | None = None,  # noqa: ASYNC109  -- psycopg's signature
+    ) -> Any:
         """Await an answer. A task that is cancelled leaves at once; `_leave` ends the statement.
 
         psycopg would wait for that here: ten seconds on a server that is frozen.
         """
-        return await wait_async(gen, self.pgconn.socket, *args, **options)
+        return await wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)
+
+    # SQLAlchemy forgets a connection when a task is cancelled while one of these is set. Nothing is
+    # sent for it; psycopg lets the loop turn all the same, now and then.
+
+    async def set_autocommit(self, value: bool) -> None:  # noqa: FBT001  -- psycopg's signature
+        """Set it without a turn of the loop."""
+        _at_once(self._set_autocommit_gen(value))
+
+    async def set_isolation_level(self, value: IsolationLevel | None) -> None:
+        """Set it without a turn of the loop."""
+        _at_once(self._set_isolation_level_gen(value))
+
+    async def set_read_only(self, value: bool | None) -> None:  # noqa: FBT001  -- psycopg's signature
+        """Set it without a turn of the loop."""
+        _at_once(self._set_read_only_gen(value))
+
+    async def set_deferrable(self, value: bool | None) -> None:  # noqa: FBT001  -- psycopg's signature
+        """Set it without a turn of the loop."""
+        _at_once(self._set_deferrable_gen(value))
 
     async def commit(self) -> None:
         """Commit, and count it."""
@@ -106,6 +135,8 @@ def behave(engine: Engine) -> None:
     engine.dialect.do_begin = _begin  # type: ignore[assignment, method-assign]
     engine.dialect.do_commit = _commit  # type: ignore[assignment, method-assign]
     engine.dialect.do_terminate = _terminate  # type: ignore[assignment, method-assign]
+    # What the garbage collector finds is closed, too.
+    engine.dialect.has_terminate = True
 
 
 def transaction(connection: Connection) -> object:
@@ -142,8 +173,16 @@ def _commit(connection: Any) -> None:
     connection.commit()
 
 
+def _at_once(setting: Iterator[Any]) -> None:
+    for _ in setting:
+        raise ProgrammingError("in a pipeline this cannot be set")
+
+
 def _terminate(connection: Any) -> None:
-    await_only(_leave(connection.driver_connection))
+    if in_greenlet():
+        await_only(_leave(connection.driver_connection))
+    else:  # the garbage collector found it, and its loop has ended
+        connection.driver_connection.pgconn.finish()
 
 
 async def _leave(driver: CountingConnection) -> None:

@@ -306,7 +306,8 @@ class ElasticPool(Pool):
         )
 
     def _exhausted(self) -> PoolExhaustedError:
-        said = f"no connection came free within {self.policy.timeout:g} s: {self.status()}"
+        busy = f"{self.checkedout()} of {self.policy.max_size} are in use"
+        said = f"no connection came free within {self.policy.timeout:g} s: {busy}"
         if self._refused is not None:
             said += f"\nA new one could not be made: {self._refused}"
         if self._leases:
@@ -355,11 +356,17 @@ class ElasticPool(Pool):
 
     async def _ping(self, record: ConnectionPoolEntry) -> bool:
         dialect: Any = self._dialect
+        # In a task of its own: what a driver makes of a cancelled ping is not the caller's end.
+        ping = asyncio.create_task(greenlet_spawn(dialect.do_ping, record.dbapi_connection))
+        self._leaving.add(ping)
+        ping.add_done_callback(self._let_go)
         try:
-            async with asyncio.timeout(_PING_TIMEOUT):
-                return bool(await greenlet_spawn(dialect.do_ping, record.dbapi_connection))
-        except (dialect.loaded_dbapi.Error, OSError):  # a TimeoutError is one
+            await asyncio.wait({ping}, timeout=_PING_TIMEOUT)
+            return ping.done() and bool(ping.result())
+        except (dialect.loaded_dbapi.Error, OSError):
             return False
+        finally:
+            ping.cancel()
 
     def _drop(self, record: ConnectionPoolEntry) -> None:
         self._leases.pop(record, None)
@@ -450,11 +457,14 @@ class ElasticPool(Pool):
 
     def _end(self, task: "asyncio.Task[Any]", kind: Background) -> None:
         kind.discard(task)
+        self._let_go(task)
+        if not task.cancelled():
+            self._grow_at_home()
+
+    def _let_go(self, task: "asyncio.Task[Any]") -> None:
         self._leaving.discard(task)
         if not task.cancelled():
             task.exception()  # asked for, so that nobody reports it as overlooked
-            if self._is_at_home():
-                self._grow()
 
     # The loop, and what is due later
 
