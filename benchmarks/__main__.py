@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from benchmarks import importing, reading, running, starting, testing, writing
+from benchmarks import importing, pooling, reading, running, starting, testing, writing
 from benchmarks.measure import Measured, Row, measure
 from benchmarks.report import save, show
 
@@ -17,6 +17,10 @@ ROWS: tuple[Row, ...] = (
     writing.ONE,
     writing.BULK,
     running.OVERHEAD,
+    pooling.BURST,
+    pooling.LANE,
+    pooling.LINE,
+    pooling.STORM,
     testing.SANDBOX,
     testing.DATABASE,
     testing.WORKERS,
@@ -28,9 +32,9 @@ ROWS: tuple[Row, ...] = (
 # Every row of the design's table. One that is not built yet is named, and not counted.
 NAMES = (
     "read.one", "read.one.lane", "read.bulk", "write.one", "write.bulk", "pool.burst",
-    "pool.queue", "run.overhead", "cancel.storm", "state.save", "state.load", "state.flush",
-    "state.recover", "test.sandbox", "test.database", "test.workers", "up.cold", "up.warm",
-    "migrate.noop", "cards.load", "import",
+    "pool.burst.lane", "pool.queue", "run.overhead", "cancel.storm", "state.save", "state.load",
+    "state.flush", "state.recover", "test.sandbox", "test.database", "test.workers", "up.cold",
+    "up.warm", "migrate.noop", "cards.load", "import",
 )  # fmt: skip
 
 

@@ -13,7 +13,8 @@ class PoolPolicy:
         min_size: connections that stay open once the database is opened.
         max_size: connections at most, those included that are being made or closed.
         timeout: waiting for a free connection, before `PoolExhaustedError`.
-        max_waiting: callers that wait at most; one more gets `OverloadedError` at once.
+        max_waiting: callers that wait for somebody else's connection at most; one more gets
+            `OverloadedError` at once, as does one who could not be served within `timeout`.
         idle_timeout: idling after which a connection above `min_size` is closed; 0 keeps it.
         max_lifetime: age at which an idle connection is replaced, up to a tenth sooner so that
             not all go together; 0 is never.
