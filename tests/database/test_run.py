@@ -2,21 +2,26 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from holdfast.database import Database, DatabasePolicy
-from holdfast.errors import TransactionAbortedError, TransactionOwnedError
+from holdfast.errors import CommitUnknownError, TransactionAbortedError, TransactionOwnedError
 from holdfast.events import Event, Events
 from holdfast.pool import PoolPolicy
 from holdfast.retry import Retried, RetryPolicy
 from holdfast.services import PostgresServer
+from holdfast.testing.faults import Faults
 from holdfast.urls import parse
 
 NOTES = "CREATE TABLE notes (id integer PRIMARY KEY, body text UNIQUE)"
@@ -430,3 +435,138 @@ async def own_server(open_folder) -> AsyncIterator[PostgresServer]:
 
 def ignore(_event: Event) -> None:
     """Let a test's output be the test's."""
+
+
+class CancelledAt:
+    """Runs a coroutine in a task that is cancelled at one of its awaits.
+
+    Args:
+        coroutine: to run.
+        number: of the await, from 1.
+        answered: whether the answer that is awaited is there in the same moment.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, str], number: int, *, answered: bool) -> None:
+        self._coroutine = coroutine
+        self._number = number
+        self._answered = answered
+        self.awaits = 0
+
+    async def run(self) -> str:
+        """Give its result."""
+        self._task = asyncio.create_task(self._step())
+        return await self._task
+
+    async def _step(self) -> str:
+        return await self
+
+    def __await__(self) -> Generator[Any, None, str]:
+        """Pass on what is awaited, and count it."""
+        resume: Callable[[], Any] = partial(self._coroutine.send, None)
+        while True:
+            try:
+                awaited = resume()
+            except StopIteration as ended:
+                return ended.value
+            self.awaits += 1
+            if self.awaits == self._number:
+                self._cancel_soon(awaited)
+            try:
+                yield awaited
+            except BaseException as error:  # noqa: BLE001  -- it goes to the coroutine
+                resume = partial(self._coroutine.throw, error)
+            else:
+                resume = partial(self._coroutine.send, None)
+
+    def _cancel_soon(self, awaited: "asyncio.Future[Any] | None") -> None:
+        if awaited is not None and self._answered:
+            awaited.add_done_callback(lambda _: self._task.cancel())
+        else:
+            asyncio.get_running_loop().call_soon(self._task.cancel)
+
+
+class TestEveryMoment:
+    """Cancelled at each of its awaits in order, while something goes wrong as well."""
+
+    @pytest.fixture
+    def faults(self, postgres_url) -> Iterator[Faults]:
+        """Stand in front of the database; what a cancelled unit did not meet is left over."""
+        with suppress(AssertionError), Faults(postgres_url) as faults:
+            yield faults
+            faults.heal()
+
+    @pytest.fixture
+    async def pairs(self, faults, change, resolve) -> AsyncIterator[Database]:
+        """Give a database behind the faults, with a table of what belongs together."""
+        await change("CREATE TABLE pairs (number int, half text)")
+        policy = DatabasePolicy(
+            retry=RetryPolicy(reconnect_delay=0, conflict_delay=0, resolve=resolve),
+            pool=PoolPolicy(max_size=2),
+        )
+        options = "options=-c%20synchronous_commit%3Don"
+        durable = f"{faults.url}{'&' if '?' in faults.url else '?'}{options}"
+        async with Database(durable, policy=policy, events=Events(ignore)) as db:
+            yield db
+
+    @pytest.mark.parametrize("answered", [False, True], ids=["waiting", "answered"])
+    @pytest.mark.parametrize(
+        ("fault", "resolve"),
+        [("drop", False), ("conflict", False), ("cut", False), ("cut", True), ("lost", True)],
+    )
+    async def test_no_unit_is_half_or_double(self, pairs, faults, look, *, fault, answered):
+        """Each is stored whole, once, or not at all; what was acknowledged is there."""
+        ends: dict[int, str] = {}
+        number, reached = int(answered) - 1, True
+        while reached:
+            number += 2
+            arm(faults, fault)
+            unit = CancelledAt(write_pair(pairs, number), number, answered=answered)
+            ends[number] = await ending(unit)
+            reached = unit.awaits >= number
+            await asyncio.gather(*pairs._leaving, return_exceptions=True)
+            assert pairs.engine.pool.checkedout() == 0
+
+        stored = Counter(await look("SELECT number FROM pairs"))
+        done = {number for number, end in ends.items() if end == "done"}
+        assert set(stored.values()) <= {2}
+        assert done <= set(stored)
+        assert len(ends) > 4
+        assert pairs._blocks._inside == {}
+
+
+def arm(faults: Faults, fault: str) -> None:
+    """Have the next unit meet it, once."""
+    faults._running.armed._waiting.clear()
+    match fault:
+        case "drop":
+            faults.drop_connection(at="INSERT", after=1)
+        case "conflict":
+            faults.fail_next("40001", at="COMMIT")
+        case "cut":
+            faults.cut_commit()
+        case "lost":
+            faults.cut_commit(reached=False)
+
+
+async def write_pair(db: Database, number: int) -> str:
+    """Write two rows that belong together, and prove that no session outlives its attempt."""
+    sessions = []
+
+    async def work(session: AsyncSession) -> str:
+        sessions.append(session)
+        for half in ("a", "b"):
+            await session.execute(text(f"INSERT INTO pairs VALUES ({number}, '{half}')"))
+        return "done"
+
+    result = await db.run(work)
+    for session in sessions:
+        with pytest.raises(InvalidRequestError, match="closed"):
+            session.sync_session.connection()
+    return result
+
+
+async def ending(unit: CancelledAt) -> str:
+    try:
+        return await unit.run()
+    except (asyncio.CancelledError, CommitUnknownError) as error:
+        return type(error).__name__

@@ -58,6 +58,7 @@ class Line:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._hung_up = False
 
     async def read_start(self) -> Start:
         """Give the first message."""
@@ -96,6 +97,8 @@ class Line:
 
     async def write(self, data: bytes) -> None:
         """Write, and wait while the other side does not read."""
+        if self._hung_up:
+            raise ConnectionError("this side has hung up")
         self._writer.write(data)
         await self._writer.drain()
 
@@ -105,6 +108,7 @@ class Line:
 
     def hang_up(self) -> None:
         """Say that nothing follows; the other side may still answer, except in TLS."""
+        self._hung_up = True
         with suppress(OSError):
             if self._writer.can_write_eof():
                 self._writer.write_eof()
