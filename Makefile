@@ -19,7 +19,7 @@ demo: $(VENV)/installed  ## real servers, players, chats and cut connections, fr
 	@$(python) -m mantimon.demo
 	@$(python) -m faceplate.demo
 
-test: $(VENV)/installed  ## run the tests; COVERAGE=1 measures coverage as well
+test: $(VENV)/installed  ## run the tests; ALL=1 the slow ones too, COVERAGE=1 with their coverage
 	@$(python) scripts/run_tests.py
 
 check: $(VENV)/installed  ## lint, format, types and the rules of the architecture

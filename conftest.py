@@ -17,6 +17,28 @@ hypothesis.settings.load_profile("project")
 REQUIRE_ALL = "HOLDFAST_REQUIRE_ALL"
 # Where child processes run what nothing else does. Measuring one nearly doubles what it costs.
 MEASURED_CHILDREN = ("tests/cli/", "tests/services/")
+# What takes long for what it shows, by the beginning of its name; the samples of the test kit,
+# which are runs of pytest themselves, are slow as well. `make test ALL=1` has them, too.
+SLOW = (
+    "apps/faceplate/tests/demo/",
+    "apps/faceplate/tests/services/test_context.py",
+    "apps/mantimon/tests/demo/",
+    "tests/cli/test_doctor.py",
+    "tests/cli/test_servers.py",
+    "tests/database/test_checking_pooler.py",
+    "tests/database/test_dialling.py",
+    "tests/database/test_encryption.py",
+    "tests/database/test_pooler.py",
+    "tests/database/test_resolving.py",
+    "tests/fastlane/test_lost.py",
+    "tests/pool/test_schedules.py",
+    "tests/pool/test_storm.py",
+    "tests/services/test_faults.py",
+    "tests/services/test_owners.py",
+    "tests/urls/test_pgbouncer.py",
+    "tests/urls/test_tls.py",
+)
+SAMPLES = "suite"  # the fixture
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
@@ -30,6 +52,13 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow."""
+    for item in items:
+        if item.nodeid.startswith(SLOW) or SAMPLES in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -2,7 +2,8 @@
 
 usage: run_tests.py [PYTEST ARGUMENTS]
 
-Coverage takes half as long again, in the tests' many child processes most of all.
+Those marked slow (conftest.py says which) run with ALL or COVERAGE set only. Coverage takes half as
+long again, in the tests' many child processes most of all.
 """
 
 import os
@@ -30,11 +31,15 @@ IN_PARALLEL = (
 def main(arguments: list[str]) -> int:
     """Run pytest with the given arguments; return its exit code, or 1 where coverage is short."""
     measured = bool(os.environ.get("COVERAGE"))
-    options = ("--quiet", *(COVERAGE if measured else ()), *IN_PARALLEL, *NO_HANGING)
+    every = measured or bool(os.environ.get("ALL"))
+    choice = COVERAGE if measured else () if every else ("-m", "not slow")
+    options = ("--quiet", *choice, *IN_PARALLEL, *NO_HANGING)
     command = [sys.executable, "-m", "pytest", *options, *arguments]
     # Without bytecode every child process would compile the project anew.
     environ = {name: value for name, value in os.environ.items() if name != NO_BYTECODE}
     failed = subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode
+    if not every:
+        print("test: what is marked slow was left out; make test ALL=1 runs it too")
     if failed or not measured:
         return failed
     short = [source.name for source in sources() if not is_covered(source)]

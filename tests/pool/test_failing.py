@@ -151,7 +151,7 @@ async def test_a_full_server_slows_and_fails_nobody(narrow):
         await call()
         await asyncio.gather(*(call() for _ in range(30)))
         assert db.engine.pool.checkedin() == 2
-        assert len(tries) <= 25
+        assert len(tries) < 40  # without a pause each caller would bring some more
 
 
 async def test_a_full_server_without_a_connection_is_an_error_at_once(narrow):

@@ -79,6 +79,11 @@ async def libpq(faults) -> "AsyncIterator[psycopg.AsyncConnection]":
         yield connection
 
 
+IDLE_IN_TRANSACTION = (
+    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
+)
+
+
 async def insert(db: Database) -> None:
     async with db.begin() as session:
         await session.execute(text(INSERT))
@@ -139,7 +144,7 @@ async def test_a_commit_fails(faults, db, look):
 
     assert (await error_of(insert(db))).orig.sqlstate == "40001"
     assert await look("SELECT id FROM notes") == []
-    assert await look("SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in%'") == []
+    assert await look(IDLE_IN_TRANSACTION) == []
     await insert(db)
     assert faults.connections == 0
 
@@ -314,7 +319,7 @@ async def test_a_statement_that_does_not_arrive(faults, db, look):
 
     assert (await error_of(work())).connection_invalidated
     assert await look("SELECT id FROM notes") == []
-    assert await look("SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in%'") == []
+    assert await look(IDLE_IN_TRANSACTION) == []
     await insert(db)
 
 

@@ -596,6 +596,9 @@ def _is_quiet(record: ConnectionPoolEntry) -> bool:
     fileno = getattr(record.driver_connection, "fileno", None)
     if fileno is None:
         return True  # a file
-    arrived = select.poll()
-    arrived.register(fileno(), select.POLLIN)
-    return not arrived.poll(0)
+    try:
+        arrived = select.poll()
+        arrived.register(fileno(), select.POLLIN)
+        return not arrived.poll(0)
+    except Exception:  # noqa: BLE001  -- the driver's own, or a number below 0: it is closed
+        return False
