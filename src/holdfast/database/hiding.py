@@ -13,7 +13,7 @@ _DETAIL = re.compile(r"\n(?:DETAIL|CONTEXT):.*", re.DOTALL)
 _ARGUMENT = re.compile(r"(?<=invalid input for query argument) \$.*?:.*", re.DOTALL)
 # A value that is none of its type; PostgreSQL puts it between quotes.
 _QUOTED = re.compile(r'".*', re.DOTALL)
-_DATA_EXCEPTION = "22"  # the class of such errors
+_DATA_EXCEPTION = re.compile("22(?!021)")  # such errors; 22021 tells no more than one bad byte
 
 
 def hide_values(engine: Engine) -> None:
@@ -47,4 +47,4 @@ def _errors(context: ExceptionContext) -> Iterator[BaseException]:
 def _without_values(said: str, state: str) -> str:
     said = _DETAIL.sub(f"\nDETAIL: {_HIDDEN}", said)
     said = _ARGUMENT.sub(lambda found: f"{found[0].partition(':')[0]}: {_HIDDEN}", said)
-    return _QUOTED.sub(_HIDDEN, said) if state.startswith(_DATA_EXCEPTION) else said
+    return _QUOTED.sub(_HIDDEN, said) if _DATA_EXCEPTION.match(state) else said
