@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import tempfile
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import asyncpg
 import pytest
 import trustme
 from sqlalchemy import ForeignKey, make_url, text
-from sqlalchemy.exc import DBAPIError, MissingGreenlet
+from sqlalchemy.exc import DBAPIError, IntegrityError, MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -484,15 +485,57 @@ async def test_another_loop(library):
     assert "Make a Database in each loop" in str(caught.value)
 
 
-async def test_parameters_are_in_no_text(library):
-    """The values that were bound stay out of SQLAlchemy's message."""
-    with pytest.raises(DBAPIError) as caught:
-        async with library.begin() as session:
-            await session.execute(
-                text("SELECT :value / 0, :secret"), {"value": 1, "secret": SECRET}
-            )
+# Each fails, and somebody says the value with which it did.
+SAYING = {
+    "parameters": ("SELECT 1 / 0, :value", SECRET),
+    "a duplicate": ("INSERT INTO words VALUES (:value)", "first"),
+    "a whole row": ("INSERT INTO words VALUES (:value)", f"{SECRET}-is-too-long"),
+    "no number": ("SELECT CAST(CAST(:value AS text) AS int)", f'{SECRET}" and "{SECRET}'),
+    "no JSON": ("SELECT CAST(CAST(:value AS text) AS json)", SECRET),
+    "no date": ("SELECT CAST(CAST(:value AS text) AS date)", f"{SECRET}\nHINT: {SECRET}"),
+    "not for the driver": ("SELECT CAST(:value AS int)", SECRET),
+}
 
-    assert SECRET not in str(caught.value)
+
+async def said_of(url: str, sql: str, value: str, **policy: object) -> str:
+    """Give all that a traceback of the error would print."""
+    async with Database(url, policy=DatabasePolicy(**policy)) as db:
+        async with db.engine.begin() as connection:
+            await connection.execute(
+                text("CREATE TABLE IF NOT EXISTS words (w text UNIQUE CHECK (length(w) < 15))")
+            )
+            await connection.execute(text("TRUNCATE words"))
+            await connection.execute(text("INSERT INTO words VALUES ('first')"))
+        values = [{"value": value}] * (2 if sql.startswith("INSERT") else 1)
+        with pytest.raises(DBAPIError) as caught:
+            await db.run(lambda session: session.execute(text(sql), values))
+    return "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(("sql", "value"), SAYING.values(), ids=SAYING)
+async def test_values_are_in_no_text(postgres_url, sql, value):
+    """What was bound is in no message of the chain, unless it is asked for."""
+    hidden = await said_of(postgres_url, sql, value)
+    shown = await said_of(postgres_url, sql, value, show_bound_values_in_errors=True)
+
+    secret = SECRET if SECRET in value else "(first)"
+    assert secret not in hidden
+    assert "show_bound_values_in_errors" in hidden or "SQL parameters hidden" in hidden
+    assert value.partition("\n")[0].partition('"')[0] in shown
+
+
+async def test_names_stay_where_programs_look(postgres_url):
+    """The constraint is told, so that a duplicate can be told from another one."""
+    async with Database(postgres_url) as db:
+        async with db.engine.begin() as connection:
+            await connection.execute(text("CREATE TABLE words (w text CONSTRAINT once UNIQUE)"))
+        twice = text("INSERT INTO words VALUES ('a'), ('a')")
+        with pytest.raises(IntegrityError, match='constraint "once"') as caught:
+            await db.run(lambda session: session.execute(twice))
+
+    origin = caught.value.orig
+    driver = getattr(origin, "diag", origin.__cause__)
+    assert driver.constraint_name == "once"
 
 
 async def test_a_lost_connection_that_was_swallowed(library):

@@ -41,7 +41,13 @@ def test_a_wrong_size_is_refused(value):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("connect_timeout", 0), ("application_name", 5), ("application_name", "a\0b"), ("pool", 5)],
+    [
+        ("connect_timeout", 0),
+        ("application_name", 5),
+        ("application_name", "a\0b"),
+        ("show_bound_values_in_errors", 1),
+        ("pool", 5),
+    ],
 )
 def test_other_wrong_values_are_refused(name, value):
     """No limit for connecting, a name that is none, and a pool that is none."""

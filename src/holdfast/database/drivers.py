@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from holdfast.database.connecting import explain_connecting
 from holdfast.database.dialling import Dialler, Password
 from holdfast.database.failing import watch_errors
+from holdfast.database.hiding import hide_values
 from holdfast.database.policy import DatabasePolicy
 from holdfast.database.sessions import SQLITE_BEGIN, TRANSACTION
 from holdfast.errors import ConfigurationError, MissingExtraError
@@ -24,9 +25,6 @@ from holdfast.urls import DatabaseUrl
 _EXTRAS: Mapping[str, str] = {"asyncpg": "", "psycopg": "[psycopg]", "aiosqlite": "[sqlite]"}
 
 _OPTIONS: Mapping[str, Any] = {
-    # The parameters of a failed statement may be secrets: SQLAlchemy leaves them out of its
-    # messages. What the driver itself says about a value stays.
-    "hide_parameters": True,
     # JSON has no NaN: PostgreSQL refuses it, SQLite would store what nothing can read.
     # Not `json.dumps`, which makes an encoder for each value when it is told anything.
     "json_serializer": json.JSONEncoder(allow_nan=False).encode,
@@ -65,8 +63,9 @@ def make_engine(
             "leaving": leaving,
             "policy": module.pool_policy(url, policy.pool),
         }
+        options = {**_OPTIONS, "hide_parameters": not policy.show_bound_values_in_errors}
         engine = create_async_engine(
-            url.engine, poolclass=ElasticPool, connect_args=told, **_OPTIONS, **pooled
+            url.engine, poolclass=ElasticPool, connect_args=told, **options, **pooled
         )
     except (ArgumentError, ValueError) as error:
         raise ConfigurationError(
@@ -79,6 +78,8 @@ def make_engine(
     module.behave(engine.sync_engine)
     _give_back_what_fails(engine)
     explain_connecting(engine.sync_engine, url, within=within(url, policy))
+    if not policy.show_bound_values_in_errors:
+        hide_values(engine.sync_engine)  # first: who raises another error ends the round
     watch_errors(engine.sync_engine, driver=module, place=url.place, events=events)
     return engine
 

@@ -19,6 +19,8 @@ class DatabasePolicy:
         lock_timeout: waiting for one lock.
         idle_in_transaction_timeout: a transaction in which nothing happens is ended.
         application_name: how the server's own views call these connections.
+        show_bound_values_in_errors: let parameters, and what the server and the driver say of
+            them, into the texts of errors, and so into logs.
         pool: see `PoolPolicy`.
         retry: when `run()` does its work again; see `RetryPolicy`.
     """
@@ -28,6 +30,7 @@ class DatabasePolicy:
     lock_timeout: float = 10.0
     idle_in_transaction_timeout: float = 60.0
     application_name: str = "holdfast"
+    show_bound_values_in_errors: bool = False
     pool: PoolPolicy = field(default_factory=PoolPolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
@@ -38,6 +41,8 @@ class DatabasePolicy:
             raise ConfigurationError("connect_timeout is 0: a silent server would hang the start")
         if not isinstance(self.application_name, str) or "\0" in self.application_name:
             raise ConfigurationError(f"application_name is {self.application_name!r}; it is a text")
+        if type(self.show_bound_values_in_errors) is not bool:
+            raise ConfigurationError("show_bound_values_in_errors is neither True nor False")
         if not isinstance(self.pool, PoolPolicy):
             raise ConfigurationError(f"pool is {self.pool!r}; it is a PoolPolicy")
         if not isinstance(self.retry, RetryPolicy):
