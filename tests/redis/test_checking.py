@@ -51,7 +51,9 @@ async def test_a_version_that_is_too_old(redis_url, monkeypatch):
 async def test_a_user_that_may_not_look(redis_url):
     """Without INFO the rest is not known, and nothing is wrong."""
     async with redis.client(redis_url) as admin:
-        await admin.acl_setuser("blind", enabled=True, nopass=True, commands=["+ping", "+select"], keys=["*"])
+        await admin.acl_setuser(
+            "blind", enabled=True, nopass=True, commands=["+ping", "+select"], keys=["*"]
+        )
         try:
             async with redis.client(redis_url.replace("unix://", "unix://blind:x@")) as client:
                 checks = await redis.check(client)
