@@ -30,7 +30,10 @@ CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql
 CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON notes DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION be_slow();
 """
-COMMITTING = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'COMMIT%' AND state = 'active'"
+COMMITTING = (
+    "SELECT pid FROM pg_stat_activity"
+    " WHERE datname = current_database() AND query LIKE 'COMMIT%' AND state = 'active'"
+)
 
 Do = Callable[[str], Awaitable[list[object]]]
 Way = Callable[[Database], Awaitable[object]]

@@ -16,6 +16,7 @@ from holdfast.urls import parse
 
 with_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 LIMITS = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')"
+STATE = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
 ENV = """
 from sqlalchemy import MetaData
 
@@ -77,7 +78,7 @@ async def test_a_slow_statement_is_ended(pooled, driver):
 @with_drivers
 async def test_a_cancelled_statement_ends_on_the_server(pooled, driver, look):
     """PgBouncer passes the request on."""
-    running = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'"
+    running = f"{STATE} AND query = 'SELECT pg_sleep(60)'"
     active = f"{running} AND state = 'active'"
     async with Database(with_driver(pooled, driver)) as db:
 

@@ -79,6 +79,9 @@ async def libpq(faults) -> "AsyncIterator[psycopg.AsyncConnection]":
         yield connection
 
 
+ASLEEP = (
+    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+)
 IDLE_IN_TRANSACTION = (
     "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
 )
@@ -428,15 +431,14 @@ async def test_all_connections_are_cut(faults, url, look):
         await session.execute(text(INSERT))
         async with db.session() as other:
             asked = asyncio.create_task(other.execute(text("SELECT pg_sleep(600)")))
-            while not await look("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"):
+            while not await look(ASLEEP):
                 pass
             faults.drop_all()
 
             assert (await error_of(asked)).connection_invalidated
         assert (await error_of(session.execute(text("SELECT 1")))).connection_invalidated
         assert await look("SELECT mode FROM pg_locks WHERE relation = 'notes'::regclass") == []
-        await look("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                   " WHERE wait_event = 'PgSleep'")  # fmt: skip
+        await look(ASLEEP.replace("1", "pg_terminate_backend(pid)", 1))
 
 
 # pause_server, refuse
@@ -503,7 +505,7 @@ async def test_a_cancelled_statement_ends_on_the_server(faults, direct):
 async def test_libpq_s_cancel_passes(faults, libpq, look):
     """Which waits until the server has hung up on it."""
     asked = asyncio.create_task(libpq.execute("SELECT pg_sleep(600)"))
-    while not await look("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"):
+    while not await look(ASLEEP):
         pass
     await libpq.cancel_safe()
 
