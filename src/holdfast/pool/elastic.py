@@ -226,9 +226,9 @@ class ElasticPool(Pool):
     async def _wait(self, lease: Lease) -> ConnectionPoolEntry:
         while True:
             record = await self._wait_in_line(lease)
-            if self._is_good(record):
+            if not record._is_hard_or_soft_invalidated():  # type: ignore[attr-defined]  # noqa: SLF001
                 return record
-            # Since it was handed over the server has hung up, or another caller found it demoted.
+            # Since it was handed over another caller has found its server gone or demoted.
             del self._leases[record]
             self._retire(record)
 
