@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.util import greenlet_spawn
 from tests.pool.faking import (
@@ -227,9 +227,18 @@ class World:
         assert not self.server.open
 
 
+# A connection is handed over, retired before its caller wakes, and a younger one is idle.
+BESIDE_AN_IDLE_ONE = [
+    *[("ask", 0), ("ask", 3), ("ask", 5), ("turn", 5), ("answer", 7), ("ask", 5), ("cancel", 3)],
+    *[("turn", 2), ("answer", 0), ("cancel", 5), ("answer", 0), ("turn", 0), ("retire", 7)],
+    *[("give_back", 5), ("give_back", 2), ("turn", 3), ("forget", 2)],
+]
+
+
 @pytest.mark.filterwarnings("ignore:The garbage collector:sqlalchemy.exc.SAWarning")
 @settings(max_examples=EXAMPLES)
 @given(policies, steps)
+@example(PoolPolicy(min_size=2, max_size=MOST, idle_timeout=5), BESIDE_AN_IDLE_ONE)
 def test_every_schedule(policy, script):
     """After each step the pool is within its size, fair, and has forgotten nobody."""
     world = World(policy)

@@ -196,7 +196,8 @@ class ElasticPool(Pool):
         record = self._lend_idle(lease)
         if record is None:
             self._refuse_overload()
-            record = await_only(self._wait(lease))
+        while record is None:
+            record = await_only(self._wait(lease)) or self._lend_idle(lease)
         return record
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
@@ -223,14 +224,14 @@ class ElasticPool(Pool):
                 return record
         return None
 
-    async def _wait(self, lease: Lease) -> ConnectionPoolEntry:
-        while True:
-            record = await self._wait_in_line(lease)
-            if self._is_good(record):
-                return record
-            # Since it was handed over the server has hung up, or another caller found it demoted.
-            del self._leases[record]
-            self._retire(record)
+    async def _wait(self, lease: Lease) -> ConnectionPoolEntry | None:
+        record = await self._wait_in_line(lease)
+        if not record._is_hard_or_soft_invalidated():  # type: ignore[attr-defined]  # noqa: SLF001
+            return record
+        # Since it was handed over another caller has found its server gone or demoted.
+        del self._leases[record]
+        self._retire(record)
+        return None
 
     async def _wait_in_line(self, lease: Lease) -> ConnectionPoolEntry:
         future: asyncio.Future[ConnectionPoolEntry] = asyncio.get_running_loop().create_future()
