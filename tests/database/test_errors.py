@@ -83,7 +83,7 @@ class Servers:
 def servers() -> Iterator[Servers]:
     """Give servers that ask for passwords."""
     if not PROGRAMS:
-        pytest.skip("no PostgreSQL of the system is here, and those of wheels have no TLS")
+        pytest.skip("PostgreSQL of the wheels has no TLS: apt install postgresql")
     with (
         tempfile.TemporaryDirectory(prefix="hf-err-") as name,
         pytest.MonkeyPatch.context() as patch,

@@ -45,7 +45,7 @@ class Encrypted:
 def encrypted() -> Iterator[Encrypted]:
     """Give a server that speaks TLS."""
     if not PROGRAMS:
-        pytest.skip("no PostgreSQL of the system is here, and those of wheels have no TLS")
+        pytest.skip("PostgreSQL of the wheels has no TLS: apt install postgresql")
     folder = Path(tempfile.mkdtemp(prefix="hf-tls-")).resolve()
     folder.chmod(0o755)
     authority = trustme.CA()

@@ -222,7 +222,7 @@ async def test_a_start_migrates_where_it_is_told_to(
 async def test_the_role_of_the_application_cannot_migrate(clean_environment, empty_clone):
     """Without the owner's URL the application's role is tried, and what it may not is said."""
     if empty_clone.app == empty_clone.owner:
-        pytest.skip("the server that was given has one role for both")
+        pytest.skip("the given server has one role for both: unset TEST_DATABASE_URL")
     clean_environment.setenv("DATABASE_URL", empty_clone.app)
 
     with pytest.raises(MigrationError, match="permission denied"):
