@@ -1,4 +1,4 @@
-"""A real PgBouncer in transaction mode, in front of one database."""
+"""A real PgBouncer in front of one database."""
 
 import asyncio
 import shutil
@@ -11,28 +11,38 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from holdfast.database import Database
 from holdfast.services.account import account_for
 
-PORT = 6432  # names the socket; nobody else is in its folder
+PORT = 6432  # by which a pooler is recognised
 
 
 @asynccontextmanager
-async def bouncer(database_url: str) -> AsyncIterator[str]:
-    """Give the URL of the database `shop` behind it; it has two connections to the server."""
+async def bouncer(
+    database_url: str, *, mode: str = "transaction", port: int = PORT, more: str = ""
+) -> AsyncIterator[str]:
+    """Give the URL of the database `shop` behind it; it has two connections to the server.
+
+    Args:
+        database_url: of the database, by a unix socket.
+        mode: of the pooler.
+        port: names the socket; nobody else is in its folder.
+        more: lines of its configuration.
+    """
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
     if program is None:
         pytest.skip("no PgBouncer is here: apt install pgbouncer")
-    folder = prepare(database_url)
+    folder = prepare(database_url, mode, port, more)
     account = account_for(folder)
     identity = {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
     process = await asyncio.create_subprocess_exec(
         program, "-q", str(folder / "ini"), stderr=subprocess.DEVNULL, **identity
     )
-    url = f"postgresql:///shop?host={folder}&port={PORT}"
+    url = f"postgresql:///shop?host={folder}&port={port}"
     try:
         async with asyncio.timeout(20):
-            await until_it_answers(url, process)
+            while not (folder / f".s.PGSQL.{port}").is_socket():
+                assert process.returncode is None, "PgBouncer did not start"
+                await asyncio.sleep(0.01)
         yield url
     finally:
         if process.returncode is None:
@@ -41,36 +51,27 @@ async def bouncer(database_url: str) -> AsyncIterator[str]:
         shutil.rmtree(folder)
 
 
-def prepare(database_url: str) -> Path:
+def prepare(database_url: str, mode: str, port: int, more: str) -> Path:
     """Make a folder that PgBouncer's user can use, with its configuration."""
     folder = Path(tempfile.mkdtemp(prefix="hf-bouncer-")).resolve()
     folder.chmod(0o777)
-    (folder / "ini").write_text(configuration(folder, database_url))
+    (folder / "ini").write_text(configuration(folder, database_url, mode, port, more))
     return folder
 
 
-def configuration(folder: Path, database_url: str) -> str:
+def configuration(folder: Path, database_url: str, mode: str, port: int, more: str) -> str:
     server = make_url(database_url)
-    socket, port = server.query["host"], server.query["port"]
+    where = f"host={server.query['host']} port={server.query['port']}"
     return f"""
 [databases]
-shop = host={socket} port={port} dbname={server.database} user={server.username}
+shop = {where} dbname={server.database} user={server.username}
 [pgbouncer]
 listen_addr =
-listen_port = {PORT}
+listen_port = {port}
 unix_socket_dir = {folder}
 auth_type = any
-pool_mode = transaction
+pool_mode = {mode}
 default_pool_size = 2
 max_client_conn = 200
+{more}
 """
-
-
-async def until_it_answers(url: str, process: asyncio.subprocess.Process) -> None:
-    while True:
-        assert process.returncode is None, "PgBouncer did not start"
-        try:
-            async with Database(url):
-                return
-        except OSError:
-            await asyncio.sleep(0.02)

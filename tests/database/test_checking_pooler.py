@@ -1,19 +1,12 @@
 """A real PgBouncer in front: whether it is noticed, and what follows for the limits."""
 
-import asyncio
-import shutil
-import subprocess
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager
 
 import pytest
-from sqlalchemy import make_url
+from tests.bouncer import bouncer
 
 from holdfast.database import Database
 from holdfast.events import Check, Events
-from holdfast.services.account import account_for
 
 PORT = 7432  # names the socket; nobody else is in its folder, and it is not one of a pooler
 LETS_PASS = (
@@ -23,55 +16,11 @@ LETS_PASS = (
 with_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 
 
-@asynccontextmanager
-async def pgbouncer(
+def pgbouncer(
     database_url: str, mode: str = "transaction", more: str = ""
-) -> AsyncIterator[str]:
-    """Give the URL of the database behind a pooler."""
-    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
-    if program is None:
-        pytest.skip("no PgBouncer is here: apt install pgbouncer")
-    folder = prepare(database_url, mode, more)
-    account = account_for(folder)
-    identity = {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
-    process = await asyncio.create_subprocess_exec(
-        program, "-q", str(folder / "ini"), stderr=subprocess.DEVNULL, **identity
-    )
-    try:
-        async with asyncio.timeout(20):
-            while not (folder / f".s.PGSQL.{PORT}").is_socket():
-                assert process.returncode is None, "PgBouncer did not start"
-                await asyncio.sleep(0.01)
-        yield f"postgresql:///shop?host={folder}&port={PORT}"
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
-        shutil.rmtree(folder)
-
-
-def prepare(database_url: str, mode: str, more: str) -> Path:
-    """Make a folder that PgBouncer's user can use, with its configuration."""
-    folder = Path(tempfile.mkdtemp(prefix="hf-bouncer-")).resolve()
-    folder.chmod(0o777)
-    (folder / "ini").write_text(configuration(folder, database_url, mode, more))
-    return folder
-
-
-def configuration(folder: Path, database_url: str, mode: str, more: str) -> str:
-    server = make_url(database_url)
-    socket, port = server.query["host"], server.query["port"]
-    return f"""
-[databases]
-shop = host={socket} port={port} dbname={server.database} user={server.username}
-[pgbouncer]
-listen_addr =
-listen_port = {PORT}
-unix_socket_dir = {folder}
-auth_type = any
-pool_mode = {mode}
-{more}
-"""
+) -> AbstractAsyncContextManager[str]:
+    """Give the URL of the database behind a pooler that the port does not tell of."""
+    return bouncer(database_url, mode=mode, port=PORT, more=more)
 
 
 async def examined(url: str, driver: str) -> dict[str, Check]:

@@ -1,7 +1,6 @@
 """How a connection is encrypted, seen from its own side, on a real server with TLS."""
 
 import asyncio
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import trustme
+from tests.certified import certify
 
 from holdfast.database import Database, encryption
 from holdfast.events import Check, Events
 from holdfast.services import PostgresPolicy, PostgresServer
-from holdfast.services.account import account_for
 
 # The wheels' PostgreSQL is built without TLS.
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -41,7 +40,9 @@ def encrypted() -> Iterator[Encrypted]:
         pytest.skip("PostgreSQL of the wheels has no TLS: apt install postgresql")
     folder = Path(tempfile.mkdtemp(prefix="hf-tls-")).resolve()
     folder.chmod(0o755)
-    policy = PostgresPolicy(listen="127.0.0.1", settings=prepare(folder))
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "root.pem"))
+    policy = PostgresPolicy(listen="127.0.0.1", settings=certify(folder, authority))
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as runner:
         patch.setenv("HOLDFAST_POSTGRES_BIN", str(PROGRAMS[-1]))
         server = PostgresServer(policy=policy)
@@ -49,20 +50,6 @@ def encrypted() -> Iterator[Encrypted]:
         yield Encrypted(server=server, root=folder / "root.pem")
         runner.run(server.stop())
     shutil.rmtree(folder)
-
-
-def prepare(folder: Path) -> dict[str, str]:
-    """Write a certificate and its authority, and give the settings that name them."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(folder / "root.pem"))
-    issued = authority.issue_cert("localhost")
-    issued.private_key_pem.write_to_path(str(folder / "key.pem"))
-    issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
-    (folder / "key.pem").chmod(0o600)
-    if (account := account_for(folder)) is not None:
-        os.chown(folder / "key.pem", account.uid, account.gid)
-    files = {"ssl_cert_file": "cert.pem", "ssl_key_file": "key.pem"}
-    return {"ssl": "on", **{name: str(folder / file) for name, file in files.items()}}
 
 
 @pytest.fixture

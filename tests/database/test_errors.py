@@ -1,7 +1,6 @@
 """Errors that people meet: each says what happened, the likely cause, and what to do."""
 
 import asyncio
-import os
 import socket
 import tempfile
 import traceback
@@ -17,6 +16,7 @@ from sqlalchemy import ForeignKey, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from tests.certified import certify
 
 from holdfast.database import Database, DatabasePolicy
 from holdfast.errors import (
@@ -29,7 +29,6 @@ from holdfast.events import Events
 from holdfast.pool import PoolPolicy
 from holdfast.retry import RetryPolicy, classify
 from holdfast.services import PostgresPolicy, PostgresServer
-from holdfast.services.account import account_for
 from holdfast.urls import parse
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -92,7 +91,9 @@ def servers() -> Iterator[Servers]:
         patch.setenv("HOLDFAST_POSTGRES_BIN", str(PROGRAMS[-1]))
         folder = Path(name)
         folder.chmod(0o755)
-        made = [server(certify(folder)), server({"ssl": "off"})]
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(folder / "authority.pem"))
+        made = [server(certify(folder, authority)), server({"ssl": "off"})]
         for each in made:
             runner.run(each.start())
         yield Servers(encrypted=made[0], plain=made[1], authority=folder / "authority.pem")
@@ -104,20 +105,6 @@ def server(settings: dict[str, str], folder: Path | None = None) -> PostgresServ
     listen = None if folder else "127.0.0.1"  # of its own folder a server keeps the address
     policy = PostgresPolicy(listen=listen, settings=settings)
     return PostgresServer(folder, policy=policy, events=Events(lambda _: None))
-
-
-def certify(folder: Path) -> dict[str, str]:
-    """Write a certificate for `localhost`, and give the settings that name it."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
-    issued = authority.issue_cert("localhost")
-    key, certificate = folder / "server.key", folder / "server.pem"
-    issued.private_key_pem.write_to_path(str(key))
-    issued.cert_chain_pems[0].write_to_path(str(certificate))
-    key.chmod(0o600)
-    if account := account_for(folder):
-        os.chown(key, account.uid, account.gid)
-    return {"ssl": "on", "ssl_cert_file": str(certificate), "ssl_key_file": str(key)}
 
 
 @pytest.fixture

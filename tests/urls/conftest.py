@@ -1,7 +1,6 @@
 """Real servers that speak TLS, ask for it, or have none."""
 
 import asyncio
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import trustme
+from tests.certified import certify
 
 from holdfast.services import PostgresPolicy, PostgresServer
-from holdfast.services.account import account_for
 
 # The wheels' PostgreSQL is built without TLS.
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -62,20 +61,14 @@ def encrypted() -> Iterator[Encrypted]:
 
 def prepare(folder: Path, authority: trustme.CA) -> dict[str, str]:
     """Write certificates and rules, and give the settings that name them."""
-    server, client = authority.issue_cert("localhost"), authority.issue_cert(common_name="readonly")
+    client = authority.issue_cert(common_name="readonly")
     authority.cert_pem.write_to_path(str(folder / "right.pem"))
     trustme.CA().cert_pem.write_to_path(str(folder / "other.pem"))
-    for name, issued in (("server", server), ("client", client)):
-        issued.private_key_pem.write_to_path(str(folder / f"{name}.key"))
-        (folder / f"{name}.key").chmod(0o600)
-        issued.cert_chain_pems[0].write_to_path(str(folder / f"{name}.pem"))
+    client.private_key_pem.write_to_path(str(folder / "client.key"))
+    (folder / "client.key").chmod(0o600)
+    client.cert_chain_pems[0].write_to_path(str(folder / "client.pem"))
     (folder / "rules").write_text(RULES)
-    if (account := account_for(folder)) is not None:
-        os.chown(folder / "server.key", account.uid, account.gid)
-    return {
-        "ssl": "on",
-        "ssl_cert_file": str(folder / "server.pem"),
-        "ssl_key_file": str(folder / "server.key"),
+    return certify(folder, authority) | {
         "ssl_ca_file": str(folder / "right.pem"),
         "hba_file": str(folder / "rules"),
     }
