@@ -28,7 +28,8 @@ from holdfast.models import UTCDateTime, UUIDKey, ValueEnum, json_type, uuid7
 from holdfast.services import PostgresServer
 
 TASKS, CONNECTIONS = 50, 20
-EACH = 20  # units of a task in one run
+EACH = 10  # units of a task in one run
+REPEATS = 21  # such runs are short, and so the more
 QUICK = 1
 
 

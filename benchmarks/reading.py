@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.cards import (
     COLUMNS,
+    REPEATS,
     Card,
     CardRow,
     Kind,
@@ -210,12 +211,14 @@ ONE = Row(
         CountGoal(count="round trips", at_most=1),
     ],
     contenders=one,
+    repeats=REPEATS,
 )
 LANE = Row(
     name="read.one.lane",
     what="a struct by its key, on the driver, 50 tasks on 20 connections",
     goals=[RatioGoal(at_most=1.5), CountGoal(count="round trips", at_most=1)],
     contenders=lane,
+    repeats=REPEATS,
 )
 BULK = Row(
     name="read.bulk",

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from benchmarks.cards import Card, Parties, contender, counting, make
+from benchmarks.cards import REPEATS, Card, Parties, contender, counting, make
 from benchmarks.measure import Contenders, RatioGoal, Row
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -60,4 +60,5 @@ OVERHEAD = Row(
     what="a unit that writes one row: 50 tasks, 20 connections",
     goals=[RatioGoal(at_most=1.1)],
     contenders=overhead,
+    repeats=REPEATS,
 )

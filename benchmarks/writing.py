@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-from benchmarks.cards import COLUMNS, Card, Parties, contender, counting, make, repository
+from benchmarks.cards import COLUMNS, REPEATS, Card, Parties, contender, counting, make, repository
 from benchmarks.cards import parties as connected_parties
 from benchmarks.measure import Contenders, CountGoal, RatioGoal, Row, Run, Sample
 from benchmarks.memory import megabytes
@@ -145,6 +145,7 @@ ONE = Row(
     what="one object added and committed, 50 tasks on 20 connections",
     goals=[RatioGoal(at_most=1.05, of="ORM")],
     contenders=one,
+    repeats=REPEATS,
 )
 BULK = Row(
     name="write.bulk",

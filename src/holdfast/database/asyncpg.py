@@ -91,6 +91,7 @@ def behave(engine: Engine) -> None:
     # driver's own methods (COPY) did before would be stored whatever happens. Not an event: an
     # error in one would not be seen as a lost connection.
     engine.dialect.do_begin = _begin  # type: ignore[assignment,method-assign]
+    engine.dialect.do_ping = _ping  # type: ignore[assignment,method-assign]
     engine.dialect.do_terminate = partial(_terminate, engine.dialect.do_terminate)  # type: ignore[method-assign]
 
 
@@ -127,6 +128,15 @@ def _hang_up(driver: CheckedConnection) -> None:
     if (sock := getattr(transport, "_sock", None)) is not None:
         sock.close()
         transport._sock = None  # noqa: SLF001
+
+
+def _ping(adapted: Any) -> bool:
+    """Ask for nothing, in one round trip; SQLAlchemy's statement and transaction are three."""
+    try:
+        await_only(adapted.driver_connection.execute("SELECT"))
+    except Exception as error:  # noqa: BLE001  -- it raises the dialect's own
+        adapted._handle_exception(error)  # noqa: SLF001
+    return True
 
 
 def _begin(connection: Any) -> None:

@@ -15,12 +15,7 @@ from holdfast.database.dialling import Password
 from holdfast.database.opening import Closed, Opened, reach
 from holdfast.database.policy import DatabasePolicy
 from holdfast.database.resolving import Resolving
-from holdfast.database.sessions import (
-    OwnedSession,
-    ReadSession,
-    guard_transactions,
-    refuse_writes,
-)
+from holdfast.database.sessions import OwnedSession, ReadSession
 from holdfast.database.units import Blocks, Unit
 from holdfast.events import Check, Events
 from holdfast.pool import Background, ElasticPool, Holder
@@ -77,9 +72,6 @@ class Database:
         self._owned = drivers.owned(self._engine)
         self._reading = drivers.reading(self._engine)
         self._snapshot = drivers.snapshot(self._engine)
-        guard_transactions(self._owned.sync_engine)
-        for view in (self._reading, self._snapshot):
-            refuse_writes(view.sync_engine)
         self._blocks = Blocks()
         self._opened = False
         self._opening = asyncio.Lock()

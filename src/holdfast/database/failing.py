@@ -4,8 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Engine, ExceptionContext, event
 from sqlalchemy.exc import MissingGreenlet
@@ -14,7 +13,6 @@ from holdfast.errors import (
     READ_ONLY_TRANSACTION,
     CommitUnknownError,
     HoldfastError,
-    SessionSharedError,
 )
 from holdfast.events import Event, Events
 from holdfast.pool import ElasticPool, explain_outside
@@ -49,30 +47,20 @@ class PrimaryLost(Event):
     place: str
 
 
-class Driver(Protocol):
-    """What differs between drivers: `holdfast.database.asyncpg` and its kin."""
-
-    def is_lost(self, driver: Any) -> bool:
-        """Tell whether it is known that a connection is gone, without asking."""
-
-    def is_busy(self, adapted: Any) -> bool:
-        """Tell whether a statement is under way on a connection, as SQLAlchemy has it."""
-
-
-def watch_errors(engine: Engine, *, driver: Driver, place: str, events: Events) -> None:
+def watch_errors(
+    engine: Engine, *, is_lost: Callable[[Any], bool], place: str, events: Events
+) -> None:
     """Look at each error on a connection of the engine before anybody else gets it.
 
     Args:
         engine: whose connections.
-        driver: knows its connections.
+        is_lost: whether it is known that a driver's connection is gone, without asking.
         place: where the database is, for messages.
         events: told what could not be known, and of a server that only reads.
     """
     watch = _Watch(place, events)
-    engine.dialect.do_commit = _noting(engine.dialect.do_commit, driver)  # type: ignore[assignment, method-assign]
+    engine.dialect.do_commit = _noting(engine.dialect.do_commit, is_lost)  # type: ignore[assignment, method-assign]
     event.listen(engine, "handle_error", watch.look)
-    event.listen(engine, "before_cursor_execute", _note_statement)
-    event.listen(engine, "before_cursor_execute", partial(_refuse_sharing, driver))
 
 
 class _Watch:
@@ -134,30 +122,16 @@ def _is_answer(context: ExceptionContext, error: BaseException) -> bool:
     return not state.startswith(_NO_ANSWER)
 
 
-def _noting(commit: Callable[[Any], None], driver: Driver) -> Callable[[Any], None]:
+def _noting(commit: Callable[[Any], None], is_lost: Callable[[Any], bool]) -> Callable[[Any], None]:
     """Have a COMMIT leave a mark for as long as its answer is awaited."""
 
     def noting(connection: Any) -> None:
-        if driver.is_busy(connection.dbapi_connection):
-            raise SessionSharedError("commit")
         # What is lost before COMMIT is sent is not stored, for sure.
-        connection.info[_COMMITTING] = not driver.is_lost(connection.driver_connection)
+        connection.info[_COMMITTING] = not is_lost(connection.driver_connection)
         commit(connection)
         del connection.info[_COMMITTING]
 
     return noting
-
-
-def _note_statement(connection: Connection, _cursor: object, sql: str, *_rest: object) -> None:
-    pool = connection.engine.pool
-    if isinstance(pool, ElasticPool):
-        pool.note(_entry(connection), sql)
-
-
-def _refuse_sharing(driver: Driver, connection: Connection, *_rest: object) -> None:
-    # It would wait for the other statement, without a word, in the middle of somebody's flush.
-    if driver.is_busy(connection.connection.dbapi_connection):
-        raise SessionSharedError("execute a statement")
 
 
 def _entry(connection: Connection) -> Any:

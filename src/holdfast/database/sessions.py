@@ -2,31 +2,37 @@
 
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
+from weakref import ref
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, PoolProxiedConnection, event
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
-from holdfast.database.statements import ends_transaction, may_write, shortened
 from holdfast.errors import ReadOnlyError, SessionSharedError, TransactionOwnedError
 
 _LOCKED = "holdfast.locked"
 _CONCURRENT = "isce"  # SQLAlchemy's code for a session in the middle of something
 _CHECKS = "holdfast.checks"
 _CONNECTIONS = "holdfast.connections"
+_OWNER = "holdfast.owner"
+_NOBODY: Any = (lambda: None, lambda: None)
 # Execution options: which session a connection works for, what tells one of the driver's
-# transactions from the next, and the engine's own BEGIN.
-_OWNER = "holdfast_owner"
+# transactions from the next.
+OWNER = "holdfast_owner"
 TRANSACTION = "holdfast_transaction"
-OWN_STATEMENT = "holdfast_own_statement"
 # Execution option: what begins a transaction of SQLite, None for no transaction at all.
 SQLITE_BEGIN = "holdfast_sqlite_begin"
 
 
 class _OwnedSession(Session):
-    """Refuses what would end the transaction, until its owner unlocks it."""
+    """Refuses what would end the transaction, until its owner unlocks it.
 
+    Attributes:
+        closed: whether it was.
+    """
+
+    closed = False
     _block = "begin()"
 
     def begin(self, nested: bool = False) -> SessionTransaction:  # noqa: FBT001, FBT002
@@ -49,6 +55,7 @@ class _OwnedSession(Session):
     def close(self) -> None:
         self.refuse_ending("session.close()")
         super().close()
+        self.closed = True
 
     def reset(self) -> None:
         self.refuse_ending("session.reset()")
@@ -90,14 +97,17 @@ class _ReadSession(_OwnedSession):
 
     def refuse_changes(self) -> None:
         """Raise when an object was added, changed or deleted."""
+        if self._is_clean():  # what a flush asks first, too
+            return
         changed = [*self.new, *self.deleted, *filter(self.is_modified, self.dirty)]
         if changed:
-            _refuse_write(f"a changed {type(changed[0]).__name__}")
+            refuse_write(f"a changed {type(changed[0]).__name__}")
 
 
 class OwnedSession(AsyncSession):
     """The session of `begin()` and `run()`."""
 
+    sync_session: _OwnedSession
     sync_session_class = _OwnedSession
 
     async def finish(self) -> None:
@@ -108,11 +118,11 @@ class OwnedSession(AsyncSession):
 class ReadSession(AsyncSession):
     """The session of `read()`."""
 
+    sync_session: _ReadSession
     sync_session_class = _ReadSession
 
     async def finish(self) -> None:
         """Let no change be dropped without a word; closing ends what there is to end."""
-        assert isinstance(self.sync_session, _ReadSession)
         self.sync_session.refuse_changes()
 
     async def release(self) -> None:
@@ -141,32 +151,31 @@ def lost_connection(session: AsyncSession) -> bool:
     return any(each.invalidated for each in session.info.get(_CONNECTIONS, ()))
 
 
-def guard_transactions(engine: Engine) -> None:
-    """Make it an error to end an owned transaction through its connection or as SQL text.
-
-    A commit must not get that far: what it stored could not be taken back.
-    """
-    event.listen(engine, "commit", _refuse_foreign_commit)
-    event.listen(engine, "before_cursor_execute", _refuse_ending_sql)
+def mark(connection: PoolProxiedConnection, owner: _OwnedSession) -> None:
+    """Have it known of a connection, until it is given back, whose transaction it is in."""
+    connection.info[_OWNER] = ref(owner), ref(connection)
 
 
-def refuse_writes(engine: Engine) -> None:
-    """Make every statement on this engine that would write an error, before it is sent.
+def owner_of(connection: PoolProxiedConnection) -> _OwnedSession | None:
+    """Give the session of a block whose transaction the connection is in."""
+    owner, marked = connection.info.get(_OWNER, _NOBODY)
+    return owner() if marked() is connection else None
 
-    It sees the final SQL, so ORM, Core, text and driver strings alike. A function that writes
-    is not seen; `read(snapshot=True)` has the server itself refuse that.
-    """
-    event.listen(engine, "before_cursor_execute", _refuse_writing_sql)
+
+def refuse_write(what: str) -> NoReturn:
+    """Raise for what would write where nothing may."""
+    raise ReadOnlyError(f"{what} inside read(): use begin() or run() to write")
 
 
 @event.listens_for(_OwnedSession, "after_begin")
-def _note_connection(session: Session, _began: object, connection: Connection) -> None:
+def _note_connection(session: _OwnedSession, _began: object, connection: Connection) -> None:
     if isinstance(session, _ReadSession):  # which has nothing to store
         return
     _refuse_autocommit(connection)
     _refuse_other_engine(connection)
     # By its own method the dialect would look for options of its own among them each time.
-    connection._execution_options = connection._execution_options.union({_OWNER: session})  # noqa: SLF001
+    connection._execution_options = connection._execution_options.union({OWNER: session})  # noqa: SLF001
+    mark(connection.connection, session)
     session.info.setdefault(_CONNECTIONS, []).append(connection)
     session.info.setdefault(_CHECKS, []).append(_compare(connection))
 
@@ -198,31 +207,3 @@ def _refuse_other_engine(connection: Connection) -> None:
             "a statement for another engine inside begin(): the block is one transaction of its "
             "own database; open a session for the other"
         )
-
-
-def _refuse_foreign_commit(conn: Connection) -> None:
-    owner = conn.get_execution_options().get(_OWNER)
-    if owner is not None:
-        owner.refuse_ending("a commit of the connection or transaction")
-
-
-def _refuse_ending_sql(
-    conn: Connection, _cursor: object, statement: str, _values: object, context: Any, _many: object
-) -> None:
-    if ends_transaction(statement) and not _is_own(context):
-        conn.get_execution_options()[_OWNER].refuse_ending(f"the statement {shortened(statement)}")
-
-
-def _refuse_writing_sql(
-    _conn: Connection, _cursor: object, statement: str, _values: object, context: Any, _many: object
-) -> None:
-    if may_write(statement) and not _is_own(context):
-        _refuse_write(f"the statement {shortened(statement)}")
-
-
-def _is_own(context: Any) -> bool:
-    return bool(context.execution_options.get(OWN_STATEMENT))
-
-
-def _refuse_write(what: str) -> NoReturn:
-    raise ReadOnlyError(f"{what} inside read(): use begin() or run() to write")

@@ -17,8 +17,9 @@ from sqlalchemy import (
     event,
 )
 
+from holdfast.database.guarding import OWN_STATEMENT
 from holdfast.database.policy import DatabasePolicy
-from holdfast.database.sessions import OWN_STATEMENT, SQLITE_BEGIN
+from holdfast.database.sessions import SQLITE_BEGIN
 from holdfast.errors import TransactionAbortedError
 from holdfast.pool import PoolPolicy
 from holdfast.urls import DatabaseUrl

@@ -82,7 +82,7 @@ class Unit(AbstractAsyncContextManager[S]):
             raise
         if session.in_transaction():
             await _to_its_end(session.close(), self._leaving)
-        else:
+        elif not session.sync_session.closed:
             # Nothing to wait for: a task that is cancelled now would be told that what is
             # committed failed.
             session.sync_session.close()

@@ -70,6 +70,9 @@ class Lane:
         dialect: Any = connection.dialect
         self.connection = connection
         self._transaction = connection.get_transaction()
+        # Asked first, as SQLAlchemy does: the first look at its events costs a connection more
+        # than the rest of this.
+        self._watched = connection._has_events or connection.engine._has_events  # noqa: SLF001
         self._context: Any = dialect.execution_ctx_cls._init_statement(  # noqa: SLF001
             dialect,
             connection,
@@ -126,8 +129,11 @@ class Lane:
 
     def _announce(self, sql: str, args: tuple[object, ...]) -> tuple[str, tuple[object, ...]]:
         of, many = self._context, False
-        for listener in self.connection.dispatch.before_cursor_execute:
-            sql, args = listener(self.connection, of.cursor, sql, args, of, many)
+        if self._watched:
+            for listener in self.connection.dispatch.before_cursor_execute:
+                sql, args = listener(self.connection, of.cursor, sql, args, of, many)
+        for look in self.connection.dialect.dispatch.do_execute:
+            look(of.cursor, sql, args, of)
         return sql, tuple(args)
 
     def _begin(self) -> None:
@@ -141,8 +147,9 @@ class Lane:
 
     def _finish(self) -> None:
         of, many = self._context, False
-        for listener in self.connection.dispatch.after_cursor_execute:
-            listener(self.connection, of.cursor, self.sql, self.args, of, many)
+        if self._watched:
+            for listener in self.connection.dispatch.after_cursor_execute:
+                listener(self.connection, of.cursor, self.sql, self.args, of, many)
         self._settle(self._adapted.commit)
 
     def _settle(self, end: Callable[[], object]) -> None:
