@@ -5,7 +5,6 @@ limit, the peers, ours) do the same work in turn, so that whatever else the mach
 all of them; what counts is the ratio within each turn.
 """
 
-import gc
 import statistics
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -203,7 +202,6 @@ async def measure(row: Row, *, quick: bool) -> Measured:
                 await run(1)
         for turn in range(1 if quick else row.repeats):
             for title in list(runs)[:: -1 if turn % 2 else 1]:
-                gc.collect()  # nobody's waste is the next one's work
                 samples[title].append(await runs[title](1))
         growing = row.grows and not quick
         growth = {

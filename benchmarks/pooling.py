@@ -1,6 +1,7 @@
 """Rows `pool.burst`, `pool.queue` and `cancel.storm`: many callers of few connections."""
 
 import asyncio
+import gc
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -136,6 +137,7 @@ def in_bursts(party: Party, *, quick: bool) -> Run:
 
     async def run(work: int) -> Sample:
         bursts = 2 if quick else BURSTS * work
+        gc.collect()
         began = time.perf_counter()
         await asyncio.gather(*(party.one() for _ in range(CROWD)))
         first = len(party.made)
@@ -198,6 +200,7 @@ def in_queue(one: One, served: list[int], *, quick: bool) -> Run:
         waits: list[float] = []
         served.clear()
         number = CROWD if quick else QUEUE * work
+        gc.collect()
         began = time.perf_counter()
         callers = [asyncio.create_task(call(waits), name=f"{each}") for each in range(number)]
         await asyncio.gather(*callers)
@@ -277,6 +280,7 @@ def in_storm(party: Party, outside: asyncpg.Connection, *, cancelled: bool, quic
     async def run(work: int) -> Sample:
         chance, before = random.Random(work), len(party.made)
         units = CROWD * 2 if quick else UNITS * work
+        gc.collect()
         began = time.perf_counter()
         parts = [range(first, units, TASKS) for first in range(TASKS)]
         # Each worker gets both kinds: its numbers are moved by one in every second round.

@@ -18,6 +18,7 @@ from holdfast.errors import HoldfastError, MissingExtraError, UnavailableError
 from holdfast.events import Events
 from holdfast.pool import PoolPolicy
 from holdfast.services import PostgresPolicy, PostgresServer
+from holdfast.testing.faults import Faults
 from holdfast.urls import parse
 
 SSL_REQUEST = 80877103
@@ -187,6 +188,22 @@ async def test_tls_that_the_server_has_not(driver, key, guarded):
 
 def workers() -> set[threading.Thread]:
     return {each for each in threading.enumerate() if "connection_worker" in each.name}
+
+
+@with_drivers
+@pytest.mark.parametrize("statement", range(5))
+async def test_a_first_connection_that_is_lost(driver, statement, database_url):
+    """Whichever statement of SQLAlchemy's first look at a server it is, the next one is whole."""
+    url = database_url.replace("postgresql", f"postgresql+{driver}", 1)
+    with Faults(url) as faults:
+        faults.drop_connection(after=statement)
+        db = Database(faults.url, events=Events(lambda _: None))
+
+        with pytest.raises(UnavailableError):
+            await db.open()
+
+        async with db:
+            assert db.engine.dialect.server_version_info
 
 
 @pytest.mark.parametrize("name", ["missing/notes.db", ""])

@@ -530,7 +530,7 @@ class TestEveryMoment:
         done = {number for number, end in ends.items() if end == "done"}
         assert set(stored.values()) <= {2}
         assert done <= set(stored)
-        assert len(ends) > 4
+        assert len(ends) >= 4  # psycopg has the fewest awaits
         assert pairs._blocks._inside == {}
 
 

@@ -204,7 +204,7 @@ async def test_only_what_idled_is_asked_whether_it_lives(postgres_url, wire):
         wire.clear()
         async with db.read() as session:
             await session.execute(text("SELECT 17"))
-        assert wire.round_trips > 1
+        assert 2 <= wire.round_trips <= 3  # psycopg's is in a transaction
 
 
 async def test_a_server_that_fell_silent_does_not_keep_the_places(postgres_url, wire):

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import struct
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -794,3 +795,11 @@ def test_its_url_is_the_given_one_but_for_the_way():
     with Faults("postgresql+psycopg://ann:s%40cret@db:5432/shop?sslmode=prefer") as faults:
         port = faults.url.rpartition(":")[2].partition("/")[0]
         assert faults.url == f"postgresql+psycopg://ann:s%40cret@127.0.0.1:{port}/shop"
+
+
+async def test_an_answer_of_several_messages_is_not_held_back(faults, direct):
+    """TCP would keep the next one for 40 ms, in each round trip."""
+    [conversation] = faults._running._conversations
+    sock = conversation._client._writer.get_extra_info("socket")
+
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -107,7 +107,7 @@ class _Watch:
 def _take_mark(context: ExceptionContext) -> bool:
     """Tell whether the answer to a COMMIT was awaited, once."""
     connection = context.connection
-    if connection is None or connection.invalidated:
+    if connection is None or connection.invalidated or context.statement is not None:
         return False
     return bool(connection.info.pop(_COMMITTING, False))
 

@@ -124,6 +124,9 @@ class Line:
 
 async def accept(accepted: socket.socket) -> Line:
     """Make the server's end of a connection that was accepted."""
+    # asyncio does so itself only for sockets that were made by the protocol's name. Each answer is
+    # several messages here, and the next would wait 40 ms for the client to say that it got one.
+    accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     ends: list[Line] = []
     protocol = asyncio.StreamReaderProtocol(
         asyncio.StreamReader(), lambda reader, writer: ends.append(Line(reader, writer))
