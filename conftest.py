@@ -22,8 +22,11 @@ MEASURED_CHILDREN = ("tests/cli/", "tests/services/")
 SLOW = (
     "apps/faceplate/tests/demo/",
     "apps/faceplate/tests/services/test_context.py",
+    "apps/faceplate/tests/test_readme.py",
     "apps/mantimon/tests/demo/",
+    "apps/mantimon/tests/test_readme.py",
     "tests/cli/test_doctor.py",
+    "tests/cli/test_ending.py",
     "tests/cli/test_servers.py",
     "tests/database/test_checking_pooler.py",
     "tests/database/test_dialling.py",
@@ -35,6 +38,9 @@ SLOW = (
     "tests/pool/test_storm.py",
     "tests/services/test_faults.py",
     "tests/services/test_owners.py",
+    "tests/test_acceptance.py",
+    "tests/test_given_servers.py",
+    "tests/testing/test_migrations.py",
     "tests/urls/test_pgbouncer.py",
     "tests/urls/test_tls.py",
 )

@@ -17,11 +17,12 @@ COVERAGE = ("--cov", "--cov-report=term")
 NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 # A test that hangs ends the run after two minutes, and shows where it stood.
 NO_HANGING = ("-o", "faulthandler_timeout=120", "-o", "faulthandler_exit_on_timeout=true")
-# A process that has nothing left takes over from the other's end, so that both end together; until
-# then a file's tests stay together and share its fixtures. Servers are shared by all.
+# One more than there are cores: tests wait for servers. A process that has nothing left takes over
+# from the other's end, so that all end together; until then a file's tests stay together and share
+# its fixtures. Servers are shared by all.
 IN_PARALLEL = (
     "-n",
-    str(min(os.cpu_count() or 1, 4)),
+    str(min((os.cpu_count() or 1) + 1, 4)),
     "--dist",
     "worksteal",
     "--max-worker-restart=0",
