@@ -3,10 +3,10 @@
 usage: soak.py [--quick] [PYTEST ARGUMENTS]
 
 First ten minutes in which 200 tasks write while back ends are ended, the server restarts and
-tasks are cancelled; then the test kit with hundreds of tests of which some do harm, each time
-others; then rounds of all tests until SOAK_MINUTES (30) are over. Ends with the first run that
-fails. With --quick it is half a minute of the first and fewer tests of the kit, always the same.
-SOAK_SEED repeats a run.
+tasks are cancelled; then the pool with many more cancellations and schedules than its tests have,
+and the test kit with hundreds of tests of which some do harm, each time others; then rounds of all
+tests until SOAK_MINUTES (30) are over. Ends with the first run that fails. With --quick it is half
+a minute of the first and fewer tests of the kit, always the same. SOAK_SEED repeats a run.
 """
 
 import os
@@ -20,12 +20,15 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTEST = (sys.executable, "-m", "pytest", "--quiet", "--no-header")
 KIT = (*PYTEST, "-rP", "tests/testing/soak.py")  # -rP: say the seed
 STORM = (sys.executable, "scripts/storm.py")
+POOL = (*PYTEST, "tests/pool/test_storm.py", "tests/pool/test_schedules.py")
+CANCELLED = 10_000  # for each way and driver
+SCHEDULES = 10_000
 TESTS = 500
 QUICK_TESTS = 60
 
 
 def main(arguments: list[str]) -> int:
-    """Run the storm, the kit's tests, rounds of all; return the first exit code of a failure."""
+    """Run the storm, the pool's and the kit's tests, rounds of all; return the first exit code of a failure."""
     if "--quick" in arguments:
         storm = (*STORM, "--seconds", "30", "--seed", "1")
         return run("storm, short form", storm) or run(
@@ -34,6 +37,9 @@ def main(arguments: list[str]) -> int:
     end = time.monotonic() + 60 * float(os.environ.get("SOAK_MINUTES", "30"))
     seed = os.environ.get("SOAK_SEED") or str(secrets.randbelow(1_000_000))
     failed = run("storm", (*STORM, "--seed", seed))
+    failed = failed or run(
+        "pool", POOL, HOLDFAST_STORM=str(CANCELLED), HOLDFAST_SCHEDULES=str(SCHEDULES)
+    )
     failed = failed or run("kit", KIT, SOAK_TESTS=str(TESTS), SOAK_SEED=seed)
     rounds = 0
     while not failed and (rounds == 0 or time.monotonic() < end):

@@ -45,6 +45,7 @@ KILLS_EVERY = 0.3
 RESTARTS_EVERY = 8.0
 SETTLES_WITHIN = 10.0
 GROWTH = 20 * 2**20  # bytes
+UNKNOWN, STORED, FAILED = range(3)  # fates of a write
 OTHERS = "FROM pg_stat_activity WHERE datname = 'app' AND pid <> pg_backend_pid()"
 INSERT = text("INSERT INTO written (number, half) VALUES (:number, :half)")
 
@@ -53,16 +54,22 @@ INSERT = text("INSERT INTO written (number, half) VALUES (:number, :half)")
 class Ledger:
     """What became of each write, as its writer was told."""
 
-    stored: set[int] = field(default_factory=set)
-    unknown: set[int] = field(default_factory=set)
-    failed: set[int] = field(default_factory=set)
+    # A byte for each write, by its number: what is measured here is not the storm's own memory.
+    fates: bytearray = field(default_factory=bytearray)
     said: Counter[str] = field(default_factory=Counter)
-    next: int = 0
 
     def number(self) -> int:
         """Give the number of another write."""
-        self.next += 1
-        return self.next
+        self.fates.append(UNKNOWN)
+        return len(self.fates) - 1
+
+    def note(self, number: int, fate: int) -> None:
+        """Say what became of a write."""
+        self.fates[number] = fate
+
+    def all(self, fate: int) -> set[int]:
+        """Give the numbers of those that had the same fate."""
+        return {number for number, each in enumerate(self.fates) if each == fate}
 
 
 async def write(session: AsyncSession, number: int) -> None:
@@ -133,13 +140,12 @@ async def work(db: Database, ledger: Ledger, chance: random.Random, until: float
             await chance.choice(ENDINGS)(unit, chance)
         except (CommitUnknownError, asyncio.CancelledError, TimeoutError) as error:
             # Whoever was cancelled does not know how far it had come.
-            ledger.unknown.add(number)
             ledger.said[type(error).__name__] += 1
         except (SQLAlchemyError, HoldfastError) as error:
-            ledger.failed.add(number)
+            ledger.note(number, FAILED)
             ledger.said[type(error).__name__] += 1
         else:
-            ledger.stored.add(number)
+            ledger.note(number, STORED)
 
 
 class Chaos:
@@ -259,12 +265,13 @@ async def through(
         third = resident()
     gc.collect()
     took = time.monotonic() - began
-    print(f"  {ledger.next} writes by {options.tasks} tasks in {took:.0f} s, seed {options.seed}")
-    print(f"  {chaos.terminated} back ends terminated, {chaos.restarts} restarts")
     print(
-        f"  acknowledged {len(ledger.stored)}, cancelled or unknown {len(ledger.unknown)}, "
-        f"failed {len(ledger.failed)}: {dict(ledger.said)}"
+        f"  {len(ledger.fates)} writes by {options.tasks} tasks in {took:.0f} s, seed {options.seed}"
     )
+    print(f"  {chaos.terminated} back ends terminated, {chaos.restarts} restarts")
+    stored, unknown, failed = (ledger.fates.count(each) for each in (STORED, UNKNOWN, FAILED))
+    print(f"  acknowledged {stored}, cancelled or unknown {unknown}, failed {failed}")
+    print(f"  {dict(ledger.said)}")
     return third, resident()
 
 
@@ -284,13 +291,14 @@ async def compare(server: PostgresServer, ledger: Ledger) -> list[str]:
     """Compare what was said with what is stored, now that every connection is closed."""
     rows = await ask(server, "SELECT number, count(*) AS halves FROM written GROUP BY number")
     there = {record["number"]: record["halves"] for record in rows}
+    stored, unknown, failed = (ledger.all(each) for each in (STORED, UNKNOWN, FAILED))
     sessions = await ask(server, f"SELECT 1 {OTHERS}")
-    print(f"  {len(ledger.unknown & set(there))} of the cancelled or unknown are stored")
+    print(f"  {len(unknown & set(there))} of the cancelled or unknown are stored")
     found = {
-        "acknowledged and not stored": ledger.stored - set(there),
-        "failed and stored": ledger.failed & set(there),
+        "acknowledged and not stored": stored - set(there),
+        "failed and stored": failed & set(there),
         "stored by half": {number for number, halves in there.items() if halves != 2},
-        "stored and never written": set(there) - ledger.stored - ledger.unknown - ledger.failed,
+        "stored and never written": set(there) - stored - unknown - failed,
     }
     wrong = [f"{what}: {sorted(numbers)[:10]}" for what, numbers in found.items() if numbers]
     if len(sessions) > 0:

@@ -322,8 +322,8 @@ async def test_what_fails_in_between(server, monkeypatch, driver, way):
         ping = db.ping
         monkeypatch.setattr(Database, "ping", reach_and_end)
         # As if the end of it had not arrived here yet.
-        monkeypatch.setattr(db.engine.pool, "_is_good", lambda _record: True)
-        monkeypatch.setattr("holdfast.pool.elastic._is_quiet", lambda _record: True)
+        monkeypatch.setattr("holdfast.pool.elastic.is_good", lambda *_: True)
+        monkeypatch.setattr("holdfast.pool.elastic.is_quiet", lambda _record: True)
         checks = await getattr(db, way)()
 
     assert [(each.name, each.state) for each in checks] == [("reached", "ok"), ("server", "failed")]

@@ -12,7 +12,7 @@ from sqlalchemy.util import await_only, greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
 
 from holdfast.events import Event, Events
-from holdfast.pool import ElasticPool, PoolPolicy, elastic, holders
+from holdfast.pool import ElasticPool, PoolPolicy, alarm, condition, elastic, holders, line
 
 
 @dataclass(eq=False)
@@ -148,8 +148,8 @@ class ClockedLoop(asyncio.SelectorEventLoop):
 def clocked(clock: Clock) -> Iterator[Callable[[Coroutine[Any, Any, None]], None]]:
     """Run a coroutine in a loop of its own, by the clock, as is everything of the pool."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(elastic, "time", clock)
-        patch.setattr(holders, "time", clock)
+        for module in (alarm, condition, elastic, holders, line):
+            patch.setattr(module, "time", clock)
         patch.setattr("sqlalchemy.pool.base.time", clock)
         with asyncio.Runner(loop_factory=lambda: ClockedLoop(clock)) as runner:
             yield runner.run

@@ -179,8 +179,8 @@ class World:
     def is_overlooked(self) -> bool:
         """Tell whether somebody waits who could be served."""
         pool = self.pool
-        waiting = [future for future in pool._waiting if not future.done()]
-        tries = pool._refused and (pool._connecting or pool._due <= self.clock.now + 1.1)
+        waiting = [future for future in pool._line._waiting if not future.done()]
+        tries = pool._refused and (pool._connecting or pool._alarm._due <= self.clock.now + 1.1)
         served = pool.size() == MOST or len(pool._connecting) >= len(waiting) or tries
         return bool(waiting) and bool(pool._idle or not served)
 
@@ -196,7 +196,7 @@ class World:
 
     def waiting_names(self) -> set[str]:
         """Give the names of those in the line."""
-        return {lease.task for lease in self.pool._waiting.values()}
+        return {lease.task for lease in self.pool._line._waiting.values()}
 
     async def come_to_rest(self) -> None:
         """Once everybody has what they ask for and gives it back, the pool is as good as new."""
@@ -219,7 +219,7 @@ class World:
             if not task.cancelled() and (error := task.exception()):
                 assert isinstance(error, EXPECTED), repr(error)
         assert self.pool.checkedout() == 0, self.pool.holders()
-        assert not self.pool._waiting
+        assert not self.pool._line._waiting
         assert len(self.server.open) == self.pool.checkedin() == self.pool.size()
         assert self.pool.size() >= self.pool.policy.min_size
         await greenlet_spawn(self.pool.dispose)

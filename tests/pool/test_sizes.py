@@ -77,7 +77,7 @@ async def test_it_shrinks_to_min_size_and_keeps_those(postgres_url, witness):
 
         await witness.until_count(2)
         kept = await witness.pids()
-        await until(lambda: db.engine.pool._due > asyncio.get_running_loop().time() + 1)
+        await until(lambda: db.engine.pool._alarm._due > asyncio.get_running_loop().time() + 1)
         assert await witness.pids() == kept
 
 

@@ -3,10 +3,8 @@
 import asyncio
 import copy
 import math
-import random
-import select
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
@@ -18,26 +16,24 @@ from sqlalchemy.util import await_only, greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
 
 from holdfast.errors import (
-    OverloadedError,
     PoolExhaustedError,
     UnavailableError,
     WrongLoopError,
 )
 from holdfast.events import Events
+from holdfast.pool.alarm import Alarm
 from holdfast.pool.callers import Caller
+from holdfast.pool.condition import expiry, is_good, is_quiet
 from holdfast.pool.holders import Holder, Lease, describe
+from holdfast.pool.line import Line, Place
 from holdfast.pool.outside import explain_outside
-from holdfast.pool.pace import Pace
 from holdfast.pool.policy import PoolPolicy
 
 # A server that does not answer a ping by then is not worth a caller's time.
 _PING_TIMEOUT = 2.0  # seconds
 _TRY_AGAIN = 1.0  # seconds until another attempt where a connection could not be made
-_JITTER = 0.1  # of a lifetime
-_EXPIRES = "holdfast.expires"
 
 Background = set[asyncio.Task[Any]]
-Waiting = OrderedDict[asyncio.Future[ConnectionPoolEntry], Lease]
 
 
 class ElasticPool(Pool):
@@ -74,16 +70,14 @@ class ElasticPool(Pool):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._idle: deque[tuple[ConnectionPoolEntry, float]] = deque()
         self._leases: dict[ConnectionPoolEntry, Lease] = {}
-        self._waiting: Waiting = OrderedDict()
+        self._line = Line(policy)
         self._connecting: Background = set()
         self._closing: Background = set()
-        self._pace = Pace(policy.max_size, policy.timeout / 2)
         self._refused: Exception | None = None  # why no connection could be made, the last time
         self._tries_after = 0.0
         self._doubted = -math.inf  # what has been idle since is asked before it is used
         self._keeps_warm = self._disposed = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = math.inf
+        self._alarm = Alarm(self._wake)
 
     # What SQLAlchemy asks of a pool
 
@@ -116,15 +110,15 @@ class ElasticPool(Pool):
                 await_only(asyncio.wait(closing))
         else:
             self._abandon(idle)
-        if not self._waiting and not self._leases:
-            self._stop_timer()
+        if not self._line and not self._leases:
+            self._alarm.stop()
 
     def status(self) -> str:
         """Say how many connections there are, and what they do."""
         return (
             f"{self.size()} of {self.policy.max_size} connections: {self.checkedout()} in use, "
             f"{self.checkedin()} idle, {len(self._connecting)} being made, "
-            f"{len(self._closing)} being closed; {len(self._waiting)} callers wait"
+            f"{len(self._closing)} being closed; {len(self._line)} callers wait"
         )
 
     def size(self) -> int:
@@ -153,7 +147,7 @@ class ElasticPool(Pool):
 
     def waiting(self) -> Sequence[Caller]:
         """Say who waits for a connection, first come, first served."""
-        return [lease.caller for lease in self._waiting.values()]
+        return self._line.callers()
 
     def note(self, entry: ConnectionPoolEntry | None, statement: str) -> None:
         """Remember the last statement that was sent on a connection."""
@@ -195,7 +189,8 @@ class ElasticPool(Pool):
         lease = Lease()
         record = self._lend_idle(lease)
         if record is None:
-            self._refuse_overload()
+            # Places that a connection is made for.
+            self._line.refuse_overload(self.policy.max_size - len(self._leases))
         while record is None:
             record = await_only(self._wait(lease)) or self._lend_idle(lease)
         return record
@@ -214,9 +209,9 @@ class ElasticPool(Pool):
 
     def _lend_idle(self, lease: Lease) -> ConnectionPoolEntry | None:
         """Lend the connection that was used last, so that the others may be given up."""
-        while self._idle and not self._waiting:
+        while self._idle and not self._line:
             record, since = self._idle.pop()
-            if not self._is_good(record):
+            if not is_good(record, self.policy.max_lifetime):
                 self._retire(record)
                 continue
             self._lend(record, lease)
@@ -234,77 +229,43 @@ class ElasticPool(Pool):
         return None
 
     async def _wait_in_line(self, lease: Lease) -> ConnectionPoolEntry:
-        future: asyncio.Future[ConnectionPoolEntry] = asyncio.get_running_loop().create_future()
-        self._line_up(future, lease)
+        place: Place = asyncio.get_running_loop().create_future()
+        self._line.join(place, lease)
         self._grow()
-        self._wake_at(self._deadline(lease))
+        self._alarm.set(self._line.deadline(lease))
         try:
-            return await future
+            return await place
         except BaseException:
-            self._waiting.pop(future, None)
-            if future.done() and not future.cancelled() and future.exception() is None:
-                self._do_return_conn(future.result())  # handed over in the same moment
+            self._line.leave(place)
+            if place.done() and not place.cancelled() and place.exception() is None:
+                self._do_return_conn(place.result())  # handed over in the same moment
             raise
-
-    def _line_up(self, future: "asyncio.Future[ConnectionPoolEntry]", lease: Lease) -> None:
-        if not self._waiting:
-            self._pace.begin(time.monotonic())
-        last = next(reversed(self._waiting.values()), lease)
-        self._waiting[future] = lease
-        if last.asked > lease.asked:
-            # Its connection did not work: that does not put it behind those who came later.
-            self._waiting = OrderedDict(
-                sorted(self._waiting.items(), key=lambda each: each[1].asked)
-            )
-
-    def _first_in_line(self) -> "tuple[asyncio.Future[ConnectionPoolEntry], Lease] | None":
-        while self._waiting:
-            future, lease = self._waiting.popitem(last=False)
-            if not future.done():  # or it was cancelled a moment ago
-                return future, lease
-        return None
-
-    def _deadline(self, lease: Lease) -> float:
-        return lease.asked + self.policy.timeout
 
     def _offer(self, record: ConnectionPoolEntry) -> None:
         """Hand a connection to whoever has waited longest, or keep it for the next."""
-        if not self._is_good(record):
+        if not is_good(record, self.policy.max_lifetime):
             self._retire(record)
-        elif first := self._first_in_line():
-            future, lease = first
+        elif first := self._line.first():
+            place, lease = first
             self._lend(record, lease)
-            self._pace.serve(lease.since)
-            future.set_result(record)
+            self._line.serve(lease)
+            place.set_result(record)
         elif self._disposed:
             self._retire(record)
         else:
             now = time.monotonic()
             self._idle.append((record, now))
-            self._wake_at(min(now + (self.policy.idle_timeout or math.inf), self._expiry(record)))
+            self._alarm.set(
+                min(
+                    now + (self.policy.idle_timeout or math.inf),
+                    expiry(record, self.policy.max_lifetime),
+                )
+            )
 
     def _lend(self, record: ConnectionPoolEntry, lease: Lease) -> None:
         lease.begin()
         self._leases[record] = lease
-        self._wake_at(lease.since + (self.policy.report_after or math.inf))
-
-    def _refuse_overload(self) -> None:
-        limits, waiting = self.policy, len(self._waiting)
-        free = limits.max_size - len(self._leases)  # places that a connection is made for
-        expected = 0.0 if free else self._pace.expect(waiting, time.monotonic())
-        if waiting - free >= limits.max_waiting:
-            why = f"{waiting} callers wait for a connection already, as many as max_waiting allows"
-        elif expected > limits.timeout:
-            why = (
-                f"{waiting} callers wait, and as fast as those before them got a connection it "
-                f"would take {expected:.1f} s; timeout is {limits.timeout:g} s"
-            )
-        else:
-            return
-        raise OverloadedError(
-            f"{why}; nothing was done: answer 503 and let the client come back, hold connections "
-            "for a shorter time, or raise PoolPolicy.max_size"
-        )
+        self._alarm.set(lease.since + (self.policy.report_after or math.inf))
 
     def _exhausted(self) -> PoolExhaustedError:
         busy = f"{self.checkedout()} of {self.policy.max_size} are in use"
@@ -319,29 +280,12 @@ class ElasticPool(Pool):
             )
         return PoolExhaustedError(said)
 
-    # Whether a connection is good
-
-    def _is_good(self, record: Any) -> bool:
-        """Tell, as far as can be known without asking the server."""
-        if record._is_hard_or_soft_invalidated():  # noqa: SLF001  -- what its own checkout asks
-            return False
-        # asyncpg reads in the background, so it knows that the server has hung up.
-        is_closed = getattr(record.driver_connection, "is_closed", None)
-        return not (is_closed and is_closed()) and self._expiry(record) > time.monotonic()
-
-    def _expiry(self, record: ConnectionPoolEntry) -> float:
-        if not self.policy.max_lifetime:
-            return math.inf
-        expires: float | None = record.info.get(_EXPIRES)
-        if expires is None:
-            lifetime = self.policy.max_lifetime * (1 - _JITTER * random.random())  # noqa: S311  -- no secret
-            expires = record.info[_EXPIRES] = time.monotonic() + lifetime
-        return expires
+    # Whether a connection works, and what happens if not
 
     def _still_works(self, record: ConnectionPoolEntry, since: float) -> bool:
         """Ask the server after a while, or in doubt; without an answer, no older one is used."""
         fresh = time.monotonic() - since < self.policy.ping_after
-        if fresh and since > self._doubted and _is_quiet(record):
+        if fresh and since > self._doubted and is_quiet(record):
             return True
         try:
             works = await_only(self._ping(record))
@@ -350,7 +294,9 @@ class ElasticPool(Pool):
             raise
         if not works:
             self._invalidate_time = time.time()
-        if not self._is_good(record):  # because of this answer, or another caller's
+        if not is_good(
+            record, self.policy.max_lifetime
+        ):  # because of this answer, or another caller's
             self._drop(record)
             return False
         return True
@@ -379,7 +325,7 @@ class ElasticPool(Pool):
     def _grow(self) -> None:
         """Begin to make the connections that are wanted and allowed."""
         while self.size() < self.policy.max_size:
-            wanted = len(self._waiting) > len(self._connecting)
+            wanted = len(self._line) > len(self._connecting)
             cold = self._keeps_warm and not self._disposed and self.size() < self.policy.min_size
             if not (wanted or cold) or not self._may_try(wanted=wanted):
                 return
@@ -393,7 +339,7 @@ class ElasticPool(Pool):
             return False
         if (wanted and not self._leases) or time.monotonic() >= self._tries_after:
             return True
-        self._wake_at(self._tries_after)
+        self._alarm.set(self._tries_after)
         return False
 
     def _grow_at_home(self) -> None:
@@ -418,7 +364,7 @@ class ElasticPool(Pool):
         unavailable = isinstance(error, UnavailableError)
         if unavailable and self._leases:
             return
-        while first := self._first_in_line():
+        while first := self._line.first():
             first[0].set_exception(_copied(error))
             if self._connecting or not unavailable:
                 return  # the next may have more luck
@@ -479,7 +425,7 @@ class ElasticPool(Pool):
 
     def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._timer, self._due = None, math.inf
+        self._alarm.forget()
 
     def _leave_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin anew when the loop of before is closed."""
@@ -491,7 +437,7 @@ class ElasticPool(Pool):
                 "loop (loop_scope)"
             )
         idle = [record for record, _ in self._idle]
-        for kept in (self._idle, self._leases, self._waiting, self._connecting, self._closing):
+        for kept in (self._idle, self._leases, self._line, self._connecting, self._closing):
             kept.clear()
         self._abandon(idle)
 
@@ -508,41 +454,28 @@ class ElasticPool(Pool):
             self._move_to(running)
         return running is not None and running is self._loop
 
-    def _wake_at(self, due: float) -> None:
-        if due >= self._due:
-            return
-        self._stop_timer()
-        self._due = due
-        delay = max(0.0, due - time.monotonic())
-        self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer, self._due = None, math.inf
-
     def _wake(self) -> None:
         """Do what is due, and come back when something else is."""
         if not self._is_at_home():
             return  # a timer of a loop that was left
-        self._stop_timer()
+        self._alarm.stop()
         now = time.monotonic()
         dues = [self._expire(now), self._report(now), self._shrink(now)]
         self._grow()
-        self._wake_at(min(dues))
+        self._alarm.set(min(dues))
 
     def _expire(self, now: float) -> float:
         """Tell those who have waited for too long.
 
         Whoever came first gets what is being made, which has a limit of its own.
         """
-        for future, lease in [*self._waiting.items()][len(self._connecting) :]:
-            if self._deadline(lease) > now:
-                return self._deadline(lease)
-            del self._waiting[future]
-            if not future.done():
-                future.set_exception(self._exhausted())
-        return now + _TRY_AGAIN if self._waiting else math.inf
+        first = len(self._connecting)
+        for place in self._line.overdue(now, behind=first):
+            place.set_exception(self._exhausted())
+        due = self._line.next_deadline(behind=first)
+        if due is None:
+            return now + _TRY_AGAIN if self._line else math.inf
+        return due
 
     def _report(self, now: float) -> float:
         """Tell of each connection that is held for too long, once."""
@@ -569,10 +502,12 @@ class ElasticPool(Pool):
                 break
             self._idle.popleft()
             self._retire(record)
-        for each in [each for each in self._idle if self._expiry(each[0]) <= now]:
+        for each in [
+            each for each in self._idle if expiry(each[0], self.policy.max_lifetime) <= now
+        ]:
             self._idle.remove(each)
             self._retire(each[0])
-        dues = [self._expiry(record) for record, _ in self._idle]
+        dues = [expiry(record, self.policy.max_lifetime) for record, _ in self._idle]
         if self._idle and self._is_large():
             dues.append(self._idle[0][1] + keep)
         return min(dues, default=math.inf)
@@ -587,19 +522,3 @@ def _copied(error: Exception) -> Exception:
     copied = copy.copy(error)
     copied.__cause__ = error.__cause__
     return copied
-
-
-def _is_quiet(record: ConnectionPoolEntry) -> bool:
-    """Tell that nothing has arrived on an idle connection, whose end would be among that.
-
-    A driver may not have read it yet, or, as psycopg, not before its next statement.
-    """
-    fileno = getattr(record.driver_connection, "fileno", None)
-    if fileno is None:
-        return True  # a file
-    try:
-        arrived = select.poll()
-        arrived.register(fileno(), select.POLLIN)
-        return not arrived.poll(0)
-    except Exception:  # noqa: BLE001  -- the driver's own, or a number below 0: it is closed
-        return False
