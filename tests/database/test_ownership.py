@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from holdfast.database import Database, DatabasePolicy
-from holdfast.errors import TransactionAbortedError, TransactionOwnedError
+from holdfast.errors import SessionSharedError, TransactionAbortedError, TransactionOwnedError
 from holdfast.pool import PoolPolicy
 
 INSERT = text("INSERT INTO notes VALUES (1, 'first')")
@@ -31,6 +31,10 @@ ENDINGS = [
 ]
 
 Act = Callable[[AsyncSession], Awaitable[object]]
+
+
+async def insert(session: AsyncSession) -> None:
+    await session.execute(INSERT)
 
 
 async def block(db: Database, *acts: Act) -> None:
@@ -314,6 +318,41 @@ async def test_a_pooled_connection_does_not_remember_whose_it_was(any_url, look)
             await (await session.connection()).commit()
 
     assert await look(BODIES) == ["first"]
+
+
+async def test_a_refused_commit_leaves_no_transaction_to_the_next(any_url, look):
+    """What was written before a commit that is refused is not stored by a later block."""
+    policy = DatabasePolicy(pool=PoolPolicy(max_size=1))
+    async with Database(any_url, policy=policy) as db:
+        async with db.begin() as session:
+            await session.execute(text("CREATE TABLE notes (id int, body text)"))
+        with pytest.raises(TransactionOwnedError, match="commit of the connection"):
+            await block(db, call_on_connection("rollback"), insert, call_on_connection("commit"))
+        async with db.begin() as session:
+            await session.execute(text("SELECT 1"))
+
+    assert await look(BODIES) == []
+
+
+async def share(session: AsyncSession, others: set[asyncio.Task[object]]) -> None:
+    await session.execute(text("SELECT 1"))
+    sleep = text("SELECT pg_sleep(0.2)")
+    others |= {asyncio.create_task(session.execute(sleep)) for _ in range(2)}
+    await asyncio.gather(*others)
+
+
+@pytest.mark.parametrize("snapshot", [False, True])
+async def test_a_block_left_while_its_session_is_busy_spoils_no_connection(postgres_url, snapshot):
+    """The next block on the pool's only connection works, whatever the other task was at."""
+    policy = DatabasePolicy(pool=PoolPolicy(max_size=1))
+    others: set[asyncio.Task[object]] = set()
+    async with Database(postgres_url, policy=policy) as db:
+        with pytest.raises(SessionSharedError):
+            async with db.read(snapshot=True) if snapshot else db.begin() as session:
+                await share(session, others)
+        await asyncio.wait(others)
+        async with db.begin() as session:
+            assert await session.scalar(text("SELECT 1")) == 1
 
 
 async def test_a_session_is_of_no_use_after_its_block(any_db):

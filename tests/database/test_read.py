@@ -228,6 +228,30 @@ async def test_the_server_enforces_a_snapshot(db):
     assert (is_read_only, isolation) == ("on", "repeatable read")
 
 
+async def test_a_view_with_more_options_is_a_snapshot_too(db):
+    """Options that are added to the engine of a session take nothing away from it."""
+    async with db.begin() as session:
+        await session.execute(text("CREATE SEQUENCE numbers"))
+    async with db.read(snapshot=True) as session:
+        view = session.bind.execution_options(schema_translate_map={})
+        with pytest.raises(DBAPIError, match="read-only transaction"):
+            async with view.begin() as connection:
+                await connection.execute(text("SELECT nextval('numbers')"))
+
+
+async def test_an_error_of_setting_up_is_the_one_that_is_raised(db, monkeypatch):
+    """A connection that could not be made READ ONLY is closed, and why is not hidden."""
+
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(db.engine.dialect, "set_readonly", fail)
+
+    with pytest.raises(ZeroDivisionError):
+        async with db.read(snapshot=True) as session:
+            await session.execute(text("SELECT 1"))
+
+
 async def test_the_pool_does_not_remember_a_read(any_url, look):
     """On the one connection of a pool, a write after both kinds of read is a transaction again."""
     async with Database(any_url, policy=DatabasePolicy(pool=PoolPolicy(max_size=1))) as db:

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.engine.base import OptionEngine
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -25,6 +26,9 @@ from holdfast.urls import DatabaseUrl
 
 # What to install for each driver.
 _EXTRAS: Mapping[str, str] = {"asyncpg": "", "psycopg": "[psycopg]", "aiosqlite": "[sqlite]"}
+
+# Execution option of a view: what sets each of its connections up.
+_SET_UP = "holdfast_set_up"
 
 _OPTIONS: Mapping[str, Any] = {
     # JSON has no NaN: PostgreSQL refuses it, SQLite would store what nothing can read.
@@ -109,18 +113,20 @@ def snapshot(engine: AsyncEngine) -> AsyncEngine:
 
 def _view(engine: AsyncEngine, how: Callable[[Connection], object]) -> AsyncEngine:
     """Give a view that refuses to write, and has each of its connections set up."""
-    # Not by options of the view: for an isolation level SQLAlchemy listens to an event of the
-    # engine, and with one each connection joins all kinds of them to its own.
-    view = engine.execution_options(**{READS_ONLY: True})
-    connect = view.sync_engine.connect
+    return AsyncEngine(_View(engine.sync_engine, {READS_ONLY: True, _SET_UP: how}))
 
-    def connect_and_set_up() -> Connection:
-        connection = connect()
-        _set_up(connection, how)
+
+class _View(OptionEngine):
+    # Not by options alone: for an isolation level SQLAlchemy listens to an event of the engine, and
+    # with one each connection joins all kinds of them to its own.
+
+    def connect(self) -> Connection:
+        connection = super().connect()
+        _set_up(connection, self.get_execution_options()[_SET_UP])
         return connection
 
-    view.sync_engine.connect = connect_and_set_up  # type: ignore[method-assign]
-    return view
+
+_View._option_cls = _View  # noqa: SLF001  -- a view of it, with more options, is one, too
 
 
 def _autocommit(connection: Connection) -> None:
@@ -158,8 +164,9 @@ def _set_up(connection: Connection, how: Callable[[Connection], object]) -> None
     try:
         how(connection)
     except BaseException as error:
-        connection.invalidate(error)
-        connection.close()
+        if not connection.closed:  # what is set up in several steps may have been by one of them
+            connection.invalidate(error)
+            connection.close()
         raise
 
 

@@ -4,9 +4,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
-from sqlalchemy import Connection, Engine, ExceptionContext, event
+from sqlalchemy import Connection, Engine, ExceptionContext, PoolProxiedConnection, event
 from sqlalchemy.exc import MissingGreenlet
 
 from holdfast.errors import (
@@ -60,6 +61,7 @@ def watch_errors(
     """
     watch = _Watch(place, events)
     engine.dialect.do_commit = _noting(engine.dialect.do_commit, is_lost)  # type: ignore[assignment, method-assign]
+    engine.dialect.do_rollback = partial(_roll_back, engine.dialect.do_rollback)  # type: ignore[method-assign]
     event.listen(engine, "handle_error", watch.look)
 
 
@@ -132,6 +134,16 @@ def _noting(commit: Callable[[Any], None], is_lost: Callable[[Any], bool]) -> Ca
         del connection.info[_COMMITTING]
 
     return noting
+
+
+def _roll_back(rollback: Callable[[Any], None], connection: PoolProxiedConnection) -> None:
+    try:
+        rollback(connection)
+    except BaseException:
+        # A statement of another task is under way, maybe the BEGIN: it is in a transaction that
+        # nobody knows of any more. So it is closed when it is given back.
+        connection.invalidate(soft=True)
+        raise
 
 
 def _entry(connection: Connection) -> Any:

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, PoolProxiedConnection, event
 
 from holdfast.database.sessions import OWNER, mark, owner_of, refuse_write
 from holdfast.database.statements import ends_transaction, may_write, shortened
-from holdfast.errors import SessionSharedError
+from holdfast.errors import HoldfastError, SessionSharedError
 from holdfast.pool import ElasticPool
 
 # Execution options: that nothing may be written on a connection; the engine's own statement.
@@ -56,8 +56,14 @@ def _commit(
     commit: Callable[[Any], None], is_busy: Callable[[Any], bool], connection: PoolProxiedConnection
 ) -> None:
     # A commit must not get any further: what it stored could not be taken back.
-    if owner := owner_of(connection):
-        owner.refuse_ending("a commit of the connection or transaction")
-    if is_busy(connection.dbapi_connection):
-        raise SessionSharedError("commit")
+    try:
+        if owner := owner_of(connection):
+            owner.refuse_ending("a commit of the connection or transaction")
+        if is_busy(connection.dbapi_connection):
+            raise SessionSharedError("commit")
+    except HoldfastError:
+        # SQLAlchemy takes a COMMIT that raised for an end: the next to have the connection would
+        # be in its transaction, and commit that. So it is closed when it is given back.
+        connection.invalidate(soft=True)
+        raise
     commit(connection)
