@@ -28,7 +28,7 @@ QUICK_TESTS = 60
 
 
 def main(arguments: list[str]) -> int:
-    """Run the storm, the pool's and the kit's tests, rounds of all; return the first exit code of a failure."""
+    """Run storm, pool, kit, and rounds of all tests; return the first exit code of a failure."""
     if "--quick" in arguments:
         storm = (*STORM, "--seconds", "30", "--seed", "1")
         return run("storm, short form", storm) or run(

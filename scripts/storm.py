@@ -265,9 +265,8 @@ async def through(
         third = resident()
     gc.collect()
     took = time.monotonic() - began
-    print(
-        f"  {len(ledger.fates)} writes by {options.tasks} tasks in {took:.0f} s, seed {options.seed}"
-    )
+    writes = len(ledger.fates)
+    print(f"  {writes} writes by {options.tasks} tasks in {took:.0f} s, seed {options.seed}")
     print(f"  {chaos.terminated} back ends terminated, {chaos.restarts} restarts")
     stored, unknown, failed = (ledger.fates.count(each) for each in (STORED, UNKNOWN, FAILED))
     print(f"  acknowledged {stored}, cancelled or unknown {unknown}, failed {failed}")
