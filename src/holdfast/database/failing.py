@@ -18,6 +18,7 @@ from holdfast.events import Event, Events
 from holdfast.pool import ElasticPool, explain_outside
 
 _COMMITTING = "holdfast.committing"
+_ROLLING_BACK = "holdfast.rolling_back"
 # Said of a COMMIT, maybe by a pooler that keeps its own connection to us: the connection to the
 # server was lost (08), the server ends (57P), the statement may have been completed (40003).
 _NO_ANSWER = ("08", "57P", "40003")
@@ -60,6 +61,7 @@ def watch_errors(
     """
     watch = _Watch(place, events)
     engine.dialect.do_commit = _noting(engine.dialect.do_commit, is_lost)  # type: ignore[assignment, method-assign]
+    engine.dialect.do_rollback = _noting_rollback(engine.dialect.do_rollback)  # type: ignore[assignment, method-assign]
     event.listen(engine, "handle_error", watch.look)
 
 
@@ -71,11 +73,14 @@ class _Watch:
     def look(self, context: ExceptionContext) -> None:
         """See what the error means, and raise what says it better."""
         error = context.original_exception
-        committing = _take_mark(context)
+        committing = _take_mark(context, _COMMITTING)
         if isinstance(error, MissingGreenlet):
             raise MissingGreenlet(explain_outside())
         if isinstance(error, TimeoutError):
             # The driver gave up, and has not seen the end of what it sent.
+            context.is_disconnect = True
+        if _take_mark(context, _ROLLING_BACK):
+            # The next caller would be inside of the transaction that did not end.
             context.is_disconnect = True
         if context.connection is None or context.connection.invalidated:
             return
@@ -104,12 +109,12 @@ class _Watch:
             self._events.emit(PrimaryLost(place=self._place))
 
 
-def _take_mark(context: ExceptionContext) -> bool:
-    """Tell whether the answer to a COMMIT was awaited, once."""
+def _take_mark(context: ExceptionContext, mark: str) -> bool:
+    """Tell whether the answer to a COMMIT, or ROLLBACK, was awaited, once."""
     connection = context.connection
     if connection is None or connection.invalidated or context.statement is not None:
         return False
-    return bool(connection.info.pop(_COMMITTING, False))
+    return bool(connection.info.pop(mark, False))
 
 
 def _is_answer(context: ExceptionContext, error: BaseException) -> bool:
@@ -130,6 +135,19 @@ def _noting(commit: Callable[[Any], None], is_lost: Callable[[Any], bool]) -> Ca
         connection.info[_COMMITTING] = not is_lost(connection.driver_connection)
         commit(connection)
         del connection.info[_COMMITTING]
+
+    return noting
+
+
+def _noting_rollback(rollback: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Have a ROLLBACK leave a mark where it fails."""
+
+    def noting(connection: Any) -> None:
+        try:
+            rollback(connection)
+        except BaseException:
+            connection.info[_ROLLING_BACK] = True
+            raise
 
     return noting
 
