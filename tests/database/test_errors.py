@@ -5,7 +5,7 @@ import socket
 import tempfile
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -381,6 +381,18 @@ class TestTwoTasks:
         async with library.read() as session:
             assert await session.get(Author, 2) is None
 
+    @pytest.mark.parametrize("way", ["begin", "read"])
+    async def test_the_connection_is_as_good_as_new(self, any_url, way):
+        """Wherever the block left the other task, the next caller meets nothing of it."""
+        one = DatabasePolicy(pool=PoolPolicy(max_size=1), lock_timeout=1)
+        async with Database(any_url, policy=one, events=Events(lambda _: None)) as db:
+            for rounds in range(12):
+                left = await leave_in_the_middle(getattr(db, way), rounds)
+                async with db.begin() as session:  # which a transaction left open would refuse
+                    assert await session.scalar(text("SELECT 2")) == 2
+                await asyncio.gather(left, return_exceptions=True)
+                assert db.engine.pool.checkedout() == 0
+
     async def test_one_after_the_other(self, library):
         """A child task that is awaited may use it: wait_for() makes one."""
         async with library.begin() as session:
@@ -394,6 +406,19 @@ class TestTwoTasks:
         assert "while another one waits for an answer" in str(error)
         assert "a session is one transaction" in str(error)
         assert "Give each task a session of its own" in str(error)
+
+
+async def leave_in_the_middle(
+    block: Callable[[], AbstractAsyncContextManager[AsyncSession]], rounds: int
+) -> asyncio.Task[object]:
+    """Leave a block by an error, a task's first statement having had so many rounds of the loop."""
+    with suppress(ZeroDivisionError):
+        async with block() as session:
+            left = asyncio.create_task(session.execute(text("SELECT 1")))
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            raise ZeroDivisionError
+    return left
 
 
 Read = Callable[[Database], Awaitable[object]]

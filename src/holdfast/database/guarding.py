@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine, PoolProxiedConnection, event
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from holdfast.database.sessions import OWNER, mark, owner_of, refuse_write
 from holdfast.database.statements import ends_transaction, may_write, shortened
@@ -30,6 +31,7 @@ def guard_statements(engine: Engine, is_busy: Callable[[Any], bool]) -> None:
     # joins all kinds of them to its own, at a tenth of what a small unit of work costs.
     for kind in ("do_execute", "do_executemany", "do_execute_no_params"):
         event.listen(engine, kind, partial(_look, is_busy))
+    event.listen(engine.pool, "checkin", partial(_retire_busy, is_busy))
     engine.dialect.do_commit = partial(_commit, engine.dialect.do_commit, is_busy)  # type: ignore[method-assign]
 
 
@@ -50,6 +52,12 @@ def _look(is_busy: Callable[[Any], bool], _cursor: object, sql: str, *more: Any)
         if ends_transaction(sql):
             owner.refuse_ending(f"the statement {shortened(sql)}")
         mark(connection, owner)  # it may have been made anew
+
+
+def _retire_busy(is_busy: Callable[[Any], bool], adapted: Any, entry: ConnectionPoolEntry) -> None:
+    # Another task still waits on it: the next caller's statement would meet that one's.
+    if adapted is not None and is_busy(adapted):
+        entry.invalidate(soft=True)
 
 
 def _commit(

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from holdfast.errors import ReadOnlyError, SessionSharedError, TransactionOwnedError
 
 _LOCKED = "holdfast.locked"
+_OVER = "holdfast.over"
 _CONCURRENT = "isce"  # SQLAlchemy's code for a session in the middle of something
 _CHECKS = "holdfast.checks"
 _CONNECTIONS = "holdfast.connections"
@@ -67,11 +68,16 @@ class _OwnedSession(Session):
 
     def _connection_for_bind(self, *args: Any, **options: Any) -> Any:
         try:
-            return super()._connection_for_bind(*args, **options)
+            connection = super()._connection_for_bind(*args, **options)
         except InvalidRequestError as error:
             if error.code == _CONCURRENT:
                 raise SessionSharedError("take a connection") from error
             raise
+        if _OVER in self.info:
+            # The block could not close the session while this task was to get its connection.
+            self.close()
+            raise SessionSharedError("end the block")
+        return connection
 
     def refuse_ending(self, what: str) -> None:
         """Raise while the block that owns the transaction runs."""
@@ -139,6 +145,12 @@ def lock(session: AsyncSession) -> None:
 def unlock(session: AsyncSession) -> None:
     """Let the owner of the block end the transaction."""
     session.info.pop(_LOCKED, None)
+
+
+def give_up(session: AsyncSession) -> None:
+    """Unlock, and have a task that still waits for the session's connection give it back."""
+    unlock(session)
+    session.info[_OVER] = True
 
 
 def was_ended(session: AsyncSession) -> bool:

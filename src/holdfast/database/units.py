@@ -10,6 +10,7 @@ from sqlalchemy.orm import SessionTransaction
 from holdfast.database.sessions import (
     OwnedSession,
     ReadSession,
+    give_up,
     lock,
     lost_connection,
     unlock,
@@ -88,7 +89,7 @@ class Unit(AbstractAsyncContextManager[S]):
             session.sync_session.close()
 
     async def _undo(self, error: BaseException) -> None:
-        unlock(self._session)
+        give_up(self._session)
         try:
             await _to_its_end(_roll_back(self._session, error), self._leaving)
         except asyncio.CancelledError as cancelled:  # anyio does so at each await
