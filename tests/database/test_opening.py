@@ -178,6 +178,15 @@ async def test_a_server_that_lets_nobody_in_now(driver, code, words):
     assert "starting" in said or "too many clients" in said or "no free connection" in said
 
 
+@with_drivers
+async def test_a_url_without_a_user(driver):
+    """The driver takes the system's, and the error says so."""
+    async with Impostor("28P01", "password authentication failed for user") as port:
+        said = await reason(f"postgresql+{driver}://127.0.0.1:{port}/shop")
+
+    assert "the password for the system's user (the URL names none) was refused" in said
+
+
 @pytest.mark.parametrize(("driver", "key"), [("asyncpg", "ssl"), ("psycopg", "sslmode")])
 async def test_tls_that_the_server_has_not(driver, key, guarded):
     """TLS asked for and refused is an error, not a plain connection."""

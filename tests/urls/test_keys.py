@@ -209,12 +209,13 @@ def test_the_url_counts_before_the_caller():
      ("dbname=shop", "two places for the dbname")],
 )  # fmt: skip
 def test_what_is_refused(query, says):
-    """The error names key and value, and what to write instead."""
-    host = "" if query.startswith(("host=", "port=")) else "bob@db"
+    """The error names key and value, and what to write instead, behind a password too."""
+    host = "" if query.startswith(("host=", "port=")) else "bob:Zq7@db"
     with pytest.raises(ConfigurationError) as caught:
         parse(f"postgresql://{host}/shop?{query}")
 
     assert says in str(caught.value)
+    assert "Zq7" not in str(caught.value)
     assert redact(str(caught.value)) == str(caught.value)
 
 

@@ -15,9 +15,9 @@ from holdfast.errors import (
 from holdfast.urls import DatabaseUrl, redact
 
 _CAUSES = {
-    INVALID_PASSWORD: "the password for {user!r} was refused: is it the one of this server?",
-    INVALID_AUTHORIZATION: "{user!r} may not log in: the role is missing or pg_hba.conf refuses it",
-    INVALID_CATALOG_NAME: "the server has no database {database!r}: create it, or mend the URL",
+    INVALID_PASSWORD: "the password for {user} was refused: is it the one of this server?",
+    INVALID_AUTHORIZATION: "{user} may not log in: the role is missing or pg_hba.conf refuses it",
+    INVALID_CATALOG_NAME: "the server has no database {database}: create it, or mend the URL",
     TOO_MANY_CONNECTIONS: "the server has no free connection: raise max_connections or lower pools",
     CANNOT_CONNECT_NOW: "the server is starting or stopping: try again in a moment",
 }
@@ -105,7 +105,10 @@ def find_cause(error: Exception, url: DatabaseUrl, within: float) -> Cause:
     state = state or _state_by_words(str(error))
     if state in _CAUSES:
         user, database = url.engine.username, url.engine.database
-        said = _CAUSES[state].format(user=user, database=database)
+        said = _CAUSES[state].format(
+            user=repr(user) if user else "the system's user (the URL names none)",
+            database=repr(database) if database else "named like the user (the URL names none)",
+        )
     # A server that answered in words that are not known here would answer the same.
     lasting = state is None and bool(_ANSWERED.search(str(error)))
     return Cause(text=said, sqlstate=state, lasting=lasting)

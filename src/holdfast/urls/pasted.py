@@ -97,7 +97,8 @@ def take_apart(text: str) -> Pasted:
     account, rest = _account(found["rest"])
     before, _, query = rest.partition("?")
     hosts, _, name = before.partition("/")
-    pairs = [*_credentials(account), ("dbname", _decoded(name)), *_query(query)]
+    # The credentials last: nothing behind their @ can be a piece of the password.
+    pairs = [("dbname", _decoded(name)), *_query(query), *_credentials(account)]
     return Pasted(
         scheme=scheme,
         specs=tuple(_specs(hosts)) if hosts else (),
