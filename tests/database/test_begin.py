@@ -7,6 +7,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from holdfast.database import Database
 from holdfast.errors import TransactionAbortedError
 
 BODIES = "SELECT body FROM notes ORDER BY id"
@@ -241,3 +242,15 @@ async def test_a_rollback_that_fails_hides_nothing(db, look):
 
     async with db.begin() as session:
         assert await session.scalar(select(1)) == 1
+
+
+async def test_a_detached_connection_goes_on(any_url):
+    """SQLAlchemy takes it out of the pool for good; it begins, commits and closes as before."""
+    async with Database(any_url) as db:
+        async with db.engine.connect() as connection:
+            await connection.run_sync(lambda each: each.detach())
+            await connection.execute(text("CREATE TABLE apart (id int)"))
+            await connection.commit()
+
+        async with db.read() as session:
+            assert await session.scalar(text("SELECT count(*) FROM apart")) == 0

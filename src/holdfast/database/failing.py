@@ -101,8 +101,8 @@ class _Watch:
         pool: Any = connection.engine.pool
         if connection.get_execution_options().get("postgresql_readonly"):
             return  # it was asked for
-        if isinstance(pool, ElasticPool):
-            pool.retire_with(_entry(connection))
+        if isinstance(pool, ElasticPool) and (entry := _entry(connection)):
+            pool.retire_with(entry)
             self._events.emit(PrimaryLost(place=self._place))
 
 
@@ -129,7 +129,7 @@ def _noting(commit: Callable[[Any], None], is_lost: Callable[[Any], bool]) -> Ca
 
     def noting(connection: Any) -> None:
         # What is lost before COMMIT is sent is not stored, for sure.
-        connection.info[_COMMITTING] = not is_lost(connection.driver_connection)
+        connection.info[_COMMITTING] = not is_lost(connection.dbapi_connection.driver_connection)
         commit(connection)
         del connection.info[_COMMITTING]
 

@@ -141,7 +141,8 @@ def behave(engine: Engine) -> None:
 
 def transaction(connection: Connection) -> object:
     """Give what tells this transaction from the next, None outside of one."""
-    driver: Any = connection.connection.driver_connection
+    adapted: Any = connection.connection.dbapi_connection
+    driver = adapted.driver_connection
     return None if driver.info.transaction_status == TransactionStatus.IDLE else driver.ended
 
 
@@ -161,11 +162,11 @@ def is_busy(adapted: Any) -> bool:
 
 
 def _begin(connection: Any) -> None:
-    await_only(connection.driver_connection.begin())
+    await_only(connection.dbapi_connection.driver_connection.begin())
 
 
 def _commit(connection: Any) -> None:
-    status = connection.driver_connection.pgconn.transaction_status
+    status = connection.dbapi_connection.driver_connection.pgconn.transaction_status
     if status == TransactionStatus.INERROR:
         # SQLAlchemy takes a COMMIT that raised for an end: the pool would get it as it is.
         connection.rollback()

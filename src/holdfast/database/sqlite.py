@@ -65,7 +65,8 @@ def behave(engine: Engine) -> None:
 
 def transaction(connection: Connection) -> object:
     """Tell whether a transaction is open: no other can follow it by itself."""
-    driver: Any = connection.connection.driver_connection
+    adapted: Any = connection.connection.dbapi_connection
+    driver = adapted.driver_connection
     return driver.in_transaction
 
 
@@ -169,7 +170,8 @@ def _note_rollback(context: ExceptionContext) -> None:
     if connection is None or connection.invalidated:
         return
     transaction = connection.get_transaction()
-    driver: Any = connection.connection.driver_connection
+    adapted: Any = connection.connection.dbapi_connection
+    driver = adapted.driver_connection
     began = connection.get_execution_options().get(SQLITE_BEGIN, _BEGIN_WRITING) is not None
     if transaction and began and not driver.in_transaction:
         connection.info[_ROLLED_BACK] = transaction
