@@ -33,7 +33,7 @@ LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 
 # What `pip install holdfast` brings, by import name. A part that is not in EXTRAS needs no more,
 # so that the first line of somebody's service never fails on a package they did not ask for.
-BASE = frozenset({"asyncpg", "greenlet", "sqlalchemy", "uuid_utils"})
+BASE = frozenset({"asyncpg", "greenlet", "msgspec", "sqlalchemy", "uuid_utils"})
 EXTRAS = {
     "redis": {"redis"},
     "settings": {"pydantic"},

@@ -122,6 +122,7 @@ def test_the_wheel_says_its_license_and_what_it_needs(wheel):
     assert fields["Requires-Python"] == ">=3.11"
     assert {line.split(">")[0].split("[")[0] for line in needed} == {
         "asyncpg",
+        "msgspec",
         "sqlalchemy",
         "uuid-utils",
     }

@@ -1,6 +1,5 @@
 """The engine for a URL, with what each driver must be told and made to do."""
 
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
@@ -29,12 +28,6 @@ _EXTRAS: Mapping[str, str] = {"asyncpg": "", "psycopg": "[psycopg]", "aiosqlite"
 
 # Execution option of a view: what sets each of its connections up.
 _SET_UP = "holdfast_set_up"
-
-_OPTIONS: Mapping[str, Any] = {
-    # JSON has no NaN: PostgreSQL refuses it, SQLite would store what nothing can read.
-    # Not `json.dumps`, which makes an encoder for each value when it is told anything.
-    "json_serializer": json.JSONEncoder(allow_nan=False).encode,
-}
 
 
 def make_engine(
@@ -69,9 +62,13 @@ def make_engine(
             "leaving": leaving,
             "policy": module.pool_policy(url, policy.pool),
         }
-        options = {**_OPTIONS, "hide_parameters": not policy.show_bound_values_in_errors}
         engine = create_async_engine(
-            url.engine, poolclass=ElasticPool, connect_args=told, **options, **pooled
+            url.engine,
+            poolclass=ElasticPool,
+            connect_args=told,
+            hide_parameters=not policy.show_bound_values_in_errors,
+            **_documents(),
+            **pooled,
         )
     except (ArgumentError, ValueError) as error:
         raise ConfigurationError(
@@ -89,6 +86,12 @@ def make_engine(
     watch_errors(engine.sync_engine, is_lost=module.is_lost, place=url.place, events=events)
     guard_statements(engine.sync_engine, module.is_busy)
     return engine
+
+
+def _documents() -> Mapping[str, Any]:
+    from holdfast.database import documents  # noqa: PLC0415  -- nothing that an import waits for
+
+    return {"json_serializer": documents.dumps, "json_deserializer": documents.loads}
 
 
 def owned(engine: AsyncEngine) -> AsyncEngine:

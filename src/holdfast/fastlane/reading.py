@@ -81,7 +81,7 @@ async def stream(
     parameters: Parameters | None = None,
     *,
     into: Callable[..., T],
-    batch: int = 1000,
+    batch: int = 500,
 ) -> AsyncIterator[T]:
     """Run a `select()` and give its rows one by one, with no more than a batch in memory.
 
@@ -95,7 +95,8 @@ async def stream(
         statement: as of `fetch`.
         parameters: as of `fetch`.
         into: as of `fetch`.
-        batch: rows that are asked of the server at once, at least 1.
+        batch: rows that are asked of the server at once, at least 1. More in memory at once is
+            more for the garbage collector to look through; fewer are more round trips.
 
     Raises:
         ConfigurationError: as of `fetch`; or the session is in AUTOCOMMIT, as that of `read()`.
