@@ -381,7 +381,7 @@ class TestTwoTasks:
         async with library.read() as session:
             assert await session.get(Author, 2) is None
 
-    @pytest.mark.parametrize("way", ["begin", "read"])
+    @pytest.mark.parametrize("way", ["begin", "read", "session"])
     async def test_the_connection_is_as_good_as_new(self, any_url, way):
         """Wherever the block left the other task, the next caller meets nothing of it."""
         one = DatabasePolicy(pool=PoolPolicy(max_size=1), lock_timeout=1)
@@ -392,6 +392,23 @@ class TestTwoTasks:
                     assert await session.scalar(text("SELECT 2")) == 2
                 await asyncio.gather(left, return_exceptions=True)
                 assert db.engine.pool.checkedout() == 0
+
+    async def test_a_plain_session(self, any_url):
+        """It says the same, to whoever comes second and to whoever ends it too early."""
+        async with Database(any_url) as db:
+            ended = db.session()
+            with pytest.raises(SessionSharedError) as second:
+                async with ended as session:
+                    await asyncio.gather(*(session.execute(text("SELECT 1")) for _ in range(2)))
+            early = db.session()
+            taking = asyncio.create_task(early.execute(text("SELECT 1")))
+            await asyncio.sleep(0)
+            with pytest.raises(SessionSharedError, match="end the session"):
+                await early.close()
+            await asyncio.gather(taking, return_exceptions=True)
+
+            assert db.holders() == []
+        self.assert_says(second.value)
 
     async def test_one_after_the_other(self, library):
         """A child task that is awaited may use it: wait_for() makes one."""

@@ -107,9 +107,27 @@ async def test_a_silent_server(driver):
     assert said.endswith("no answer within 0.3 s: a firewall, or a wrong address?")
 
 
-def test_the_limit_is_five_seconds():
-    """That is what a silent server costs when nothing else is said."""
-    assert DatabasePolicy().connect_timeout == 5.0
+@pytest.mark.parametrize(
+    ("place", "seconds"),
+    [
+        ("127.0.0.1/shop", 5),
+        ("ep-cool-1.eu-central-1.aws.neon.tech/shop", 15),
+        ("127.0.0.1/shop?connect_timeout=7", 7),
+    ],
+)
+async def test_the_limit_without_a_policy(monkeypatch, place, seconds):
+    """What a silent server costs; a serverless one needs longer to wake up."""
+    told = []
+
+    async def connect(*_args: object, **options: object) -> None:
+        told.append(options["timeout"])
+        raise TimeoutError
+
+    monkeypatch.setattr("asyncpg.connect", connect)
+    said = await reason(f"postgresql://ann:secret@{place}", DatabasePolicy())
+
+    assert told == [seconds]
+    assert f"no answer within {seconds} s" in said
 
 
 @with_drivers

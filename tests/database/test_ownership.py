@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import event, text
@@ -372,3 +373,23 @@ async def test_autocommit_is_refused_in_a_block(db):
     with pytest.raises(TransactionOwnedError, match="AUTOCOMMIT"):
         async with db.begin() as session:
             await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+
+
+@pytest.mark.parametrize("options", ["autocommit", "other engine"])
+async def test_a_refused_connection_is_not_used_either(any_db, look, options):
+    """Who swallows the refusal and goes on is in the block's transaction, as if never asked."""
+
+    async def act(session: AsyncSession) -> None:
+        if options == "autocommit":
+            await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+        else:
+            await session.connection(bind_arguments={"bind": any_db.engine.sync_engine})
+
+    with suppress(ZeroDivisionError):
+        async with any_db.begin() as session:
+            await swallowed(session, act)
+            await session.execute(INSERT)
+            raise ZeroDivisionError
+
+    assert await look(BODIES) == []
+    assert any_db.holders() == []

@@ -15,7 +15,7 @@ from holdfast.database.dialling import Password
 from holdfast.database.opening import Closed, Opened, reach
 from holdfast.database.policy import DatabasePolicy
 from holdfast.database.resolving import Resolving
-from holdfast.database.sessions import OwnedSession, ReadSession
+from holdfast.database.sessions import OwnedSession, PlainSession, ReadSession
 from holdfast.database.units import Blocks, Unit
 from holdfast.events import Check, Events
 from holdfast.pool import Background, ElasticPool, Holder
@@ -145,7 +145,7 @@ class Database:
         return await reach(
             self._reading,
             self.url,
-            within=self.url.connect_timeout or self.policy.connect_timeout,
+            within=drivers.within(self.url, self.policy),
             leaving=self._leaving,
         )
 
@@ -195,7 +195,7 @@ class Database:
 
     def session(self) -> AsyncSession:
         """Give a plain session, for code that commits itself: `async with db.session() as s`."""
-        return AsyncSession(self._engine, expire_on_commit=False)
+        return PlainSession(self._engine, expire_on_commit=False)
 
     def begin(self) -> AbstractAsyncContextManager[AsyncSession]:
         """Give a session with one transaction: commits at the end, rolls back on any exception.

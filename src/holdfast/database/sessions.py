@@ -1,11 +1,12 @@
 """Sessions that cannot end a transaction which is not theirs, or write where they only read."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 from weakref import ref
 
 from sqlalchemy import Connection, PoolProxiedConnection, event
-from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.exc import IllegalStateChangeError, InterfaceError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
@@ -26,7 +27,34 @@ TRANSACTION = "holdfast_transaction"
 SQLITE_BEGIN = "holdfast_sqlite_begin"
 
 
-class _OwnedSession(Session):
+class _TellingSession(Session):
+    """Says so when two tasks use it, and gives its connection back all the same."""
+
+    def close(self) -> None:
+        transaction = self.get_transaction()
+        try:
+            super().close()
+        except (IllegalStateChangeError, InterfaceError) as error:
+            self.info[_OVER] = True
+            _give_back(transaction)
+            raise SessionSharedError("end the session") from error
+        self.info.pop(_OVER, None)
+
+    def _connection_for_bind(self, *args: Any, **options: Any) -> Any:
+        try:
+            connection = super()._connection_for_bind(*args, **options)
+        except InvalidRequestError as error:
+            if error.code == _CONCURRENT:
+                raise SessionSharedError("take a connection") from error
+            raise
+        if _OVER in self.info:
+            # The session could not be closed while this task was to get its connection.
+            self.close()
+            raise SessionSharedError("end the block")
+        return connection
+
+
+class _OwnedSession(_TellingSession):
     """Refuses what would end the transaction, until its owner unlocks it.
 
     Attributes:
@@ -66,19 +94,6 @@ class _OwnedSession(Session):
         self.refuse_ending("session.invalidate()")
         super().invalidate()
 
-    def _connection_for_bind(self, *args: Any, **options: Any) -> Any:
-        try:
-            connection = super()._connection_for_bind(*args, **options)
-        except InvalidRequestError as error:
-            if error.code == _CONCURRENT:
-                raise SessionSharedError("take a connection") from error
-            raise
-        if _OVER in self.info:
-            # The block could not close the session while this task was to get its connection.
-            self.close()
-            raise SessionSharedError("end the block")
-        return connection
-
     def refuse_ending(self, what: str) -> None:
         """Raise while the block that owns the transaction runs."""
         if _LOCKED in self.info:
@@ -108,6 +123,20 @@ class _ReadSession(_OwnedSession):
         changed = [*self.new, *self.deleted, *filter(self.is_modified, self.dirty)]
         if changed:
             refuse_write(f"a changed {type(changed[0]).__name__}")
+
+
+class PlainSession(AsyncSession):
+    """The session of `session()`."""
+
+    sync_session_class = _TellingSession
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            await super().__aexit__(kind, error, trace)
+        except SessionSharedError as shared:
+            if error is None:
+                raise
+            error.add_note(str(shared))  # what went wrong inside is what the caller is to see
 
 
 class OwnedSession(AsyncSession):
@@ -180,16 +209,33 @@ def refuse_write(what: str) -> NoReturn:
 
 
 @event.listens_for(_OwnedSession, "after_begin")
-def _note_connection(session: _OwnedSession, _began: object, connection: Connection) -> None:
+def _note_connection(
+    session: _OwnedSession, began: SessionTransaction, connection: Connection
+) -> None:
     if isinstance(session, _ReadSession):  # which has nothing to store
         return
-    _refuse_autocommit(connection)
-    _refuse_other_engine(connection)
+    try:
+        _refuse_autocommit(connection)
+        _refuse_other_engine(connection)
+    except TransactionOwnedError:
+        # The session has it already, and would use it if somebody swallowed the error.
+        for key in (connection, connection.engine):
+            began._connections.pop(key, None)  # noqa: SLF001
+        connection.close()
+        raise
     # By its own method the dialect would look for options of its own among them each time.
     connection._execution_options = connection._execution_options.union({OWNER: session})  # noqa: SLF001
     mark(connection.connection, session)
     session.info.setdefault(_CONNECTIONS, []).append(connection)
     session.info.setdefault(_CHECKS, []).append(_compare(connection))
+
+
+def _give_back(transaction: SessionTransaction | None) -> None:
+    """Let go of connections whose rollback failed, which SQLAlchemy leaves to the collector."""
+    held = transaction._connections if transaction else {}  # noqa: SLF001  -- there is no other way
+    for connection, *_ in set(held.values()):
+        with suppress(Exception):
+            connection.close()
 
 
 def _compare(connection: Connection) -> Callable[[], bool]:
