@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 import trustme
 from sqlalchemy import ForeignKey, make_url, text
-from sqlalchemy.exc import DBAPIError, IntegrityError, MissingGreenlet
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from tests.certified import certify
@@ -29,6 +29,7 @@ from holdfast.events import Events
 from holdfast.pool import PoolPolicy
 from holdfast.retry import RetryPolicy, classify
 from holdfast.services import PostgresPolicy, PostgresServer
+from holdfast.testing.faults import Faults
 from holdfast.urls import parse
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -409,6 +410,21 @@ class TestTwoTasks:
 
             assert db.holders() == []
         self.assert_says(second.value)
+
+    async def test_a_lost_connection_is_no_other_task(self, database_url):
+        """What asyncpg calls an error of its interface, too, when a session is closed then."""
+        with Faults(database_url) as faults:
+            async with Database(faults.url) as db:
+                session = db.session()
+                connection = await (await session.connection()).get_raw_connection()
+                faults.drop_all()
+                async with asyncio.timeout(10):
+                    while not connection.driver_connection.is_closed():  # noqa: ASYNC110
+                        await asyncio.sleep(0)
+
+                with pytest.raises(InterfaceError, match="closed"):
+                    await session.close()
+                assert db.holders() == []
 
     async def test_one_after_the_other(self, library):
         """A child task that is awaited may use it: wait_for() makes one."""

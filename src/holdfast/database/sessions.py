@@ -6,7 +6,12 @@ from typing import Any, NoReturn
 from weakref import ref
 
 from sqlalchemy import Connection, PoolProxiedConnection, event
-from sqlalchemy.exc import IllegalStateChangeError, InterfaceError, InvalidRequestError
+from sqlalchemy.exc import (
+    DBAPIError,
+    IllegalStateChangeError,
+    InterfaceError,
+    InvalidRequestError,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
@@ -34,10 +39,14 @@ class _TellingSession(Session):
         transaction = self.get_transaction()
         try:
             super().close()
-        except (IllegalStateChangeError, InterfaceError) as error:
+        except IllegalStateChangeError as error:
             self.info[_OVER] = True
-            _give_back(transaction)
             raise SessionSharedError("end the session") from error
+        except DBAPIError as error:
+            _give_back(transaction)
+            if isinstance(error, InterfaceError) and not error.connection_invalidated:
+                raise SessionSharedError("end the session") from error
+            raise
         self.info.pop(_OVER, None)
 
     def _connection_for_bind(self, *args: Any, **options: Any) -> Any:
