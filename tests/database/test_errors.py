@@ -179,8 +179,7 @@ class TestConnecting:
         said = await fails(nowhere(driver), attempts=2)
 
         assert said.startswith("PostgreSQL at 127.0.0.1:1/shop: ")
-        assert "refused" in said
-        assert "is the server started?" in said or "running on that host" in said
+        assert said.endswith("refused; nothing listens there: is the server started?")
 
     async def test_silent(self, driver):
         """What accepts and says nothing may be a firewall or another program."""
@@ -201,7 +200,7 @@ class TestConnecting:
         said = await fails(f"postgresql+{driver}:///shop?host={tmp_path}", attempts=2)
 
         assert str(tmp_path) in said
-        assert "is the server started?" in said or "running locally" in said
+        assert said.endswith(": there is no socket there: is the server started?")
 
     async def test_wrong_password(self, driver, servers):
         """Trying again could lock the role."""

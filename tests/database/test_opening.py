@@ -127,7 +127,7 @@ async def test_a_missing_socket(driver, tmp_path):
     said = await reason(f"postgresql+{driver}:///shop?host={tmp_path}")
 
     assert said.startswith(f"PostgreSQL at {tmp_path}/shop: ")
-    assert "no socket" in said or "No such file" in said
+    assert "no socket" in said
 
 
 @with_drivers

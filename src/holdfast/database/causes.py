@@ -57,11 +57,15 @@ _POOLER = (
     "pooler=transaction to the URL, and take options out of it ({said})"
 )
 _UNKNOWN_HOST = "the host name is unknown: is it spelled right, does DNS answer?"
+_REFUSED = "the connection was refused; nothing listens there: is the server started?"
+_NO_SOCKET = "there is no socket there: is the server started?"
 _SILENT = "no answer within {within:g} s: a firewall, or a wrong address?"
 # What psycopg and libpq say where other drivers have the system's own errors.
 _UNREACHED = {
     "failed to resolve host|could not translate host name": _UNKNOWN_HOST,
     "timeout expired": _SILENT,
+    "failed: Connection refused": _REFUSED,
+    "failed: No such file or directory": _NO_SOCKET,
 }
 # What has no SQLSTATE that tells, in the order in which it is looked for.
 _SAID = (
@@ -121,9 +125,9 @@ def _state_by_words(said: str) -> str | None:
 
 def _unreachable(error: Exception, within: float) -> str:
     if isinstance(error, ConnectionRefusedError):
-        return "the connection was refused; nothing listens there: is the server started?"
+        return _REFUSED
     if isinstance(error, FileNotFoundError):
-        return "there is no socket there: is the server started?"
+        return _NO_SOCKET
     if isinstance(error, socket.gaierror):
         return _UNKNOWN_HOST
     if isinstance(error, TimeoutError):
