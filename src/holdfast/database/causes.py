@@ -3,6 +3,7 @@
 import re
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from holdfast.errors import (
@@ -12,7 +13,7 @@ from holdfast.errors import (
     INVALID_PASSWORD,
     TOO_MANY_CONNECTIONS,
 )
-from holdfast.urls import DatabaseUrl, redact
+from holdfast.urls import DatabaseUrl, Host, redact
 
 _CAUSES = {
     INVALID_PASSWORD: "the password for {user} was refused: is it the one of this server?",
@@ -87,6 +88,19 @@ class Cause:
     lasting: bool = False
 
 
+class NoHostError(ConnectionError):
+    """None of several hosts could be used; each is said with its reason.
+
+    Attributes:
+        lasting: if it will be the same with each in a moment.
+    """
+
+    def __init__(self, causes: Sequence[tuple[Host, Cause]]) -> None:
+        said = "; ".join(f"{host}: {cause.text}" for host, cause in causes)
+        super().__init__(f"no host of {len(causes)} can be used: {said}")
+        self.lasting = all(cause.lasting for _, cause in causes)
+
+
 def find_cause(error: Exception, url: DatabaseUrl, within: float) -> Cause:
     """Find the cause.
 
@@ -95,6 +109,8 @@ def find_cause(error: Exception, url: DatabaseUrl, within: float) -> Cause:
         url: what was to be reached.
         within: the limit that the driver was given, in seconds.
     """
+    if isinstance(error, NoHostError):
+        return Cause(text=str(error), lasting=error.lasting)
     said = _LIBPQ.sub("", _in_one_line(error))
     state = getattr(error, "sqlstate", None)
     for pattern, text in _SAID:
@@ -115,7 +131,7 @@ def find_cause(error: Exception, url: DatabaseUrl, within: float) -> Cause:
         )
     # A server that answered in words that are not known here would answer the same.
     lasting = state is None and bool(_ANSWERED.search(str(error)))
-    return Cause(text=said, sqlstate=state, lasting=lasting)
+    return Cause(text=said or type(error).__name__, sqlstate=state, lasting=lasting)
 
 
 def _state_by_words(said: str) -> str | None:
