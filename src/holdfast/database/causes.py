@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from holdfast.errors import (
     CANNOT_CONNECT_NOW,
@@ -60,6 +61,14 @@ _POOLER = (
 _UNKNOWN_HOST = "the host name is unknown: is it spelled right, does DNS answer?"
 _REFUSED = "the connection was refused; nothing listens there: is the server started?"
 _NO_SOCKET = "there is no socket there: is the server started?"
+_NO_FOLDER = (
+    "there is no folder {folder}, and SQLite makes none: make it (mkdir -p), or mend the path in "
+    "the URL, which has four slashes where it is absolute"
+)
+_NOT_OPENED = (
+    "{said}: it may be a folder, or this user may not write it and the folder that it is in: mend "
+    "the path in the URL, or the rights"
+)
 _SILENT = "no answer within {within:g} s: a firewall, or a wrong address?"
 # What psycopg and libpq say where other drivers have the system's own errors.
 _UNREACHED = {
@@ -122,6 +131,8 @@ def find_cause(error: Exception, url: DatabaseUrl, within: float) -> Cause:
     for pattern, text in _UNREACHED.items():
         if re.search(pattern, str(error)):
             return Cause(text=text.format(within=within))
+    if "unable to open database file" in said:
+        return _unopened(url, said)
     state = state or _state_by_words(str(error))
     if state in _CAUSES:
         user, database = url.engine.username, url.engine.database
@@ -151,6 +162,13 @@ def _unreachable(error: Exception, within: float) -> str:
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {error}"
     return _in_one_line(error) or type(error).__name__
+
+
+def _unopened(url: DatabaseUrl, said: str) -> Cause:
+    path = Path(url.engine.database or "").absolute()
+    if path.parent.is_dir() or url.place.startswith("file:"):
+        return Cause(text=_NOT_OPENED.format(said=said))
+    return Cause(text=_NO_FOLDER.format(folder=path.parent), lasting=True)
 
 
 def _in_one_line(error: object) -> str:
