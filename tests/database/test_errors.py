@@ -16,6 +16,7 @@ from sqlalchemy import ForeignKey, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm.exc import DetachedInstanceError
 from tests.certified import certify
 
 from holdfast.database import Database, DatabasePolicy
@@ -472,6 +473,19 @@ async def test_a_lazy_load(library, read, attribute):
     assert "is not loaded" in said
     assert f"selectinload({attribute})" in said
     assert f"session.refresh(instance, ['{attribute.partition('.')[2]}'])" in said
+
+
+@pytest.mark.parametrize("block", ["begin", "read"])
+async def test_a_lazy_load_after_the_block(library, block):
+    """It is SQLAlchemy's own error; what the block loaded, as the guide says, can be read."""
+    async with getattr(library, block)() as session:
+        author = await session.get_one(Author, 1)
+        loaded = await session.get_one(Note, 1)
+        await session.refresh(loaded, ["author"])
+
+    assert loaded.author is author
+    with pytest.raises(DetachedInstanceError):
+        assert author.notes
 
 
 async def test_a_statement_outside_of_everything(library):
