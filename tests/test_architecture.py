@@ -222,9 +222,9 @@ def late_nodes(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def body_may_not_run(node: ast.If | ast.Try) -> bool:
-    """Tell whether a block is for type checkers, or may find its package missing."""
+    """Tell whether a block is for type checkers or programs, or may find its package missing."""
     if isinstance(node, ast.If):
-        return "TYPE_CHECKING" in ast.unparse(node.test)
+        return any(name in ast.unparse(node.test) for name in ("TYPE_CHECKING", "__name__"))
     return any(map(catches_import_error, node.handlers))
 
 

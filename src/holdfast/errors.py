@@ -32,6 +32,10 @@ class MissingExtraError(ConfigurationError, ImportError):
     """A part needs packages that are not installed; the message has the command."""
 
 
+class UsageError(HoldfastError, TypeError):
+    """A block was entered without `async`, or the work of a `run()` is no async function."""
+
+
 class UnavailableError(HoldfastError, ConnectionError):
     """A server could not be reached or refused the connection; nothing was sent to it.
 

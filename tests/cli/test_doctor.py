@@ -162,7 +162,10 @@ def test_the_policy_of_the_application(shell):
     done = shell("doctor", "--json", "--prefix", "SHOP_DB_", **limits, WEB_CONCURRENCY="2")
 
     assert wrong(done) == {"database.statement_timeout", "database.pool"}
-    assert "120 connections at most (max_size 60 x 2" in rows(done)["database.pool"]["said"]
+    assert (
+        "connections: at most 120 (max_size 60 x 2 processes)"
+        in rows(done)["database.pool"]["said"]
+    )
     one = shell("doctor", "--json", "--prefix", "SHOP_DB_", "--processes", "1", **limits)
     assert wrong(one) == {"database.statement_timeout"}
 

@@ -46,6 +46,16 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
+@pytest.mark.parametrize(("arguments", "code"), [(["history", "--json"], 0), (["nonsense"], 2)])
+def test_as_a_module(shell, arguments, code):
+    """`python -m holdfast` is the same command, for where its script is not on the PATH."""
+    done = shell.program([sys.executable, "-m", "holdfast"], *arguments)
+    same = shell(*arguments)
+
+    assert (done.returncode, done.stdout) == (code, same.stdout)
+    assert done.stderr.splitlines()[-1:] == same.stderr.splitlines()[-1:]
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["up", "--help"], ["status"], ["env"], ["down"]])
 def test_what_needs_no_database_imports_none_of_it(shell, arguments):
     """Commands that only look for servers start without SQLAlchemy, Alembic and drivers."""

@@ -1,6 +1,7 @@
 """`begin()` and `run()`: one transaction, ended as the block ends."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from sqlalchemy import select, text
@@ -8,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from holdfast.database import Database
-from holdfast.errors import TransactionAbortedError
+from holdfast.errors import TransactionAbortedError, UsageError
 
 BODIES = "SELECT body FROM notes ORDER BY id"
 
@@ -54,6 +55,33 @@ async def test_begin_rolls_back_on_any_exception(any_db, look, error):
         await fail()
 
     assert await look(BODIES) == []
+
+
+async def without_async(block: Any) -> None:
+    with block:
+        raise AssertionError
+
+
+async def awaited(block: Any) -> None:
+    await block
+
+
+async def used(block: Any) -> None:
+    await block.execute(text(BODIES))
+
+
+@pytest.mark.parametrize("name", ["begin", "read"])
+@pytest.mark.parametrize(
+    ("mistake", "error"),
+    [(without_async, UsageError), (awaited, UsageError), (used, AttributeError)],
+)
+async def test_a_block_that_is_not_entered(any_db, name, mistake, error):
+    """The error is of the kind that Python has for it, and has the line to write."""
+    with pytest.raises(error) as caught:
+        await mistake(getattr(any_db, name)())
+
+    assert str(caught.value).startswith(f"{name}() ")
+    assert f"write 'async with db.{name}() as session:'" in str(caught.value)
 
 
 async def test_nothing_is_seen_outside_before_the_end(db, look):

@@ -98,7 +98,7 @@ async def test_serving(server, driver):
 
     assert [each.name for each in checks] == ["reached", "writes", "pool"]
     assert all(each.state == "ok" for each in checks)
-    assert checks[2].said == "0 of 20 connections in use, 0 callers wait"
+    assert checks[2].said == "connections in use: 0 of 20; callers waiting: 0"
 
 
 async def test_the_quick_check_is_quick(database_url, wire):
@@ -180,12 +180,14 @@ async def test_a_standby(tmp_path):
 
 async def test_more_connections_than_the_server_has(server):
     """Pools of all processes are held against what is left of max_connections."""
+    one = await examined(server.url())
     fits = await examined(server.url(), processes=4)
     checks = await examined(server.url(), processes=5)
 
+    assert one["pool"].said.startswith("connections: at most 20 (max_size 20 x 1 process)")
     assert fits["pool"].state == "ok"
     assert states(checks) == {"pool": "failed"}
-    assert checks["pool"].said.startswith("100 connections at most (max_size 20 x 5 processes)")
+    assert checks["pool"].said.startswith("connections: at most 100 (max_size 20 x 5 processes)")
     assert "97 can be had: max_connections 100, 3 reserved" in checks["pool"].said
     assert "PoolPolicy.max_size to 19" in checks["pool"].advice
 
@@ -216,7 +218,7 @@ async def test_callers_that_wait(database_url, wire, monkeypatch):
             wire.thaw()
 
     pool = checked.result()[2]
-    assert (pool.state, pool.said) == ("warning", "1 of 1 connections in use, 1 callers wait")
+    assert (pool.state, pool.said) == ("warning", "connections in use: 1 of 1; callers waiting: 1")
 
 
 async def test_what_others_use_is_taken_off(server):

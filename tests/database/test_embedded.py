@@ -80,6 +80,17 @@ async def test_no_file(tmp_path, way):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("way", ["check", "examine"])
+async def test_no_folder(tmp_path, way):
+    """It is named, for neither SQLite nor a migration would make it."""
+    async with opened(f"sqlite:///{tmp_path}/none/notes.db") as db:
+        [check] = await getattr(db, way)()
+
+    assert (check.name, check.state) == ("reached", "failed")
+    assert f"there is no folder {tmp_path}/none, and SQLite makes none: make it" in check.said
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_no_database(tmp_path):
     """A file that is something else is told of in SQLite's words."""
     (tmp_path / "notes.db").write_text("something else" * 100)

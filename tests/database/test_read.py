@@ -318,6 +318,17 @@ async def test_objects_are_usable_after_the_block(any_db, note):
         assert (read.id, read.body) == (1, "first")
 
 
+async def test_a_stream_without_a_transaction(db):
+    """The driver's own words for it get a note with what to use."""
+    async with db.read() as session:
+        with pytest.raises(DBAPIError) as caught:
+            await session.stream(text("SELECT 1"))
+
+    assert caught.value.__notes__ == [
+        "stream() needs a transaction: use read(snapshot=True) or begin(), or execute()"
+    ]
+
+
 async def test_large_results_stream_from_a_snapshot(any_db, note):
     """A cursor on the server lives in a transaction, which a snapshot is."""
     async with any_db.read(snapshot=True) as session:

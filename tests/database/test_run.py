@@ -13,10 +13,16 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import NullPool
 
 from holdfast.database import Database, DatabasePolicy
-from holdfast.errors import CommitUnknownError, TransactionAbortedError, TransactionOwnedError
+from holdfast.errors import (
+    CommitUnknownError,
+    TransactionAbortedError,
+    TransactionOwnedError,
+    UsageError,
+)
 from holdfast.events import Event, Events
 from holdfast.pool import PoolPolicy
 from holdfast.retry import Retried, RetryPolicy
@@ -29,6 +35,19 @@ IDS = "SELECT id FROM notes ORDER BY id"
 SOON = RetryPolicy(reconnect_delay=0.001, conflict_delay=0.001)
 
 Work = Callable[[AsyncSession], Awaitable[object]]
+
+
+class Base(DeclarativeBase):
+    """A declarative base of the application's own."""
+
+
+class Note(Base):
+    """One row of the table that the fixtures make."""
+
+    __tablename__ = "notes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    body: Mapped[str]
 
 
 class Counted:
@@ -368,6 +387,35 @@ async def test_the_works_own_errors_are_not_run_again(any_db, error):
         await any_db.run(work)
 
     assert len(calls) == 1
+
+
+async def write_and_forget(session: AsyncSession) -> None:
+    await session.execute(text("INSERT INTO notes VALUES (1, 'a')"))
+
+
+def not_async(session: AsyncSession) -> int:
+    session.add(Note(id=1, body="a"))
+    return 5
+
+
+async def test_work_that_is_not_async(any_db, look):
+    """The error names it, says what to write, and is the kind that Python has for it."""
+    with pytest.raises(
+        UsageError, match=r"^not_async gave run\(\) an object of type int"
+    ) as caught:
+        await any_db.run(not_async)
+
+    assert isinstance(caught.value, TypeError)
+    assert "make it an async function" in str(caught.value)
+    assert await look(IDS) == []
+
+
+async def test_work_that_was_called_already(any_db, look):
+    """The error says how its arguments are given; the coroutine is not reported as forgotten."""
+    with pytest.raises(UsageError, match=r"type coroutine, which cannot be called; .*run\(work, 1"):
+        await any_db.run(write_and_forget(any_db.session()))
+
+    assert await look(IDS) == []
 
 
 async def test_a_group_of_lost_connections(retrying, look):

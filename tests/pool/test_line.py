@@ -61,7 +61,7 @@ def test_thousands_who_give_up_at_once_do_not_stand_in_the_way():
             task.cancel()
         await greenlet_spawn(first.close)
         await turns(5)
-        assert pool.status().endswith("0 callers wait")
+        assert pool.status().endswith("callers waiting: 0")
         await greenlet_spawn(next_one.result().close)
 
     one_connection(story)
@@ -132,7 +132,9 @@ async def test_a_full_line_turns_away_at_once(postgres_url):
         await until(lambda: db.engine.pool.checkedout() == 2 and len(db.engine.pool.waiting()) == 3)
         turned = []
         asyncio.get_running_loop().call_soon(lambda: turned.append("turn"))
-        with pytest.raises(OverloadedError, match=r"3 callers wait .* max_waiting.* 503"):
+        with pytest.raises(
+            OverloadedError, match=r"callers waiting already: 3.* max_waiting.* 503"
+        ):
             await db.engine.connect()
         assert turned == []
         gate.set()

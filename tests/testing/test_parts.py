@@ -49,6 +49,14 @@ async def test_too_many_statements_are_listed(db):
     assert second == f"  2. {__file__}:{line}: SELECT 2"
 
 
+async def test_one_statement_is_one(db):
+    """Where none was expected, the sentence is about one."""
+    with pytest.raises(AssertionError) as error, count_statements(db, at_most=0):
+        await ask(db, "SELECT 1")
+
+    assert str(error.value).splitlines()[0] == "1 statement was sent, at most 0 expected:"
+
+
 async def test_what_fails_in_the_block_comes_out(db):
     """An error of the code is not hidden behind a count."""
     with pytest.raises(ProgrammingError), count_statements(db, at_most=0):

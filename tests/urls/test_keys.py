@@ -192,6 +192,7 @@ def test_the_url_counts_before_the_caller():
      ("options=-c", "options has '-c'"),
      ("host=@pg", "asyncpg knows no abstract sockets"),
      ("host=a,b&port=1,2,3", "3 ports for 2 hosts"),
+     ("host=a&port=1,2", "2 ports for 1 host;"),
      ("host=a:1&port=2", "two places for the port"),
      ("port=x", "its port is no number"),
      ("port=5432%00", "its port is no number"),

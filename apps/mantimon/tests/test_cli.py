@@ -35,6 +35,14 @@ def test_list_has_every_card_on_a_line(mantimon, cards):
     assert lines[-1] == "372 cards"
 
 
+def test_a_list_of_one(mantimon, cards):
+    """One card is not cards."""
+    names = [card.name for card in cards]
+    name = next(each for each in names if sum(each in other for other in names) == 1)
+
+    assert mantimon("cards", "list", "--name", name)[1].splitlines()[-1] == "1 card"
+
+
 @pytest.mark.parametrize(
     ("options", "matches"),
     [

@@ -3,7 +3,9 @@
 import re
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from holdfast.errors import (
     CANNOT_CONNECT_NOW,
@@ -12,7 +14,7 @@ from holdfast.errors import (
     INVALID_PASSWORD,
     TOO_MANY_CONNECTIONS,
 )
-from holdfast.urls import DatabaseUrl, redact
+from holdfast.urls import DatabaseUrl, Host, redact
 
 _CAUSES = {
     INVALID_PASSWORD: "the password for {user} was refused: is it the one of this server?",
@@ -57,11 +59,23 @@ _POOLER = (
     "pooler=transaction to the URL, and take options out of it ({said})"
 )
 _UNKNOWN_HOST = "the host name is unknown: is it spelled right, does DNS answer?"
+_REFUSED = "the connection was refused; nothing listens there: is the server started?"
+_NO_SOCKET = "there is no socket there: is the server started?"
+_NO_FOLDER = (
+    "there is no folder {folder}, and SQLite makes none: make it (mkdir -p), or mend the path in "
+    "the URL, which has four slashes where it is absolute"
+)
+_NOT_OPENED = (
+    "{said}: it may be a folder, or this user may not write it and the folder that it is in: mend "
+    "the path in the URL, or the rights"
+)
 _SILENT = "no answer within {within:g} s: a firewall, or a wrong address?"
 # What psycopg and libpq say where other drivers have the system's own errors.
 _UNREACHED = {
     "failed to resolve host|could not translate host name": _UNKNOWN_HOST,
     "timeout expired": _SILENT,
+    "failed: Connection refused": _REFUSED,
+    "failed: No such file or directory": _NO_SOCKET,
 }
 # What has no SQLSTATE that tells, in the order in which it is looked for.
 _SAID = (
@@ -83,6 +97,19 @@ class Cause:
     lasting: bool = False
 
 
+class NoHostError(ConnectionError):
+    """None of several hosts could be used; each is said with its reason.
+
+    Attributes:
+        lasting: if it will be the same with each in a moment.
+    """
+
+    def __init__(self, causes: Sequence[tuple[Host, Cause]]) -> None:
+        said = "; ".join(f"{host}: {cause.text}" for host, cause in causes)
+        super().__init__(f"no host of {len(causes)} can be used: {said}")
+        self.lasting = all(cause.lasting for _, cause in causes)
+
+
 def find_cause(error: Exception, url: DatabaseUrl, within: float) -> Cause:
     """Find the cause.
 
@@ -91,6 +118,8 @@ def find_cause(error: Exception, url: DatabaseUrl, within: float) -> Cause:
         url: what was to be reached.
         within: the limit that the driver was given, in seconds.
     """
+    if isinstance(error, NoHostError):
+        return Cause(text=str(error), lasting=error.lasting)
     said = _LIBPQ.sub("", _in_one_line(error))
     state = getattr(error, "sqlstate", None)
     for pattern, text in _SAID:
@@ -102,6 +131,8 @@ def find_cause(error: Exception, url: DatabaseUrl, within: float) -> Cause:
     for pattern, text in _UNREACHED.items():
         if re.search(pattern, str(error)):
             return Cause(text=text.format(within=within))
+    if "unable to open database file" in said:
+        return _unopened(url, said)
     state = state or _state_by_words(str(error))
     if state in _CAUSES:
         user, database = url.engine.username, url.engine.database
@@ -111,7 +142,7 @@ def find_cause(error: Exception, url: DatabaseUrl, within: float) -> Cause:
         )
     # A server that answered in words that are not known here would answer the same.
     lasting = state is None and bool(_ANSWERED.search(str(error)))
-    return Cause(text=said, sqlstate=state, lasting=lasting)
+    return Cause(text=said or type(error).__name__, sqlstate=state, lasting=lasting)
 
 
 def _state_by_words(said: str) -> str | None:
@@ -121,9 +152,9 @@ def _state_by_words(said: str) -> str | None:
 
 def _unreachable(error: Exception, within: float) -> str:
     if isinstance(error, ConnectionRefusedError):
-        return "the connection was refused; nothing listens there: is the server started?"
+        return _REFUSED
     if isinstance(error, FileNotFoundError):
-        return "there is no socket there: is the server started?"
+        return _NO_SOCKET
     if isinstance(error, socket.gaierror):
         return _UNKNOWN_HOST
     if isinstance(error, TimeoutError):
@@ -131,6 +162,13 @@ def _unreachable(error: Exception, within: float) -> str:
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {error}"
     return _in_one_line(error) or type(error).__name__
+
+
+def _unopened(url: DatabaseUrl, said: str) -> Cause:
+    path = Path(url.engine.database or "").absolute()
+    if path.parent.is_dir() or url.place.startswith("file:"):
+        return Cause(text=_NOT_OPENED.format(said=said))
+    return Cause(text=_NO_FOLDER.format(folder=path.parent), lasting=True)
 
 
 def _in_one_line(error: object) -> str:

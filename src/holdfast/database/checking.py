@@ -90,7 +90,7 @@ def _load(db: "Database") -> Check:
     pool = db.engine.pool
     assert isinstance(pool, ElasticPool)
     used, waiting = pool.checkedout(), len(pool.waiting())
-    said = f"{used} of {pool.policy.max_size} connections in use, {waiting} callers wait"
+    said = f"connections in use: {used} of {pool.policy.max_size}; callers waiting: {waiting}"
     if not waiting:
         return Check(name="pool", said=said)
     advice = "hold connections for a shorter time, or raise PoolPolicy.max_size"

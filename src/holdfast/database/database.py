@@ -17,6 +17,7 @@ from holdfast.database.policy import DatabasePolicy
 from holdfast.database.resolving import Resolving
 from holdfast.database.sessions import OwnedSession, PlainSession, ReadSession
 from holdfast.database.units import Blocks, Unit
+from holdfast.database.work import awaitable, name_of
 from holdfast.events import Check, Events
 from holdfast.pool import Background, ElasticPool, Holder
 from holdfast.retry import retry
@@ -241,13 +242,16 @@ class Database:
             TransactionOwnedError: `work` ended the transaction itself, or calls `run()` or
                 `begin()` on the same database; or `run()` is called inside a `begin()` of it.
             TransactionAbortedError: a statement failed, and `work` went on.
+            UsageError: `work` is no async function.
             CommitUnknownError: the connection was lost while COMMIT was under way.
         """
-        name = getattr(work, "__qualname__", type(work).__qualname__)
+        name = name_of(work)
         place = self._blocks.enter_run(name)
         try:
             return await retry(
-                lambda: self._attempt(lambda session: work(session, *args, **kwargs)),
+                lambda: self._attempt(
+                    lambda session: awaitable(work(session, *args, **kwargs), name)
+                ),
                 policy=self.policy.retry,
                 name=name,
                 events=self.events,

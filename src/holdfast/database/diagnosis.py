@@ -101,7 +101,8 @@ def check_writable(*, standby: bool, reads_only: bool, url: DatabaseUrl) -> Chec
 def check_pool(facts: Facts, url: DatabaseUrl, *, max_size: int, processes: int) -> Check:
     """Compare the connections that the pools may want with those that the server has for them."""
     wanted = max_size * processes
-    pools = f"{wanted} connections at most (max_size {max_size} x {processes} processes)"
+    times = "1 process" if processes == 1 else f"{processes} processes"
+    pools = f"connections: at most {wanted} (max_size {max_size} x {times})"
     if url.pooler is not None:
         return Check(name="pool", said=f"{pools}; the pooler's max_client_conn has to allow them")
     room, why = min(_rooms(facts))

@@ -54,10 +54,6 @@ class Driver(Protocol):
         """Have these settings in each transaction."""
 
 
-class NoHostError(ConnectionError):
-    """None of several hosts could be used; each is said with its reason."""
-
-
 class Dialler:
     """Makes the connections of one engine, as the driver's own `connect` would.
 
@@ -149,7 +145,7 @@ class Dialler:
                 failed.append((host, ConnectionError(f"it is not {self._wanted()}")))
         if second is not None:
             return second[1]
-        raise _no_host(failed)
+        raise self._no_host(failed)
 
     async def _dial(self, connect: Callable[..., Awaitable[Any]], host: Host) -> tuple[Any, bool]:
         driver = await connect(host=host.host, port=host.port)
@@ -210,6 +206,16 @@ class Dialler:
         said = self._driver.parameter(driver, parameter)
         return (said if said is not None else await self._driver.ask(driver, sql)) in _TRUE
 
+    def _no_host(self, failed: Sequence[tuple[Host, Exception]]) -> Exception:
+        """Give the error for all hosts: their common one, or one that lists them."""
+        from holdfast.database.causes import NoHostError, find_cause  # noqa: PLC0415  -- only here
+
+        states = {getattr(error, "sqlstate", None) for _, error in failed}
+        if len(states) == 1 and states != {None}:
+            return failed[0][1]
+        share = self._within / len(self._hosts)
+        return NoHostError([(host, find_cause(error, self._url, share)) for host, error in failed])
+
 
 def watch_peer(sock: Any) -> None:
     """Have the system ask the other end of a TCP connection whether it is still there."""
@@ -220,12 +226,3 @@ def watch_peer(sock: Any) -> None:
         option = getattr(socket, _OPTIONS[key], None)  # not every system has each
         if option is not None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
-
-
-def _no_host(failed: Sequence[tuple[Host, Exception]]) -> Exception:
-    """Give the error for all hosts: their common one, or one that lists them."""
-    states = {getattr(error, "sqlstate", None) for _, error in failed}
-    if len(states) == 1 and states != {None}:
-        return failed[0][1]
-    said = "; ".join(f"{host}: {str(error) or type(error).__name__}" for host, error in failed)
-    return NoHostError(f"no host of {len(failed)} can be used: {said}")

@@ -26,13 +26,15 @@ _PRAGMAS = (
 
 
 def check_file(db: "Database") -> None:
-    """Require the file, which opening would make.
+    """Require the file, which opening would make; not its folder, without which it is not made.
 
     Raises:
         UnavailableError: it is not there.
     """
     name = db.url.engine.database or ":memory:"
-    if ":memory:" in name or name.startswith("file:") or Path(name).exists():
+    if ":memory:" in name or name.startswith("file:"):
+        return
+    if Path(name).exists() or not Path(name).parent.is_dir():
         return
     raise UnavailableError(
         f"SQLite at {db.url.place}: there is no such file; `holdfast migrate` or the "

@@ -22,6 +22,10 @@ _COMMITTING = "holdfast.committing"
 # Said of a COMMIT, maybe by a pooler that keeps its own connection to us: the connection to the
 # server was lost (08), the server ends (57P), the statement may have been completed (40003).
 _NO_ANSWER = ("08", "57P", "40003")
+# Said of a cursor without a transaction by asyncpg, and by the server to psycopg: its SQLSTATE is
+# that of SAVEPOINT and LOCK there, too.
+_NO_CURSOR = ("cursor cannot be created outside of a transaction", "DECLARE CURSOR can only")
+_STREAM = "stream() needs a transaction: use read(snapshot=True) or begin(), or execute()"
 _UNKNOWN = (
     "COMMIT was sent to {place} and {what} before its answer arrived: the transaction may be "
     "stored, or not. Look whether its effect is there before it is done again, or give "
@@ -76,6 +80,8 @@ class _Watch:
         committing = _take_mark(context)
         if isinstance(error, MissingGreenlet):
             raise MissingGreenlet(explain_outside())
+        if context.sqlalchemy_exception and any(said in str(error) for said in _NO_CURSOR):
+            context.sqlalchemy_exception.add_note(_STREAM)
         if isinstance(error, TimeoutError):
             # The driver gave up, and has not seen the end of what it sent.
             context.is_disconnect = True

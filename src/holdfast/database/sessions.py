@@ -19,7 +19,7 @@ from holdfast.errors import ReadOnlyError, SessionSharedError, TransactionOwnedE
 
 _LOCKED = "holdfast.locked"
 _OVER = "holdfast.over"
-_CONCURRENT = "isce"  # SQLAlchemy's code for a session in the middle of something
+CONCURRENT = "isce"  # SQLAlchemy's code for a session in the middle of something
 _CHECKS = "holdfast.checks"
 _CONNECTIONS = "holdfast.connections"
 _OWNER = "holdfast.owner"
@@ -53,7 +53,7 @@ class _TellingSession(Session):
         try:
             connection = super()._connection_for_bind(*args, **options)
         except InvalidRequestError as error:
-            if error.code == _CONCURRENT:
+            if error.code == CONCURRENT:
                 raise SessionSharedError("take a connection") from error
             raise
         if _OVER in self.info:

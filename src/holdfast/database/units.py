@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import SessionTransaction
 
 from holdfast.database.sessions import (
+    CONCURRENT,
     OwnedSession,
     ReadSession,
     give_up,
@@ -16,7 +18,12 @@ from holdfast.database.sessions import (
     unlock,
     was_ended,
 )
-from holdfast.errors import CommitUnknownError, TransactionAbortedError, TransactionOwnedError
+from holdfast.errors import (
+    CommitUnknownError,
+    TransactionAbortedError,
+    TransactionOwnedError,
+    UsageError,
+)
 from holdfast.pool import Background
 
 S = TypeVar("S", bound=OwnedSession | ReadSession)
@@ -71,6 +78,30 @@ class Unit(AbstractAsyncContextManager[S]):
         finally:
             if self._place:
                 self._place.leave()
+
+    # Reached by mistake only, where Python would say no more than that the type lacks it.
+
+    def __enter__(self) -> NoReturn:
+        raise UsageError(f"{self._name()} was entered without async; {self._advice()}")
+
+    def __exit__(self, *_exc: object) -> None:
+        """Be there, for Python looks for it before it enters."""
+
+    def __await__(self) -> NoReturn:
+        raise UsageError(f"{self._name()} was awaited, and is a block; {self._advice()}")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AttributeError(
+            f"{self._name()} gives a block and no session, so it has no {name!r}; {self._advice()}"
+        )
+
+    def _name(self) -> str:
+        return "read()" if isinstance(self._session, ReadSession) else "begin()"
+
+    def _advice(self) -> str:
+        return f"write 'async with db.{self._name()} as session:' and use session in the block"
 
     async def _end(self) -> None:
         session = self._session
@@ -176,7 +207,9 @@ async def _roll_back(session: OwnedSession | ReadSession, cause: BaseException) 
     try:
         await session.rollback()
     except Exception as error:  # noqa: BLE001  -- none may hide what went wrong
-        cause.add_note(f"the rollback failed too: {error}")
+        # Another task is in the middle of the session, and has it end when it gets there.
+        if not (isinstance(error, InvalidRequestError) and error.code == CONCURRENT):
+            cause.add_note(f"the rollback failed too: {error}")
     with suppress(Exception):  # it has nothing left to do, or fails for the same reason
         await session.close()
 

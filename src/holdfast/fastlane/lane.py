@@ -36,7 +36,8 @@ def require_asyncpg(dialect: Dialect) -> None:
     if dialect.driver != "asyncpg":
         raise ConfigurationError(
             f"fastlane speaks to asyncpg only, and this is {dialect.name} with {dialect.driver}; "
-            "use session.execute(), or insert() with a list of rows"
+            "write postgresql:// in the URL, or use session.execute(), session.stream() in a "
+            "transaction, or insert() with a list of rows"
         )
 
 

@@ -116,9 +116,9 @@ class ElasticPool(Pool):
     def status(self) -> str:
         """Say how many connections there are, and what they do."""
         return (
-            f"{self.size()} of {self.policy.max_size} connections: {self.checkedout()} in use, "
+            f"connections: {self.size()} of {self.policy.max_size}, {self.checkedout()} in use, "
             f"{self.checkedin()} idle, {len(self._connecting)} being made, "
-            f"{len(self._closing)} being closed; {len(self._line)} callers wait"
+            f"{len(self._closing)} being closed; callers waiting: {len(self._line)}"
         )
 
     def size(self) -> int:
@@ -431,7 +431,7 @@ class ElasticPool(Pool):
         """Begin anew when the loop of before is closed."""
         if not loop.is_closed() and self.size():
             raise WrongLoopError(
-                f"{self.size()} connections of this database belong to another event loop, which "
+                f"connections of this database ({self.size()}) belong to another event loop, which "
                 "is not closed: an asyncio connection works in one loop only. Make a Database in "
                 "each loop (in each thread), or give tests and fixtures that share one the same "
                 "loop (loop_scope)"

@@ -102,10 +102,10 @@ class Line:
         limits, waiting = self._policy, len(self._waiting)
         expected = 0.0 if free else self._pace.expect(waiting, time.monotonic())
         if waiting - free >= limits.max_waiting:
-            why = f"{waiting} callers wait for a connection already, as many as max_waiting allows"
+            why = f"callers waiting already: {waiting}, as many as max_waiting allows"
         elif expected > limits.timeout:
             why = (
-                f"{waiting} callers wait, and as fast as those before them got a connection it "
+                f"callers waiting: {waiting}, and as fast as those before them got a connection it "
                 f"would take {expected:.1f} s; timeout is {limits.timeout:g} s"
             )
         else:

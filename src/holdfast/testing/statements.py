@@ -61,6 +61,7 @@ def count_statements(db: "Database", *, at_most: int | None = None) -> Iterator[
     finally:
         event.remove(db.engine.sync_engine, "before_cursor_execute", count)
     if at_most is not None and len(counted) > at_most:
-        said = f"{len(counted)} statements were sent, at most {at_most} expected:"
+        were = "1 statement was" if len(counted) == 1 else f"{len(counted)} statements were"
+        said = f"{were} sent, at most {at_most} expected:"
         lines = (f"  {number}. {each}" for number, each in enumerate(counted.statements, 1))
         raise AssertionError("\n".join([said, *lines]))

@@ -22,6 +22,12 @@ DRIVERS: Mapping[str, tuple[Backend, str]] = {
     "sqlite": ("sqlite", "aiosqlite"),
     "sqlite+aiosqlite": ("sqlite", "aiosqlite"),
 }
+# What to write where another driver is named, which would block the loop.
+_INSTEAD: Mapping[str, str] = {
+    "postgres": "postgresql:// (asyncpg) or postgresql+psycopg://",
+    "postgresql": "postgresql:// (asyncpg) or postgresql+psycopg://",
+    "sqlite": "sqlite:// (aiosqlite)",
+}
 
 
 def parse(
@@ -56,17 +62,29 @@ def _parse(url: "str | URL | None") -> DatabaseUrl:
         if backend == "sqlite":
             return read_sqlite(_make(text))
         return read_postgresql(take_apart(text), driver)
+    _require_url(url)
     backend, driver = _driver(url.drivername)
     return read_sqlite(url) if backend == "sqlite" else read_postgresql(_pieces(url), driver)
 
 
 def _driver(scheme: str) -> tuple[Backend, str]:
-    if scheme not in DRIVERS:
-        known = ", ".join(f"{name}://" for name in DRIVERS)
+    if scheme in DRIVERS:
+        return DRIVERS[scheme]
+    said = f"database URL: the scheme {scheme!r} is not known"
+    if instead := _INSTEAD.get(scheme.partition("+")[0]):
+        raise ConfigurationError(f"{said}; the driver must be an async one: write {instead}")
+    known = ", ".join(f"{name}://" for name in DRIVERS)
+    raise ConfigurationError(f"{said}; use one of {known}")
+
+
+def _require_url(url: object) -> None:
+    from sqlalchemy.engine import URL  # noqa: PLC0415  -- 270 ms, which a text does not need
+
+    if not isinstance(url, URL):
         raise ConfigurationError(
-            f"database URL: the scheme {scheme!r} is not known; use one of {known}"
+            f"database URL: it is of type {type(url).__name__}; give a str, a URL of SQLAlchemy or "
+            "a DatabaseUrl"
         )
-    return DRIVERS[scheme]
 
 
 def _make(text: str) -> "URL":

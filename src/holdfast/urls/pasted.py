@@ -31,6 +31,8 @@ _PAIR = re.compile(
     r"(?=\s|$)",
     re.DOTALL,
 )
+# Between the parts of other programs' forms. In a password it may be meant.
+_SEPARATED = re.compile(r"[,;]\s*([A-Za-z_]\w*\s*=|$)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +169,11 @@ def _keywords(text: str) -> Iterator[Pair]:
                 "stands in single quotes, with a backslash before a quote inside"
             )
         at = found.end()
+        if found["key"] not in {*SECRETS, "options"} and _SEPARATED.search(found["plain"] or ""):
+            raise ConfigurationError(
+                "database URL: a comma or semicolon stands between its parts; write blanks "
+                "between them: host=HOST port=5432 dbname=NAME"
+            )
         value = found["plain"] if found["quoted"] is None else found["quoted"]
         yield found["key"], re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)
 

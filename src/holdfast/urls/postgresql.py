@@ -74,8 +74,9 @@ def _in_query(hosts: str) -> list[Spec]:
 def _with_ports(specs: Sequence[Spec], ports: Sequence[str]) -> list[Spec]:
     hosts = specs or [Spec(host="")]
     if len(ports) not in {1, len(hosts)}:
+        hosts_said = "1 host" if len(hosts) == 1 else f"{len(hosts)} hosts"
         raise ConfigurationError(
-            f"database URL: it has {len(ports)} ports for {len(hosts)} hosts; write one for all, "
+            f"database URL: it has {len(ports)} ports for {hosts_said}; write one for all, "
             "or one for each"
         )
     each = ports if len(ports) == len(hosts) else [ports[0]] * len(hosts)

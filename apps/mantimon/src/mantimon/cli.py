@@ -57,7 +57,7 @@ def list_cards(
         return
     columns = ("id", "name", "type", "element", "stage", "hp", "rarity")
     _print_table(columns, [[getattr(card, column) for column in columns] for card in found])
-    typer.echo(f"{len(found)} cards")
+    _print_total(len(found))
 
 
 @cards.command("show")
@@ -90,7 +90,7 @@ def show_stats(*, as_json: AsJson = False) -> None:
         for name, count in group.items()
     ]
     _print_table(("by", "kind", "cards"), rows)
-    typer.echo(f"{counts['total']} cards")
+    _print_total(counts["total"])
 
 
 def main() -> None:
@@ -111,6 +111,10 @@ def _print_table(columns: tuple[str, ...], rows: list[list[object]]) -> None:
         table.add_row(*("" if value is None else str(value) for value in row))
     # A pipe has no width: a row is a line there.
     Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def _print_total(total: int) -> None:
+    typer.echo("1 card" if total == 1 else f"{total} cards")
 
 
 def _in_words(value: object) -> str:

@@ -35,6 +35,13 @@ def test_a_deck_that_follows_the_rules(starter, cards):
     assert starter.size == 60
 
 
+def test_a_deck_of_one_card(cards):
+    """It is told as one card."""
+    deck = DeckList(cards={}, energy_cards={"tide": 1})
+
+    assert "the deck has 1 card; it needs 60" in problems(deck, cards)
+
+
 @pytest.mark.parametrize(("energy", "size"), [(19, 59), (21, 61)])
 def test_a_deck_has_sixty_cards(starter, cards, energy, size):
     """A card too few or too many is told with the number."""

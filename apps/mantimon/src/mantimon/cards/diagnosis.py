@@ -87,7 +87,8 @@ def _listing_problems(contents: Mapping[str, bytes], sets: Sequence[CardSet]) ->
 def _miscounts(contents: Mapping[str, bytes], card_set: CardSet, at: str) -> Iterator[Problem]:
     raw, _ = decoded(contents.get(card_set.file, b"null"))
     if isinstance(raw, list) and card_set.cards not in {None, len(raw)}:
-        what = f"is {card_set.cards}, but {card_set.file} has {len(raw)} cards"
+        has = "1 card" if len(raw) == 1 else f"{len(raw)} cards"
+        what = f"is {card_set.cards}, but {card_set.file} has {has}"
         yield Problem(file=INDEX_FILE, field=f"{at}.cards", what=what)
 
 

@@ -98,7 +98,8 @@ def suggest_deck(owned: Mapping[str, int], *, cards: CardService) -> DeckList:
 
 def _wrong_size(deck: DeckList) -> Iterator[str]:
     if deck.size != DECK_SIZE:
-        yield f"the deck has {deck.size} cards; it needs {DECK_SIZE}"
+        has = "1 card" if deck.size == 1 else f"{deck.size} cards"
+        yield f"the deck has {has}; it needs {DECK_SIZE}"
 
 
 def _unknown(deck: DeckList, known: Mapping[str, CardDefinition]) -> Iterator[str]:
