@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any, Self, TypeVar
+from unittest import SkipTest
 
 from holdfast.errors import HoldfastError
 from holdfast.services import PostgresPolicy, PostgresServer, RedisServer
@@ -26,8 +27,8 @@ WIDTH = 98  # columns of the output
 REQUIRE_ALL = "HOLDFAST_REQUIRE_ALL"  # 1 lets nothing be left out
 
 
-class NotHereError(Exception):
-    """A proof cannot be done on this machine; the text says what to install."""
+class NotHereError(SkipTest):
+    """A proof, or a test, cannot be done on this machine; the text says what to install."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,7 @@ async def compare(stack: str, driver: str, servers: Servers) -> Outcome:
     transactions = TRANSACTIONS_QUICK if servers.quick else TRANSACTIONS
     async with (
         fresh_database(servers.postgres) as database,
-        pgbouncer(servers.postgres, database.pasted) as pooled,
+        pgbouncer(database.near) as pooled,
     ):
         url = make_url(pooled).set(drivername=f"postgresql+{driver}").render_as_string()
         order = json.dumps({"stack": stack, "url": url, "transactions": transactions})
