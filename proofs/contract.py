@@ -47,13 +47,13 @@ class Servers:
     _made: dict[Any, Any] = field(default_factory=dict, repr=False)
     _ending: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False)
 
-    async def once(self, make: Callable[[Self], AbstractAsyncContextManager[T]]) -> T:
+    async def once(self, make: Callable[[], AbstractAsyncContextManager[T]]) -> T:
         """Give what the sides of a proof share, such as a server of its own kind.
 
         The first side that asks has it made; it ends with the proof.
         """
         if make not in self._made:
-            self._made[make] = await self._ending.enter_async_context(make(self))
+            self._made[make] = await self._ending.enter_async_context(make())
         made: T = self._made[make]
         return made
 

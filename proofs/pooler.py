@@ -24,7 +24,7 @@ Clients = Sequence[asyncio.subprocess.Process]
 
 
 @asynccontextmanager
-async def clients(_servers: Servers) -> AsyncIterator[Clients]:
+async def clients() -> AsyncIterator[Clients]:
     """Start the processes of a service: names of prepared statements collide between processes."""
     started = [
         await asyncio.create_subprocess_exec(

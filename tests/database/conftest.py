@@ -1,15 +1,18 @@
-"""A database of each kind with a table of notes, and what lets a server be seen and fail."""
+"""A database of each kind with a table of notes, and servers of other kinds."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from proofs.encrypted import Encrypted, encrypted
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from holdfast.database import Database, DatabasePolicy
 from holdfast.events import Events
+from holdfast.services import PostgresPolicy, PostgresServer
 from holdfast.testing.faults import Faults
 from holdfast.urls import parse
 
@@ -71,6 +74,21 @@ def look(request) -> Look:
             return list((await connection.execute(text(sql))).scalars())
 
     return ask
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def guarded() -> AsyncIterator[PostgresServer]:
+    """Give a PostgreSQL that asks for passwords, and has no TLS."""
+    policy = PostgresPolicy(listen="127.0.0.1", settings={"ssl": "off"})
+    async with PostgresServer(policy=policy) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session", name="encrypted")
+async def encrypted_server() -> AsyncIterator[Encrypted]:
+    """Give one that has it."""
+    async with encrypted() as made:
+        yield made
 
 
 @pytest.fixture

@@ -170,16 +170,6 @@ async def refuse_writes(server: PostgresServer, *, refuse: bool) -> None:
     await connection.close()
 
 
-@pytest.fixture(scope="module")
-def guarded() -> Iterator[PostgresServer]:
-    """Give a PostgreSQL that asks for passwords."""
-    server = PostgresServer(policy=PostgresPolicy(listen="127.0.0.1"))
-    with asyncio.Runner() as runner:
-        runner.run(server.start())
-        yield server
-        runner.run(server.stop())
-
-
 @with_drivers
 @pytest.mark.parametrize("awaited", [True, False])
 async def test_the_password_is_asked_for_at_each_connection(guarded, driver, awaited):

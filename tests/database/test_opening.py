@@ -5,7 +5,6 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +16,6 @@ from holdfast.database import Closed, Database, DatabasePolicy, Opened
 from holdfast.errors import HoldfastError, MissingExtraError, UnavailableError
 from holdfast.events import Events
 from holdfast.pool import PoolPolicy
-from holdfast.services import PostgresPolicy, PostgresServer
 from holdfast.testing.faults import Faults
 from holdfast.urls import parse
 
@@ -32,16 +30,6 @@ async def reason(url: str, policy: DatabasePolicy | None = None) -> str:
         await db.open()
     assert db.engine.pool.checkedin() == 0
     return str(caught.value)
-
-
-@pytest.fixture(scope="module")
-def guarded() -> AsyncIterator[PostgresServer]:
-    """Give a PostgreSQL that asks for passwords."""
-    server = PostgresServer(policy=PostgresPolicy(listen="127.0.0.1"))
-    with asyncio.Runner() as runner:
-        runner.run(server.start())
-        yield server
-        runner.run(server.stop())
 
 
 @with_drivers
