@@ -27,6 +27,7 @@ from holdfast.database import Database
 from holdfast.models import Base as HoldfastBase
 from holdfast.models import UTCDateTime, UUIDKey, ValueEnum, json_type, uuid7
 from holdfast.services import PostgresServer
+from holdfast.testing.faults import Faults
 
 TASKS, CONNECTIONS = 50, 20
 EACH = 10  # units of a task in one run
@@ -154,75 +155,27 @@ def together(one: Callable[[], Awaitable[object]], *, quick: bool) -> Run:
     return run
 
 
-class Wire:
-    """Passes everything between drivers and the server, and counts the server's answers."""
-
-    def __init__(self, url: str) -> None:
-        query = make_url(url).query
-        self._socket = f"{query['host']}/.s.PGSQL.{query.get('port', 5432)}"
-        self._url = make_url(url).difference_update_query(["host", "port"])
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.round_trips = 0
-
-    async def open(self) -> str:
-        """Listen, and give the URL that leads through here."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        port = self._server.sockets[0].getsockname()[1]
-        return self._url.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
-
-    async def close(self) -> None:
-        """Let everybody go."""
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._tasks.add(asyncio.ensure_future(self._pass(reader, writer)))
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_server, to_server = await asyncio.open_unix_connection(self._socket)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._requests(reader, to_server))
-                group.create_task(self._answers(from_server, writer))
-        finally:
-            writer.close()
-            to_server.close()
-
-    async def _requests(self, source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
-        while data := await source.read(65536):
-            to.write(data)
-        to.close()
-
-    async def _answers(self, source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
-        while data := await source.read(65536):
-            # ReadyForQuery, which ends each answer; rows here are too small to hold one.
-            self.round_trips += data.count(b"Z\x00\x00\x00\x05")
-            to.write(data)
-        to.close()
-
-
 Doing = Callable[[Parties], Callable[[], Awaitable[object]]]
 
 
 @asynccontextmanager
 async def counting() -> AsyncIterator[tuple[Parties, Callable[[Doing], Awaitable[float]]]]:
     """Give everybody, and a function that counts the round trips of one unit of a contender."""
-    async with parties() as direct:
-        wire = Wire(direct.url)
-        async with connected(await wire.open(), direct.outside) as through:
+    async with (
+        parties() as direct,
+        Faults(direct.url) as seen,
+        connected(seen.url, direct.outside) as through,
+    ):
 
-            async def count(doing: Doing) -> float:
-                one = doing(through)
-                for _ in range(3):  # connects, and learns what it keeps
-                    await one()
-                before = wire.round_trips
+        async def count(doing: Doing) -> float:
+            one = doing(through)
+            for _ in range(3):  # connects, and learns what it keeps
                 await one()
-                return wire.round_trips - before
+            seen.clear()
+            await one()
+            return seen.round_trips
 
-            yield direct, count
-        await wire.close()
+        yield direct, count
 
 
 async def contender(

@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any, Self, TypeVar
+from unittest import SkipTest
 
 from holdfast.errors import HoldfastError
 from holdfast.services import PostgresPolicy, PostgresServer, RedisServer
@@ -26,8 +27,8 @@ WIDTH = 98  # columns of the output
 REQUIRE_ALL = "HOLDFAST_REQUIRE_ALL"  # 1 lets nothing be left out
 
 
-class NotHereError(Exception):
-    """A proof cannot be done on this machine; the text says what to install."""
+class NotHereError(SkipTest):
+    """A proof, or a test, cannot be done on this machine; the text says what to install."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +47,13 @@ class Servers:
     _made: dict[Any, Any] = field(default_factory=dict, repr=False)
     _ending: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False)
 
-    async def once(self, make: Callable[[Self], AbstractAsyncContextManager[T]]) -> T:
+    async def once(self, make: Callable[[], AbstractAsyncContextManager[T]]) -> T:
         """Give what the sides of a proof share, such as a server of its own kind.
 
         The first side that asks has it made; it ends with the proof.
         """
         if make not in self._made:
-            self._made[make] = await self._ending.enter_async_context(make(self))
+            self._made[make] = await self._ending.enter_async_context(make())
         made: T = self._made[make]
         return made
 

@@ -19,10 +19,12 @@ class Fresh:
 
     Attributes:
         pasted: its URL for the role `owner`, as providers print them: without a driver.
+        near: the same by the server's unix socket, for what stands beside it.
         witness: a superuser's connection to it, for what the server says.
     """
 
     pasted: str
+    near: str
     witness: "asyncpg.Connection[Any]"
 
     def url(self, driver: str = "asyncpg") -> str:
@@ -57,7 +59,8 @@ async def fresh_database(server: PostgresServer) -> AsyncIterator[Fresh]:
     await server.create_database(name)
     witness = await asyncpg.connect(server.url("postgres", name))
     try:
-        yield Fresh(pasted=server.url("owner", name), witness=witness)
+        near = server.url("postgres", name).replace("postgres@", "owner@", 1)
+        yield Fresh(pasted=server.url("owner", name), near=near, witness=witness)
     finally:
         await witness.close()
         await drop(server, name)

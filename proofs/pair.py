@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
-from proofs.contract import Servers
 from proofs.folders import open_folder
 from sqlalchemy import make_url
 
@@ -104,7 +103,7 @@ class Pair:
 
 
 @asynccontextmanager
-async def pair(_servers: Servers) -> AsyncIterator[Pair]:
+async def pair() -> AsyncIterator[Pair]:
     """Start both, the one streaming from the other."""
     with open_folder() as folder:
         made = Pair(primary=Node(folder / "one"), standby=Node(folder / "two"))

@@ -47,7 +47,7 @@ UNBOUND = "sslmode=disable&channel_binding=require"  # no TLS, so nothing to bin
 
 async def compare(open_stack: Open, driver: str, servers: Servers) -> Outcome:
     """Paste each key into a URL of one stack, and ask the server whether it is in force."""
-    server = await servers.once(encrypted)
+    server = (await servers.once(encrypted)).server
     url = make_url(server.url("owner")).set(drivername=driver, host="localhost")
     base = url.render_as_string(hide_password=False)
     pasted = {**SHOWN, "the whole URL": Pasted(query=WHOLE, sql=TLS, answer="true")}
@@ -132,7 +132,7 @@ async def holdfast(servers: Servers) -> Outcome:
 
 async def refuses_unbound(servers: Servers) -> bool:
     """Tell whether a connection without channel binding is refused where it is required."""
-    server = await servers.once(encrypted)
+    server = (await servers.once(encrypted)).server
     url = make_url(server.url("owner")).set(drivername="postgresql+psycopg")
     try:
         async with stacks.holdfast(f"{url.render_as_string(hide_password=False)}?{UNBOUND}"):

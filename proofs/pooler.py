@@ -24,7 +24,7 @@ Clients = Sequence[asyncio.subprocess.Process]
 
 
 @asynccontextmanager
-async def clients(_servers: Servers) -> AsyncIterator[Clients]:
+async def clients() -> AsyncIterator[Clients]:
     """Start the processes of a service: names of prepared statements collide between processes."""
     started = [
         await asyncio.create_subprocess_exec(
@@ -50,7 +50,7 @@ async def compare(stack: str, driver: str, servers: Servers) -> Outcome:
     transactions = TRANSACTIONS_QUICK if servers.quick else TRANSACTIONS
     async with (
         fresh_database(servers.postgres) as database,
-        pgbouncer(servers.postgres, database.pasted) as pooled,
+        pgbouncer(database.near) as pooled,
     ):
         url = make_url(pooled).set(drivername=f"postgresql+{driver}").render_as_string()
         order = json.dumps({"stack": stack, "url": url, "transactions": transactions})

@@ -28,7 +28,7 @@ TWICE = "SELECT count(*) - count(DISTINCT number) FROM orders"
 
 
 @asynccontextmanager
-async def own_server(_servers: Servers) -> AsyncIterator[PostgresServer]:
+async def own_server() -> AsyncIterator[PostgresServer]:
     """Give a server that may be restarted: its data outlives it."""
     with open_folder() as folder:
         policy = PostgresPolicy(settings={"fsync": "off"})  # it stops in good order

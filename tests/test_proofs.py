@@ -113,7 +113,7 @@ async def test_what_sides_share_is_made_once_and_ends_with_the_proof():
     made: list[str] = []
 
     @asynccontextmanager
-    async def server(_servers: Servers) -> AsyncIterator[str]:
+    async def server() -> AsyncIterator[str]:
         made.append("started")
         yield f"server {made.count('started')}"
         made.append("stopped")

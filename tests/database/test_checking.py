@@ -101,15 +101,15 @@ async def test_serving(server, driver):
     assert checks[2].said == "connections in use: 0 of 20; callers waiting: 0"
 
 
-async def test_the_quick_check_is_quick(database_url, wire):
+async def test_the_quick_check_is_quick(faults):
     """On a connection that is there it is two statements, neither in a transaction."""
-    async with opened(wire.url(database_url)) as db:
+    async with opened(faults.url) as db:
         await db.check()
-        wire.clear()
+        faults.clear()
         await db.check()
 
-    assert wire.transactions == []
-    assert wire.round_trips <= 4  # asyncpg prepares a statement, then runs it
+    assert faults.transactions == []
+    assert faults.round_trips <= 4  # asyncpg prepares a statement, then runs it
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -125,13 +125,13 @@ async def test_a_server_that_is_not_there(driver, way):
     assert "sesame" not in check.said
 
 
-async def test_a_server_that_is_frozen(database_url, wire):
+async def test_a_server_that_is_frozen(faults):
     """It is not reached, within the limit to connect."""
-    async with opened(wire.url(database_url), connect_timeout=0.3) as db:
+    async with opened(faults.url, connect_timeout=0.3) as db:
         await db.check()
-        wire.freeze()
+        faults.pause_server()
         [check] = await db.check()
-        wire.thaw()
+        faults.heal()
 
     assert check.state == "failed"
     assert "no answer within 0.3 s" in check.said
@@ -192,7 +192,7 @@ async def test_more_connections_than_the_server_has(server):
     assert "PoolPolicy.max_size to 19" in checks["pool"].advice
 
 
-async def test_callers_that_wait(database_url, wire, monkeypatch):
+async def test_callers_that_wait(faults, monkeypatch):
     """They are to be known of, before the pool is exhausted."""
 
     async def use() -> None:
@@ -201,10 +201,10 @@ async def test_callers_that_wait(database_url, wire, monkeypatch):
 
     async def reach_and_freeze(_self: Database) -> float:
         seconds = await ping()
-        wire.freeze()
+        faults.pause_server()
         return seconds
 
-    async with opened(wire.url(database_url), pool=PoolPolicy(max_size=1)) as db:
+    async with opened(faults.url, pool=PoolPolicy(max_size=1)) as db:
         ping = db.ping
         monkeypatch.setattr(Database, "ping", reach_and_freeze)
         async with asyncio.TaskGroup() as group:
@@ -215,7 +215,7 @@ async def test_callers_that_wait(database_url, wire, monkeypatch):
                 group.create_task(use())
             while len(db.engine.pool.waiting()) < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0)
-            wire.thaw()
+            faults.heal()
 
     pool = checked.result()[2]
     assert (pool.state, pool.said) == ("warning", "connections in use: 1 of 1; callers waiting: 1")
@@ -333,19 +333,19 @@ async def test_what_fails_in_between(server, monkeypatch, driver, way):
     assert checks[1].advice
 
 
-async def test_a_server_that_freezes_in_between(database_url, wire, monkeypatch):
+async def test_a_server_that_freezes_in_between(faults, monkeypatch):
     """The quick check ends within its limit, whatever answer is missing."""
-    async with opened(wire.url(database_url), connect_timeout=0.3) as db:
+    async with opened(faults.url, connect_timeout=0.3) as db:
 
         async def reach_and_freeze(_self: Database) -> float:
             seconds = await ping()
-            wire.freeze()
+            faults.pause_server()
             return seconds
 
         ping = db.ping
         monkeypatch.setattr(Database, "ping", reach_and_freeze)
         checks = await db.check()
-        wire.thaw()
+        faults.heal()
 
     assert [each.state for each in checks] == ["ok", "failed"]
     assert "TimeoutError" in checks[1].said

@@ -1,9 +1,7 @@
 """A real PgBouncer in front: whether it is noticed, and what follows for the limits."""
 
-from contextlib import AbstractAsyncContextManager
-
 import pytest
-from tests.bouncer import bouncer
+from proofs.pgbouncer import pgbouncer
 
 from holdfast.database import Database
 from holdfast.events import Check, Events
@@ -14,13 +12,6 @@ LETS_PASS = (
     "statement_timeout,lock_timeout,idle_in_transaction_session_timeout,options"
 )
 with_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
-
-
-def pgbouncer(
-    database_url: str, mode: str = "transaction", more: str = ""
-) -> AbstractAsyncContextManager[str]:
-    """Give the URL of the database behind a pooler that the port does not tell of."""
-    return bouncer(database_url, mode=mode, port=PORT, more=more)
 
 
 async def examined(url: str, driver: str) -> dict[str, Check]:
@@ -35,7 +26,7 @@ async def examined(url: str, driver: str) -> dict[str, Check]:
 @with_drivers
 async def test_one_that_the_url_does_not_tell_of(database_url, driver):
     """It is noticed by the process that it tells of, which is none of the server's."""
-    async with pgbouncer(database_url, more=LETS_PASS) as url:
+    async with pgbouncer(database_url, port=PORT, more=LETS_PASS) as url:
         checks = await examined(url, driver)
 
     assert checks["pooler"].state == "failed"
@@ -47,7 +38,7 @@ async def test_one_that_the_url_does_not_tell_of(database_url, driver):
 @with_drivers
 async def test_one_that_refuses_the_limits(database_url, driver):
     """It does not let the connection be made, and what to do is the same."""
-    async with pgbouncer(database_url) as url:
+    async with pgbouncer(database_url, port=PORT) as url:
         checks = await examined(url, driver)
 
     assert list(checks) == ["reached"]
@@ -58,7 +49,7 @@ async def test_one_that_refuses_the_limits(database_url, driver):
 @pytest.mark.parametrize("mode", ["transaction", "session"])
 async def test_one_that_the_url_tells_of(database_url, driver, mode):
     """Limits hold within transactions; outside they need the role, which is to be known."""
-    async with pgbouncer(database_url, mode) as url:
+    async with pgbouncer(database_url, port=PORT, mode=mode) as url:
         checks = await examined(f"{url}&pooler={mode}", driver)
 
     assert checks["pooler"].said == f"in {mode} mode, as the URL says"

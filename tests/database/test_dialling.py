@@ -3,45 +3,31 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
-import asyncpg
 import pytest
+import pytest_asyncio
+from proofs.pair import Node, Pair, pair
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from tests.database.replication import SETTINGS, Standby, socket_of
+from tests.database.conftest import DRIVERS
 
 from holdfast.database import Database, DatabasePolicy, PrimaryLost
 from holdfast.errors import ConfigurationError, UnavailableError
 from holdfast.events import Events
 from holdfast.pool import PoolPolicy
-from holdfast.services import PostgresPolicy, PostgresServer
 from holdfast.urls import parse
 
-DRIVERS = ["asyncpg", "psycopg"]
 with_drivers = pytest.mark.parametrize("driver", DRIVERS)
 WHERE = text("SELECT pg_is_in_recovery()")
 
 
-@pytest.fixture(scope="module")
-def primary() -> Iterator[PostgresServer]:
-    """Give a server of its own that others can follow."""
-    server = PostgresServer(policy=PostgresPolicy(settings=SETTINGS))
-    with asyncio.Runner() as runner:
-        runner.run(server.start())
-        yield server
-        runner.run(server.stop())
-
-
-@pytest.fixture(scope="module")
-def standby(primary) -> Iterator[Standby]:
-    """Give a server that follows the primary."""
-    server = Standby(primary)
-    with asyncio.Runner() as runner:
-        runner.run(server.start())
-        yield server
-        runner.run(server.stop())
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def both() -> AsyncIterator[Pair]:
+    """Give a primary and the standby that follows it, which stay what they are."""
+    async with pair() as made:
+        yield made
 
 
 def hosts(driver: str, *places: str, **query: str) -> str:
@@ -50,6 +36,11 @@ def hosts(driver: str, *places: str, **query: str) -> str:
         [*(f"host={place}" for place in places), *(f"{k}={v}" for k, v in query.items())]
     )
     return f"postgresql+{driver}://owner@/app?{said}"
+
+
+def folder(node: Node) -> str:
+    """Give the folder of a server's socket."""
+    return str(node.socket.parent)
 
 
 async def is_standby(url: str) -> bool:
@@ -71,30 +62,28 @@ async def is_standby(url: str) -> bool:
         ("prefer-standby", True),
     ],
 )
-async def test_the_server_that_is_wanted_is_found(primary, standby, driver, target, led_to_standby):
+async def test_the_server_that_is_wanted_is_found(both, driver, target, led_to_standby):
     """Behind the standby that stands first is the primary, taken unless told not to."""
     query = {"target_session_attrs": target} if target else {}
-    url = hosts(driver, str(standby.folder), socket_of(primary), **query)
+    url = hosts(driver, folder(both.standby), folder(both.primary), **query)
 
     assert await is_standby(url) is led_to_standby
 
 
 @with_drivers
 @pytest.mark.parametrize(("target", "found"), [(None, True), ("prefer-standby", False)])
-async def test_the_second_best_is_taken_where_there_is_no_other(
-    primary, standby, driver, target, found
-):
+async def test_the_second_best_is_taken_where_there_is_no_other(both, driver, target, found):
     """Without a primary a standby serves, and without a standby a primary."""
-    place = str(standby.folder) if found else socket_of(primary)
+    place = folder(both.standby) if found else folder(both.primary)
     query = {"target_session_attrs": target} if target else {}
 
     assert await is_standby(hosts(driver, place, "/nowhere", **query)) is found
 
 
 @with_drivers
-async def test_what_none_of_them_is_says_each(primary, driver):
+async def test_what_none_of_them_is_says_each(both, driver):
     """The error has each host with its reason."""
-    url = hosts(driver, "/nowhere", socket_of(primary), target_session_attrs="standby")
+    url = hosts(driver, "/nowhere", folder(both.primary), target_session_attrs="standby")
 
     with pytest.raises(UnavailableError) as caught:
         await Database(url).open()
@@ -102,11 +91,11 @@ async def test_what_none_of_them_is_says_each(primary, driver):
     said = str(caught.value)
     assert "no host of 2 can be used" in said
     assert "/nowhere: there is no socket there: is the server started?" in said
-    assert f"{socket_of(primary)}: it is not standby" in said
+    assert f"{folder(both.primary)}: it is not standby" in said
 
 
 @with_drivers
-async def test_a_silent_host_does_not_starve_the_next(primary, driver):
+async def test_a_silent_host_does_not_starve_the_next(both, driver):
     """One that accepts and says nothing has its share of the limit; then comes the other."""
 
     async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -116,7 +105,7 @@ async def test_a_silent_host_does_not_starve_the_next(primary, driver):
 
     silent = await asyncio.start_server(swallow, "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
-    url = f"postgresql+{driver}://owner@/app?host=127.0.0.1:{port}&host={socket_of(primary)}"
+    url = f"postgresql+{driver}://owner@/app?host=127.0.0.1:{port}&host={folder(both.primary)}"
     asked = []
     async with Database(url, policy=DatabasePolicy(connect_timeout=2)) as db:
         for _ in range(3):
@@ -130,54 +119,32 @@ async def test_a_silent_host_does_not_starve_the_next(primary, driver):
 
 
 @with_drivers
-async def test_writes_follow_the_primary(primary, driver):
+async def test_writes_follow_the_primary(driver):
     """When another server is promoted and the one that wrote refuses, the next writes go there."""
     events: list[object] = []
     policy = DatabasePolicy(pool=PoolPolicy(max_size=3))
-    async with AsyncExitStack() as stack:
-        standby = Standby(primary)
-        await standby.start()
-        stack.push_async_callback(standby.stop)
-        url = hosts(driver, socket_of(primary), str(standby.folder))
-        db = Database(url, policy=policy, events=Events(events.append))
-        await stack.enter_async_context(db)
-        async with db.begin() as session:
-            await session.execute(text("CREATE TABLE IF NOT EXISTS kept (id int)"))
-        await standby.promote()
-        # Both write now; the old one is told to refuse, as one that follows would.
-        await refuse_writes(primary, refuse=True)
-        try:
+    async with pair() as both:
+        old, new = both.primary, both.standby
+        url = hosts(driver, folder(old), folder(new))
+        async with Database(url, policy=policy, events=Events(events.append)) as db:
+            async with db.begin() as session:
+                await session.execute(text("CREATE TABLE kept (id int)"))
+            await new.until("SELECT to_regclass('kept') IS NOT NULL")
+            await both.promote()
+            # Both write now; the old one is told to refuse, as one that follows would.
+            await old.do("ALTER SYSTEM SET default_transaction_read_only = on")
+            await old.do("SELECT pg_reload_conf()")
+            await old.until("SELECT current_setting('default_transaction_read_only') = 'on'")
             with pytest.raises(DBAPIError, match="read-only"):
                 await db.run(insert)
             await db.run(insert)
-        finally:
-            await refuse_writes(primary, refuse=False)
 
-        async with Database(standby.url()) as promoted, promoted.read() as session:
-            assert await session.scalar(text("SELECT count(*) FROM kept")) == 1
+        assert await new.ask("SELECT count(*) FROM kept") == 1
     assert [type(event) for event in events].count(PrimaryLost) == 1
 
 
 async def insert(session) -> None:
     await session.execute(text("INSERT INTO kept VALUES (1)"))
-
-
-async def refuse_writes(server: PostgresServer, *, refuse: bool) -> None:
-    value = "on" if refuse else "off"
-    connection = await asyncpg.connect(server.url("postgres"))
-    await connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
-    await connection.execute("SELECT pg_reload_conf()")
-    await connection.close()
-
-
-@pytest.fixture(scope="module")
-def guarded() -> Iterator[PostgresServer]:
-    """Give a PostgreSQL that asks for passwords."""
-    server = PostgresServer(policy=PostgresPolicy(listen="127.0.0.1"))
-    with asyncio.Runner() as runner:
-        runner.run(server.start())
-        yield server
-        runner.run(server.stop())
 
 
 @with_drivers

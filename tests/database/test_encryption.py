@@ -1,55 +1,17 @@
 """How a connection is encrypted, seen from its own side, on a real server with TLS."""
 
-import asyncio
-import shutil
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytest
-import trustme
-from tests.certified import certify
+from proofs.encrypted import Encrypted
+from tests.database.conftest import DRIVERS, with_driver
 
 from holdfast.database import Database, encryption
 from holdfast.events import Check, Events
-from holdfast.services import PostgresPolicy, PostgresServer
-
-# The wheels' PostgreSQL is built without TLS.
-PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-DRIVERS = ("asyncpg", "psycopg")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Encrypted:
-    """A server whose certificate is for `localhost`, and the file of its authority."""
-
-    server: PostgresServer
-    root: Path
-
-    def url(self, driver: str, query: str, host: str = "127.0.0.1") -> str:
-        """Give the URL of its database by one of its names, with this query."""
-        url = self.server.url().replace("postgresql", f"postgresql+{driver}", 1)
-        return f"{url.replace('127.0.0.1', host)}?{query.format(root=self.root)}"
-
-
-@pytest.fixture(scope="module")
-def encrypted() -> Iterator[Encrypted]:
-    """Give a server that speaks TLS, and asks for passwords."""
-    if not PROGRAMS:
-        pytest.skip("PostgreSQL of the wheels has no TLS: apt install postgresql")
-    folder = Path(tempfile.mkdtemp(prefix="hf-tls-")).resolve()
-    folder.chmod(0o755)
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(folder / "root.pem"))
-    policy = PostgresPolicy(listen="127.0.0.1", settings=certify(folder, authority))
-    with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as runner:
-        patch.setenv("HOLDFAST_POSTGRES_BIN", str(PROGRAMS[-1]))
-        server = PostgresServer(policy=policy)
-        runner.run(server.start())
-        yield Encrypted(server=server, root=folder / "root.pem")
-        runner.run(server.stop())
-    shutil.rmtree(folder)
+def url(encrypted: Encrypted, driver: str, query: str, host: str = "127.0.0.1") -> str:
+    """Give the URL of the server's database by one of its names, with this query."""
+    url = with_driver(encrypted.server.url(), driver).replace("127.0.0.1", host)
+    return f"{url}?{query.format(root=encrypted.folder / 'authority.pem')}"
 
 
 @pytest.fixture
@@ -82,19 +44,19 @@ async def tls(url: str) -> Check:
 )  # fmt: skip
 async def test_from_another_machine(encrypted, driver, *, query, host, state, said):
     """What is not encrypted is wrong; what is not verified too, unless TLS is insisted on."""
-    check = await tls(encrypted.url(driver, query, host))
+    check = await tls(url(encrypted, driver, query, host))
 
     assert check.state == state
     assert said in check.said
     assert ("TLSv1.3, TLS_AES" in check.said) == (not check.said.startswith("none"))
-    assert (f"trusted: {encrypted.root}" in check.said) == (state == "ok")
+    assert (f"trusted: {encrypted.folder / 'authority.pem'}" in check.said) == (state == "ok")
     assert ("sslmode=verify-full" in check.advice) == (state != "ok")
 
 
 @pytest.mark.usefixtures("far")
 async def test_channel_binding(encrypted):
     """It proves that the server knows the password, which nobody in the middle does."""
-    check = await tls(encrypted.url("psycopg", "sslmode=require&channel_binding=require"))
+    check = await tls(url(encrypted, "psycopg", "sslmode=require&channel_binding=require"))
 
     assert check.state == "ok"
     assert "channel binding proves" in check.said
@@ -103,8 +65,8 @@ async def test_channel_binding(encrypted):
 @pytest.mark.parametrize("driver", DRIVERS)
 async def test_on_this_machine(encrypted, driver):
     """Where nothing leaves the machine, nothing is wrong."""
-    plain = await tls(encrypted.url(driver, "sslmode=disable"))
-    preferred = await tls(encrypted.url(driver, "sslmode=prefer"))
+    plain = await tls(url(encrypted, driver, "sslmode=disable"))
+    preferred = await tls(url(encrypted, driver, "sslmode=prefer"))
 
     assert (plain.state, preferred.state) == ("ok", "ok")
     assert "is on this machine" in plain.said

@@ -6,7 +6,6 @@ import tempfile
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
@@ -17,7 +16,6 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, MissingGr
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.orm.exc import DetachedInstanceError
-from tests.certified import certify
 
 from holdfast.database import Database, DatabasePolicy
 from holdfast.errors import (
@@ -33,7 +31,6 @@ from holdfast.services import PostgresPolicy, PostgresServer
 from holdfast.testing.faults import Faults
 from holdfast.urls import parse
 
-PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 SECRET = "sesame-4711"
 SOON = DatabasePolicy(connect_timeout=0.5, retry=RetryPolicy(reconnect_delay=0.001))
 
@@ -71,44 +68,6 @@ def driver(request) -> str:
     return request.param
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Servers:
-    """One whose certificate is for `localhost`, and one without TLS; both ask for passwords."""
-
-    encrypted: PostgresServer
-    plain: PostgresServer
-    authority: Path
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Servers]:
-    """Give servers that ask for passwords."""
-    if not PROGRAMS:
-        pytest.skip("PostgreSQL of the wheels has no TLS: apt install postgresql")
-    with (
-        tempfile.TemporaryDirectory(prefix="hf-err-") as name,
-        pytest.MonkeyPatch.context() as patch,
-        asyncio.Runner() as runner,
-    ):
-        patch.setenv("HOLDFAST_POSTGRES_BIN", str(PROGRAMS[-1]))
-        folder = Path(name)
-        folder.chmod(0o755)
-        authority = trustme.CA()
-        authority.cert_pem.write_to_path(str(folder / "authority.pem"))
-        made = [server(certify(folder, authority)), server({"ssl": "off"})]
-        for each in made:
-            runner.run(each.start())
-        yield Servers(encrypted=made[0], plain=made[1], authority=folder / "authority.pem")
-        for each in made:
-            runner.run(each.stop())
-
-
-def server(settings: dict[str, str], folder: Path | None = None) -> PostgresServer:
-    listen = None if folder else "127.0.0.1"  # of its own folder a server keeps the address
-    policy = PostgresPolicy(listen=listen, settings=settings)
-    return PostgresServer(folder, policy=policy, events=Events(lambda _: None))
-
-
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """Give a folder that every user can enter: servers do not run as root."""
@@ -120,7 +79,8 @@ def open_folder() -> Iterator[Path]:
 @pytest.fixture
 async def starting(open_folder) -> AsyncIterator[str]:
     """Give the URL of a server that recovers, and lets nobody in meanwhile."""
-    recovering = server({"hot_standby": "off"}, open_folder)
+    policy = PostgresPolicy(settings={"hot_standby": "off"})
+    recovering = PostgresServer(open_folder, policy=policy, events=Events(lambda _: None))
     await recovering.start()
     url = recovering.url("app")
     await recovering.stop()
@@ -204,9 +164,9 @@ class TestConnecting:
         assert str(tmp_path) in said
         assert said.endswith(": there is no socket there: is the server started?")
 
-    async def test_wrong_password(self, driver, servers):
+    async def test_wrong_password(self, driver, guarded):
         """Trying again could lock the role."""
-        url = address(servers.plain, driver, password=SECRET)
+        url = address(guarded, driver, password=SECRET)
 
         said = await fails(url, attempts=1)
 
@@ -230,13 +190,13 @@ class TestConnecting:
 
         assert "the server has no database 'nothing': create it, or mend the URL" in said
 
-    async def test_too_many_connections(self, driver, servers):
+    async def test_too_many_connections(self, driver, guarded):
         """Somebody may give one back in a moment."""
-        await as_superuser(servers.plain, "ALTER ROLE app CONNECTION LIMIT 0")
+        await as_superuser(guarded, "ALTER ROLE app CONNECTION LIMIT 0")
         try:
-            said = await fails(address(servers.plain, driver), attempts=2)
+            said = await fails(address(guarded, driver), attempts=2)
         finally:
-            await as_superuser(servers.plain, "ALTER ROLE app CONNECTION LIMIT -1")
+            await as_superuser(guarded, "ALTER ROLE app CONNECTION LIMIT -1")
 
         assert "no free connection: raise max_connections or lower pools" in said
 
@@ -246,29 +206,29 @@ class TestConnecting:
 
         assert "the server is starting or stopping: try again in a moment" in said
 
-    async def test_no_tls(self, driver, servers):
+    async def test_no_tls(self, driver, guarded):
         """TLS that is asked for and not there is no server that restarts."""
-        said = await fails(address(servers.plain, driver, sslmode="require"), attempts=1)
+        said = await fails(address(guarded, driver, sslmode="require"), attempts=1)
 
         assert "the server offers no TLS, and the URL asks for it" in said
         assert "switch TLS on there" in said
 
-    async def test_a_certificate_of_another_host(self, driver, servers):
+    async def test_a_certificate_of_another_host(self, driver, encrypted):
         """It is for `localhost`, and the URL says 127.0.0.1."""
-        trust = {"sslmode": "verify-full", "sslrootcert": servers.authority}
+        trust = {"sslmode": "verify-full", "sslrootcert": encrypted.folder / "authority.pem"}
 
-        said = await fails(address(servers.encrypted, driver, **trust), attempts=1)
+        said = await fails(address(encrypted.server, driver, **trust), attempts=1)
 
         assert "its certificate is for another host" in said
         assert "use the name that the certificate has" in said
 
-    async def test_an_authority_that_nobody_knows(self, driver, servers, tmp_path):
+    async def test_an_authority_that_nobody_knows(self, driver, encrypted, tmp_path):
         """The file that would tell has to be named."""
         other = tmp_path / "other.pem"
         trustme.CA().cert_pem.write_to_path(str(other))
         trust = {"sslmode": "verify-full", "sslrootcert": other}
 
-        said = await fails(address(servers.encrypted, driver, "localhost", **trust), attempts=1)
+        said = await fails(address(encrypted.server, driver, "localhost", **trust), attempts=1)
 
         assert "nobody who is trusted here vouches for its certificate" in said
         assert "sslrootcert=" in said

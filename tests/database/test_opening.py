@@ -2,72 +2,25 @@
 
 import asyncio
 import logging
-import struct
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
+from tests.database.conftest import DRIVERS, with_driver
 
 from holdfast.database import Closed, Database, DatabasePolicy, Opened
 from holdfast.errors import HoldfastError, MissingExtraError, UnavailableError
 from holdfast.events import Events
 from holdfast.pool import PoolPolicy
-from holdfast.services import PostgresPolicy, PostgresServer
 from holdfast.testing.faults import Faults
 from holdfast.urls import parse
 
-SSL_REQUEST = 80877103
 QUICK = DatabasePolicy(connect_timeout=0.3)
-DRIVERS = ["asyncpg", "psycopg"]
 with_drivers = pytest.mark.parametrize("driver", DRIVERS)
-
-
-class Impostor:
-    """Listens like PostgreSQL, and refuses as it would: with an error, or with silence."""
-
-    def __init__(self, code: str | None, words: str = "") -> None:
-        self.code = code
-        self.words = words
-        self._waiting: set[asyncio.Task[None] | None] = set()
-
-    async def __aenter__(self) -> int:
-        self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def __aexit__(self, *_exc: object) -> None:
-        self._server.close()
-        for task in filter(None, self._waiting):
-            task.cancel()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._waiting.add(asyncio.current_task())
-        try:
-            if self.code is None:
-                await reader.read()
-            else:
-                await self._refuse(reader, writer)
-        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if await self._start(reader) == SSL_REQUEST:
-            writer.write(b"N")
-            await self._start(reader)
-        fields = f"SFATAL\0VFATAL\0C{self.code}\0M{self.words}\0\0".encode()
-        writer.write(b"E" + struct.pack("!i", len(fields) + 4) + fields)
-        await writer.drain()
-
-    async def _start(self, reader: asyncio.StreamReader) -> int:
-        length, code = struct.unpack("!ii", await reader.readexactly(8))
-        await reader.readexactly(length - 8)
-        return int(code)
 
 
 async def reason(url: str, policy: DatabasePolicy | None = None) -> str:
@@ -77,16 +30,6 @@ async def reason(url: str, policy: DatabasePolicy | None = None) -> str:
         await db.open()
     assert db.engine.pool.checkedin() == 0
     return str(caught.value)
-
-
-@pytest.fixture(scope="module")
-def guarded() -> AsyncIterator[PostgresServer]:
-    """Give a PostgreSQL that asks for passwords."""
-    server = PostgresServer(policy=PostgresPolicy(listen="127.0.0.1"))
-    with asyncio.Runner() as runner:
-        runner.run(server.start())
-        yield server
-        runner.run(server.stop())
 
 
 @with_drivers
@@ -99,10 +42,11 @@ async def test_nothing_listens(driver):
 
 
 @with_drivers
-async def test_a_silent_server(driver):
+async def test_a_silent_server(driver, faults):
     """One that accepts and says nothing is given up after connect_timeout."""
-    async with Impostor(None) as port:
-        said = await reason(f"postgresql+{driver}://ann:secret@127.0.0.1:{port}/shop", QUICK)
+    faults.pause_server()
+
+    said = await reason(with_driver(faults.url, driver), QUICK)
 
     assert said.endswith("no answer within 0.3 s: a firewall, or a wrong address?")
 
@@ -188,19 +132,21 @@ async def test_no_such_database(driver, database_url):
     ("code", "words"),
     [("57P03", "the database system is starting up"), ("53300", "sorry, too many clients already")],
 )
-async def test_a_server_that_lets_nobody_in_now(driver, code, words):
+async def test_a_server_that_lets_nobody_in_now(driver, faults, code, words):
     """It is starting, or has no free connection: the cause is said."""
-    async with Impostor(code, words) as port:
-        said = await reason(f"postgresql+{driver}://ann:secret@127.0.0.1:{port}/shop")
+    faults.refuse(code, message=words)
+
+    said = await reason(with_driver(faults.url, driver))
 
     assert "starting" in said or "too many clients" in said or "no free connection" in said
 
 
 @with_drivers
-async def test_a_url_without_a_user(driver):
+async def test_a_url_without_a_user(driver, faults):
     """The driver takes the system's, and the error says so."""
-    async with Impostor("28P01", "password authentication failed for user") as port:
-        said = await reason(f"postgresql+{driver}://127.0.0.1:{port}/shop")
+    faults.refuse("28P01", message="password authentication failed for user")
+
+    said = await reason(with_driver(faults.url.replace("owner@", ""), driver))
 
     assert "the password for the system's user (the URL names none) was refused" in said
 
@@ -273,19 +219,19 @@ async def test_a_full_pool_is_no_silent_server(driver, database_url):
 
 
 @with_drivers
-async def test_a_frozen_server_ends_a_ping_in_time(driver, wire, database_url):
+async def test_a_frozen_server_ends_a_ping_in_time(driver, faults):
     """A connection that was fine and then answers nothing is given up after connect_timeout."""
-    url = wire.url(database_url.replace("postgresql", f"postgresql+{driver}", 1))
+    url = with_driver(faults.url, driver)
     db = Database(url, policy=QUICK)
     await db.open()
-    wire.freeze()
+    faults.pause_server()
     begun = time.perf_counter()
 
     with pytest.raises(UnavailableError, match=r"no answer within 0\.3 s"):
         await db.ping()
 
     assert time.perf_counter() - begun < 1.5
-    wire.thaw()
+    faults.heal()
     await db.close()
 
 
@@ -367,26 +313,22 @@ def everything_said(error: BaseException, caplog: pytest.LogCaptureFixture) -> s
 
 @pytest.mark.parametrize("code", ["28P01", "08P01"])
 @with_drivers
-async def test_no_password_comes_out_of_a_failed_opening(driver, code, caplog):
+async def test_no_password_comes_out_of_a_failed_opening(driver, faults, code, caplog):
     """Message, repr, chain of causes, logs and events hold no piece of any password."""
     caplog.set_level(logging.DEBUG)
-    async with Impostor(code, "refused for a reason") as port:
-        for password in [
-            *drawn(PASSWORDS, 12),
-            "Zq7%Xk9",
-            "Zq7%41Xk9",
-            "Zq7@:/?#[]Xk9",
-            "Zq7'\" =\\Xk9",
-        ]:
-            plain = f"postgresql+{driver}://ann@127.0.0.1:{port}/shop"
-            url = parse(plain).engine.set(password=password)
-            db = Database(
-                url,
-                policy=QUICK,
-                events=Events(lambda event: logging.getLogger().info("%r", event)),
-            )
-            with pytest.raises(HoldfastError) as caught:
-                await db.open()
-            said = everything_said(caught.value, caplog) + repr(db) + str(db.url)
-            assert "Zq7" not in said
-            assert "Xk9" not in said
+    faults.refuse(code, message="refused for a reason")
+    events = Events(lambda event: logging.getLogger().info("%r", event))
+    for password in [
+        *drawn(PASSWORDS, 12),
+        "Zq7%Xk9",
+        "Zq7%41Xk9",
+        "Zq7@:/?#[]Xk9",
+        "Zq7'\" =\\Xk9",
+    ]:
+        url = parse(with_driver(faults.url, driver)).engine.set(password=password)
+        db = Database(url, policy=QUICK, events=events)
+        with pytest.raises(HoldfastError) as caught:
+            await db.open()
+        said = everything_said(caught.value, caplog) + repr(db) + str(db.url)
+        assert "Zq7" not in said
+        assert "Xk9" not in said

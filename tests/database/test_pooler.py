@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from proofs.pgbouncer import pgbouncer
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from tests.bouncer import bouncer
 from tests.database.conftest import with_driver
 
 from holdfast import migrate
@@ -45,7 +45,7 @@ def downgrade():
 @pytest.fixture
 async def pooled(database_url: str) -> AsyncIterator[str]:
     """Give the URL of an empty database behind a pooler with two connections to the server."""
-    async with bouncer(database_url) as url:
+    async with pgbouncer(database_url) as url:
         yield url
 
 

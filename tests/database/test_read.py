@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from tests.database.conftest import with_driver
 
 from holdfast.database import Database, DatabasePolicy
 from holdfast.errors import ReadOnlyError
@@ -270,9 +271,9 @@ async def test_the_pool_does_not_remember_a_read(any_url, look):
 
 
 @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
-async def test_read_sends_its_statements_and_nothing_else(wire, database_url, driver):
+async def test_read_sends_its_statements_and_nothing_else(faults, driver):
     """On a warm connection two statements are two round trips, without BEGIN or COMMIT."""
-    url = wire.url(database_url.replace("postgresql", f"postgresql+{driver}", 1))
+    url = with_driver(faults.url, driver)
 
     async with Database(url) as db:
 
@@ -283,17 +284,17 @@ async def test_read_sends_its_statements_and_nothing_else(wire, database_url, dr
 
         for _ in range(6):  # psycopg prepares what it has seen five times
             await read()
-        wire.clear()
+        faults.clear()
         await read()
 
-        assert wire.transactions == []
-        assert wire.round_trips == 2
+        assert faults.transactions == []
+        assert faults.round_trips == 2
 
 
 @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
-async def test_begin_sends_one_begin_and_one_commit(wire, database_url, driver):
+async def test_begin_sends_one_begin_and_one_commit(faults, driver):
     """A write costs its statement and these two, and nothing for checking the connection."""
-    url = wire.url(database_url.replace("postgresql", f"postgresql+{driver}", 1))
+    url = with_driver(faults.url, driver)
 
     async with Database(url) as db:
 
@@ -303,11 +304,11 @@ async def test_begin_sends_one_begin_and_one_commit(wire, database_url, driver):
 
         for _ in range(6):
             await write()
-        wire.clear()
+        faults.clear()
         await write()
 
-        assert wire.transactions == ["BEGIN", "COMMIT"]
-        assert wire.round_trips == 3
+        assert faults.transactions == ["BEGIN", "COMMIT"]
+        assert faults.round_trips == 3
 
 
 async def test_objects_are_usable_after_the_block(any_db, note):

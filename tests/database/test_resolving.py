@@ -1,15 +1,11 @@
 """`RetryPolicy(resolve=True)`: the server tells a COMMIT's outcome, and is not always believed."""
 
 import asyncio
-import os
-import signal
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
-import asyncpg
 import pytest
+from proofs.pair import Node, Pair, pair
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,13 +16,13 @@ from holdfast.errors import CommitUnknownError
 from holdfast.events import Event, Events
 from holdfast.pool import PoolPolicy
 from holdfast.retry import RetryPolicy
-from holdfast.services import PostgresServer
-from holdfast.services.account import account_for
 from holdfast.testing.faults import Faults
 from holdfast.testing.front import Place
 
 SOON = RetryPolicy(reconnect_delay=0.001, resolve=True)
 IDS = "SELECT id FROM notes ORDER BY id"
+# So that the number is one of a transaction on the promoted server, too.
+NUMBERS = "DO $$ BEGIN FOR i IN 1..50 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
 NOTES = "CREATE TABLE notes (id integer PRIMARY KEY, body text)"
 
 Look = Callable[[str], Awaitable[list[object]]]
@@ -270,128 +266,50 @@ async def test_cancelled_while_the_server_is_asked(db, faults, told, look):
     assert any("COMMIT was sent to" in note for note in caught.value.__notes__)
 
 
-class Cluster:
-    """A primary, and a standby of it that can be promoted."""
-
-    def __init__(self, primary: PostgresServer, folder: Path) -> None:
-        self.primary = primary
-        self.folder = folder
-        info = primary._state.info
-        self._programs = Path(info.path).parent
-        self._from = info
-        account = account_for(folder)
-        self._as = (
-            {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
-        )
-        if account:
-            os.chown(folder, account.uid, account.gid)
-
-    @property
-    def standby(self) -> Place:
-        """Where the standby listens."""
-        return Place(host=str(self.folder), port=5432)
-
-    async def copy(self) -> None:
-        """Make the standby, and start it."""
-        source = ("-h", self._from.socket, "-p", str(self._from.port), "-U", "postgres")
-        data = self.folder / "data"
-        await self._run(
-            "pg_basebackup", *source, "-D", str(data), "-X", "stream", "-R", "-c", "fast"
-        )
-        self._process = await self._start(
-            "postgres", "-D", str(data), "-c", f"unix_socket_directories={self.folder}",
-            *("-c", "listen_addresses=", "-c", "port=5432"),
-        )  # fmt: skip
-        while True:
-            try:
-                await (await self._connect()).close()
-            except (OSError, asyncpg.PostgresError):
-                continue
-            return
-
-    async def promote(self) -> None:
-        """Have the standby write, with a history of its own."""
-        connection = await self._connect()
-        assert await connection.fetchval("SELECT pg_promote()")
-        for _ in range(50):  # so that the number is one of a transaction here, too
-            await connection.execute("SELECT pg_current_xact_id()")
-        await connection.close()
-
-    async def stop(self) -> None:
-        """End the standby."""
-        self._process.send_signal(signal.SIGQUIT)
-        await self._process.wait()
-
-    async def _connect(self) -> asyncpg.Connection:
-        return await asyncpg.connect(
-            host=str(self.folder), port=5432, user="postgres", database="app"
-        )
-
-    async def _run(self, program: str, *args: str) -> None:
-        process = await self._start(program, *args)
-        assert await process.wait() == 0
-
-    async def _start(self, program: str, *args: str) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            str(self._programs / program),
-            *args,
-            cwd=self.folder,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            **self._as,
-        )
-
-
 @pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """Give a folder that every user can enter: servers do not run as root."""
-    with tempfile.TemporaryDirectory(prefix="hf-res-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
-
-
-@pytest.fixture
-async def cluster(open_folder) -> AsyncIterator[Cluster]:
+async def both() -> AsyncIterator[Pair]:
     """Give a primary with its standby."""
-    standby = open_folder / "standby"
-    standby.mkdir()
-    async with PostgresServer(open_folder / "primary", events=Events(lambda _: None)) as primary:
-        cluster = Cluster(primary, standby)
-        await cluster.copy()
-        yield cluster
-        await cluster.stop()
+    async with pair() as made:
+        yield made
 
 
-async def behind_one_address(cluster: Cluster, told: Told, work: Work) -> None:
+def place_of(node: Node) -> Place:
+    """Give where it listens."""
+    return Place(host=str(node.socket.parent), port=5432)
+
+
+async def behind_one_address(both: Pair, told: Told, work: Work) -> None:
     """Lose the answer of the primary, and find the standby when it is asked for."""
-    with Faults(cluster.primary.url("owner")) as faults:
+    standby = place_of(both.standby)
+    with Faults(both.primary.server.url("owner")) as faults:
         async for db in opened(faults.url, told):
 
             def switch() -> None:
-                faults._running._place = cluster.standby
+                faults._running._place = standby
 
             told.on_unknown = switch
             faults.cut_commit()
             await stays_unknown(db, work)
 
 
-async def test_a_standby_that_was_promoted(cluster, told):
+async def test_a_standby_that_was_promoted(both, told):
     """It may not have what the primary has committed: its word is not taken."""
 
     async def promote(_session: AsyncSession) -> None:
-        await cluster.promote()
+        await both.promote()
+        await both.primary.do(NUMBERS)
 
-    await behind_one_address(cluster, told, Work(promote))
+    await behind_one_address(both, told, Work(promote))
 
 
-async def test_a_standby(cluster, told):
+async def test_a_standby(both, told):
     """It cannot know how transactions end, and is not asked."""
-    await behind_one_address(cluster, told, Work())
+    await behind_one_address(both, told, Work())
 
 
-async def test_another_server(cluster, told, faults):
+async def test_another_server(both, told, faults):
     """One that is not even a copy is known by its identity, whatever it says of the number."""
-    with Faults(cluster.primary.url("owner")) as before:
+    with Faults(both.primary.server.url("owner")) as before:
         async for db in opened(before.url, told):
 
             def switch() -> None:

@@ -1,15 +1,14 @@
 """`run()`: work that is called again where that is safe, on real servers."""
 
 import asyncio
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
+from proofs.folders import open_folder
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -467,18 +466,11 @@ async def test_ten_units_survive_a_restart(own_server, driver):
 
 
 @pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """Give a folder that every user can enter: servers do not run as root."""
-    with tempfile.TemporaryDirectory(prefix="hf-run-") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
-
-
-@pytest.fixture
-async def own_server(open_folder) -> AsyncIterator[PostgresServer]:
+async def own_server() -> AsyncIterator[PostgresServer]:
     """Give a server that may be stopped and started."""
-    async with PostgresServer(open_folder, events=Events(ignore)) as server:
-        yield server
+    with open_folder() as folder:
+        async with PostgresServer(folder, events=Events(ignore)) as server:
+            yield server
 
 
 def ignore(_event: Event) -> None:

@@ -403,7 +403,7 @@ async def test_a_migration_may_compute_between_statements(database_url, project)
     project.add("a", shown.strip())
 
     async with Database(database_url, policy=policy) as db:
-        await migrate.upgrade(db, project.ini)
+        assert (await migrate.upgrade(db, project.ini)).after == ("a",)
 
 
 async def test_the_connection_comes_back_clean(pg_db, project):

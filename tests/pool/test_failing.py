@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import event, text
 from sqlalchemy.util import greenlet_spawn
-from tests.database.conftest import Wire
 from tests.pool.faking import Clock, FakeServer, check_out, clocked, fake_pool, turns
 from tests.pool.serving import opened, until
 
@@ -180,43 +179,33 @@ async def test_a_refused_connection_is_everybodys_error_at_once(driver):
     assert db.engine.pool.size() == 0
 
 
-@pytest.fixture
-async def wire(database_url: str):
-    """Give a wire to the server of `database_url`."""
-    url = parse(database_url).engine
-    wire = Wire(f"{url.query['host']}/.s.PGSQL.{url.query.get('port', 5432)}")
-    await wire.start()
-    yield wire
-    await wire.stop()
-
-
-async def test_only_what_idled_is_asked_whether_it_lives(postgres_url, wire):
+async def test_only_what_idled_is_asked_whether_it_lives(faults):
     """Within `ping_after` a checkout costs no round trip; beyond it does."""
-    async with opened(wire.url(postgres_url), max_size=1, ping_after=3600) as db:
+    async with opened(faults.url, max_size=1, ping_after=3600) as db:
         for expected in (2, 1):  # a driver prepares a statement the first time
-            wire.clear()
+            faults.clear()
             async with db.read() as session:
                 await session.execute(text("SELECT 17"))
-            assert wire.round_trips <= expected
+            assert faults.round_trips <= expected
         pool = db.engine.pool
         [(record, since)] = pool._idle
         pool._idle[0] = (record, since - 3601)
-        wire.clear()
+        faults.clear()
         async with db.read() as session:
             await session.execute(text("SELECT 17"))
-        assert 2 <= wire.round_trips <= 3  # psycopg's is in a transaction
+        assert 2 <= faults.round_trips <= 3  # psycopg's is in a transaction
 
 
-async def test_a_server_that_fell_silent_does_not_keep_the_places(postgres_url, wire):
+async def test_a_server_that_fell_silent_does_not_keep_the_places(faults):
     """Connections that are given up there are closed within seconds, without its farewell."""
     policy = DatabasePolicy(pool=PoolPolicy(min_size=0, max_size=3, idle_timeout=0.1))
-    db = Database(wire.url(postgres_url), policy=policy)
+    db = Database(faults.url, policy=policy)
     await asyncio.gather(*(db.ping() for _ in range(3)))
     pool = db.engine.pool
     assert pool.size() > 0
 
-    wire.freeze()
+    faults.pause_server()
 
     await until(lambda: pool.size() == 0, seconds=6)
-    wire.thaw()
+    faults.heal()
     await db.close()

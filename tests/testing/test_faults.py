@@ -486,6 +486,9 @@ async def test_a_server_that_lets_nobody_in(faults, url):
         await Database(url).open()
     with pytest.raises(asyncpg.TooManyConnectionsError):
         await asyncpg.connect(faults.url)
+    faults.refuse("53300", message="sorry, too many clients already")
+    with pytest.raises(asyncpg.TooManyConnectionsError, match="sorry, too many clients"):
+        await asyncpg.connect(faults.url)
     faults.heal()
     async with Database(url) as db:
         await db.ping()
@@ -753,6 +756,7 @@ BAD = [
     (lambda faults: faults.fail_next("40001", at=" "), "`at` is empty"),
     (lambda faults: faults.cut_commit(after=-1), "`after` is -1"),
     (lambda faults: faults.refuse("5330"), "'5330' is not the SQLSTATE"),
+    (lambda faults: faults.refuse(message="full"), "`message` is that of an SQLSTATE"),
 ]
 
 

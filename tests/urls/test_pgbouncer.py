@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from proofs.pgbouncer import pgbouncer
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
-from tests.bouncer import bouncer
 
 from holdfast.database import Database
 from holdfast.errors import UnavailableError
@@ -27,7 +27,7 @@ with_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 @pytest.fixture
 async def pooled(database_url: str) -> AsyncIterator[str]:
     """Give the URL of an empty database behind a pooler with two connections to the server."""
-    async with bouncer(database_url) as url:
+    async with pgbouncer(database_url) as url:
         yield url
 
 

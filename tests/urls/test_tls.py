@@ -72,14 +72,14 @@ def address(server, role: str = "app", host: str = "localhost", **query: object)
 @pytest.mark.parametrize(("situation", "mode", "expected"), CASES)
 async def test_a_mode(encrypted, plain, monkeypatch, *, driver, situation, mode, expected):
     """Each of libpq's modes connects, with TLS or without, or refuses, as it is documented."""
-    trust = {"sslrootcert": encrypted.folder / "right.pem"}
+    trust = {"sslrootcert": encrypted.folder / "authority.pem"}
     server = plain if situation == "no TLS" else encrypted.server
     role = "owner" if "TLS only" in situation else "app"
     host = "127.0.0.1" if situation == "another host's" else "localhost"
     if situation.startswith("unknown"):
         trust = {"sslrootcert": encrypted.folder / "other.pem"}
     elif situation in {"nothing to check by", "the system's authorities"}:
-        name = "other.pem" if situation.startswith("nothing") else "right.pem"
+        name = "other.pem" if situation.startswith("nothing") else "authority.pem"
         monkeypatch.setenv("SSL_CERT_FILE", str(encrypted.folder / name))
         trust = {}
 
@@ -99,11 +99,11 @@ async def test_authorities_where_libpq_looks(encrypted, home, driver, monkeypatc
     (home / ".postgresql").mkdir()
     file = home / ".postgresql" / "root.crt"
 
-    for name, expected in (("right.pem", "T"), ("other.pem", "-")):
+    for name, expected in (("authority.pem", "T"), ("other.pem", "-")):
         file.write_bytes((encrypted.folder / name).read_bytes())
         for mode in ("require", "verify-ca", "verify-full"):
             assert await verdict(address(encrypted.server, sslmode=mode), driver) == expected
-    monkeypatch.setenv("PGSSLROOTCERT", str(encrypted.folder / "right.pem"))
+    monkeypatch.setenv("PGSSLROOTCERT", str(encrypted.folder / "authority.pem"))
     assert await verdict(address(encrypted.server, sslmode="verify-full"), driver) == "T"
 
 
@@ -112,7 +112,7 @@ async def test_the_systems_authorities_by_name(encrypted, driver, monkeypatch):
     """They are found by psycopg, too, whose wheel looks for them in its builder's folder."""
     url = address(encrypted.server, sslrootcert="system")
 
-    for name, expected in (("right.pem", "T"), ("other.pem", "-")):
+    for name, expected in (("authority.pem", "T"), ("other.pem", "-")):
         file = str(encrypted.folder / name)
         monkeypatch.setenv("SSL_CERT_FILE", file)
         assert await verdict(url, driver) == expected
@@ -154,7 +154,7 @@ async def test_a_certificate_that_was_taken_back(encrypted, driver, tmp_path):
         url = address(
             encrypted.server,
             sslmode="verify-full",
-            sslrootcert=encrypted.folder / "right.pem",
+            sslrootcert=encrypted.folder / "authority.pem",
             sslcrl=file,
         )
         assert await verdict(url, driver) == expected
@@ -203,7 +203,7 @@ async def test_a_database_uses_it(encrypted, driver):
     """What `Database` opens is checked in the same way; a missing file is said by its name."""
     url = address(encrypted.server, sslmode="verify-full").replace("ql:", f"ql+{driver}:", 1)
 
-    trusting = Database(f"{url}&sslrootcert={encrypted.folder / 'right.pem'}")
+    trusting = Database(f"{url}&sslrootcert={encrypted.folder / 'authority.pem'}")
     async with trusting as db, db.read() as session:
         assert str(await session.scalar(text(USED))).startswith("TLS")
     with pytest.raises(ConfigurationError, match=r"sslrootcert names /nowhere/ca\.pem"):
@@ -219,7 +219,7 @@ async def test_a_database_uses_it(encrypted, driver):
             "other.pem",
             "give sslrootcert=/path/to/ca.pem with the authority that signed it (",
         ),
-        ("127.0.0.1", "right.pem", "certificate is for another host: use the name that"),
+        ("127.0.0.1", "authority.pem", "certificate is for another host: use the name that"),
     ],
 )
 async def test_why_a_certificate_was_refused(encrypted, *, driver, host, authority, says):

@@ -1,6 +1,5 @@
 """Make psycopg begin when SQLAlchemy does, and refuse a COMMIT that would be a ROLLBACK."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -29,7 +28,6 @@ class CountingConnection(AsyncConnection[Any]):
 
     ended = 0
     begins_with = ""  # what each BEGIN is followed by
-    cancelling: "asyncio.Task[None] | None" = None
 
     async def begin(self) -> None:
         """Send the BEGIN that would precede the first statement."""
@@ -37,14 +35,6 @@ class CountingConnection(AsyncConnection[Any]):
             await self.wait(self._start_query())
         if self.begins_with:
             await self.execute(self.begins_with.removeprefix(";").encode())
-
-    async def cancel_safe(self, *, timeout: float = _CANCEL_TIMEOUT) -> None:  # noqa: ASYNC109  -- psycopg's signature
-        """Ask the server to end the statement, in a task that goes on when this one is cancelled.
-
-        psycopg asks from the cancelled task, of which anyio cancels each further await, too.
-        """
-        self.cancelling = asyncio.create_task(super().cancel_safe(timeout=timeout))
-        await asyncio.shield(self.cancelling)
 
     async def wait(
         self,
@@ -190,8 +180,6 @@ def _terminate(connection: Any) -> None:
 async def _leave(driver: CountingConnection) -> None:
     """End the statement that runs, if one does, then the connection."""
     try:
-        if driver.cancelling:
-            await asyncio.gather(driver.cancelling, return_exceptions=True)
         if driver.pgconn.transaction_status == TransactionStatus.ACTIVE:
             with suppress(OperationalError):  # a server that restarts has ended it
                 await driver.cancel_safe(timeout=_CANCEL_TIMEOUT)

@@ -24,7 +24,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Answer a statement with an error, without the server seeing it."""
+    """Answer a statement, or a client that logs in, with an error; the server never sees it."""
 
     code: str
     text: str

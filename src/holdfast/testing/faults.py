@@ -168,18 +168,24 @@ class Faults:
         block.callback(self.heal)
         return block
 
-    def refuse(self, sqlstate: str | None = None) -> None:
+    def refuse(self, sqlstate: str | None = None, *, message: str | None = None) -> None:
         """Let in no new connections until `heal()`.
 
         Args:
             sqlstate: that each is answered with, such as 53300. Without one nothing listens.
+            message: of the error; of one at log-in psycopg gives the program nothing else.
 
         Raises:
-            ConfigurationError: there is no such SQLSTATE.
+            ConfigurationError: there is no such SQLSTATE, or there is a message without one.
         """
-        if sqlstate is not None:
-            _require_sqlstate(sqlstate)
-        self._running.do(self._running.refuse, sqlstate)
+        if sqlstate is None:
+            if message is not None:
+                raise ConfigurationError("refuse(): `message` is that of an SQLSTATE: give both")
+            self._running.do(self._running.refuse, None)
+            return
+        _require_sqlstate(sqlstate)
+        text = message or "refuse() of holdfast.testing.faults"
+        self._running.do(self._running.refuse, Failure(code=sqlstate, text=text))
 
     def heal(self) -> None:
         """Take back `pause_server()` and `refuse()`."""

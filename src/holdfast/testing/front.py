@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from holdfast.errors import INVALID_AUTHORIZATION
-from holdfast.testing.armed import Armed
+from holdfast.testing.armed import Armed, Failure
 from holdfast.testing.conversation import Conversation, Seen
 from holdfast.testing.wire import (
     CANCEL_REQUEST,
@@ -58,7 +58,7 @@ class Front:
     def __init__(self, place: Place, context: ssl.SSLContext | None = None) -> None:
         self.armed = Armed()
         self.seen = Seen()
-        self.refusal: str | None = None  # the SQLSTATE that new connections are answered with
+        self.refusal: Failure | None = None  # what new connections are answered with
         self._place = place
         self._context = context
         self._running = asyncio.Event()
@@ -104,10 +104,10 @@ class Front:
         self._running.set()
         await self._listen()
 
-    async def refuse(self, code: str | None) -> None:
+    async def refuse(self, refusal: Failure | None) -> None:
         """Let nobody in: with an error of the server, or as if there were none."""
-        self.refusal = code
-        if code is None:
+        self.refusal = refusal
+        if refusal is None:
             await self._deafen()
 
     async def cut(self) -> None:
@@ -183,7 +183,7 @@ class Front:
     async def _admit(self, client: Line, start: Start, *, encrypted: bool) -> None:
         self.seen.counts["connections"] += 1
         if self.refusal is not None:
-            await _turn_away(client, self.refusal, "refuse() of holdfast.testing.faults")
+            await _turn_away(client, self.refusal.code, self.refusal.text)
         elif self._context and not encrypted:
             await _turn_away(client, INVALID_AUTHORIZATION, "no encryption, which is required here")
         else:

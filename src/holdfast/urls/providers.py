@@ -72,14 +72,14 @@ def recognise(host: Host) -> Recognised:
 
 
 def _by_port(host: Host) -> Rule | None:
-    if host.port not in POOLER_PORTS:
-        return None
-    why = f"port {host.port} is that of {POOLER_PORTS[host.port]}"
-    return Rule(pooler="transaction", why=why)
+    whose = POOLER_PORTS.get(host.port)
+    return _on_port(host.port, f"that of {whose}") if whose else None
 
 
-def _on_port(port: int) -> Direct:
-    return lambda host: Host(host=host.host, port=port)
+def _on_port(port: int, what: str, direct: int | None = None) -> Rule:
+    """Give the rule for a pooler in transaction mode that its port tells of."""
+    past = None if direct is None else lambda host: Host(host=host.host, port=direct)
+    return Rule(pooler="transaction", why=f"port {port} is {what}", port=port, direct=past)
 
 
 def _renamed(pattern: str, to: str) -> Direct:
@@ -110,12 +110,7 @@ PROVIDERS: tuple[Provider, ...] = (
         name="Supabase",
         host=_ends("supabase.co", "supabase.com", "supabase.net"),
         rules=(
-            Rule(
-                pooler="transaction",
-                why="port 6543 is Supabase's pooler in transaction mode",
-                port=6543,
-                direct=_on_port(5432),
-            ),
+            _on_port(6543, "Supabase's pooler in transaction mode", direct=5432),
             Rule(
                 pooler="session",
                 why="Supabase's pooler is in session mode on port 5432",
@@ -144,14 +139,7 @@ PROVIDERS: tuple[Provider, ...] = (
     Provider(
         name="Azure",
         host=_ends("postgres.database.azure.com", "postgres.cosmos.azure.com"),
-        rules=(
-            Rule(
-                pooler="transaction",
-                why="port 6432 is Azure's built-in PgBouncer",
-                port=6432,
-                direct=_on_port(5432),
-            ),
-        ),
+        rules=(_on_port(6432, "Azure's built-in PgBouncer", direct=5432),),
     ),
     Provider(name="Render", host=r"^dpg-[a-z0-9]+-[a-z](?:\.|$)"),
     Provider(
@@ -171,32 +159,18 @@ PROVIDERS: tuple[Provider, ...] = (
         host=_ends("db.ondigitalocean.com"),
         rules=(
             # Its database is called as the pool is: the other one cannot be derived.
-            Rule(pooler="transaction", why="port 25061 is DigitalOcean's PgBouncer", port=25061),
+            _on_port(25061, "DigitalOcean's PgBouncer"),
         ),
     ),
     Provider(
         name="Crunchy Bridge",
         host=_ends("postgresbridge.com"),
-        rules=(
-            Rule(
-                pooler="transaction",
-                why="port 5431 is Crunchy Bridge's PgBouncer",
-                port=5431,
-                direct=_on_port(5432),
-            ),
-        ),
+        rules=(_on_port(5431, "Crunchy Bridge's PgBouncer", direct=5432),),
     ),
     Provider(
         name="PlanetScale",
         host=_ends("psdb.cloud"),
-        rules=(
-            Rule(
-                pooler="transaction",
-                why="port 6432 is PlanetScale's PgBouncer",
-                port=6432,
-                direct=_on_port(5432),
-            ),
-        ),
+        rules=(_on_port(6432, "PlanetScale's PgBouncer", direct=5432),),
     ),
     Provider(name="Railway", host=_ends("proxy.rlwy.net", "railway.app")),
     Provider(name="Aiven", host=_ends("aivencloud.com")),
