@@ -1,6 +1,7 @@
 """A COMMIT that got no answer: it is never taken for a failure, and never done again by chance."""
 
 import asyncio
+import select
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -200,10 +201,10 @@ async def test_lost_before_commit_is_an_ordinary_loss(db, faults, outside, told)
 async def lose(faults: Faults, connection: AsyncConnection) -> None:
     """Have the connection cut while nothing is asked of it."""
     driver: Any = (await connection.get_raw_connection()).driver_connection
-    await asyncio.to_thread(faults.drop_all)
-    if hasattr(driver, "is_closed"):  # asyncpg's, which is told by the loop
-        while not driver.is_closed():  # noqa: ASYNC110  -- the driver has no event
-            await asyncio.sleep(0)
+    faults.drop_all()
+    arrived = select.poll()
+    arrived.register(driver.fileno(), select.POLLIN)
+    assert arrived.poll(10_000)  # without a turn of the loop, which would tell the driver
 
 
 async def losing_in_run(db: Database, faults: Faults) -> None:

@@ -1,5 +1,6 @@
 """Make asyncpg begin when SQLAlchemy does, and believe the server's answer to COMMIT."""
 
+import select
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -16,6 +17,7 @@ from holdfast.pool import PoolPolicy
 from holdfast.urls import DatabaseUrl
 
 _CLOSE_TIMEOUT = 2.0  # seconds
+_HUNG_UP = getattr(select, "POLLRDHUP", select.POLLHUP)  # macOS has the latter for both
 
 
 class CheckedConnection(asyncpg.Connection):  # type: ignore[misc]  # it has no types
@@ -102,8 +104,17 @@ def transaction(connection: Connection) -> object:
 
 
 def is_lost(driver: CheckedConnection) -> bool:
-    """Tell whether the server has hung up; asyncpg reads in the background, so it knows."""
-    return bool(driver.is_closed())
+    """Tell whether the server has hung up.
+
+    asyncpg hears of it when the loop turns; until then only its socket knows.
+    """
+    if driver.is_closed():
+        return True
+    with suppress(Exception):  # of a transport that is being closed; in doubt COMMIT may get there
+        asked = select.poll()
+        asked.register(driver.fileno(), _HUNG_UP)
+        return bool(asked.poll(0))
+    return False
 
 
 def is_busy(adapted: Any) -> bool:
