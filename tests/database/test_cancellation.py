@@ -306,3 +306,17 @@ async def test_a_cancelled_scope_ends_its_statement_on_the_server(postgres_url, 
                 await until(partial(sleeps, 1))
                 group.cancel_scope.cancel()
             await until(partial(sleeps, 0))
+
+
+async def test_cancelled_while_the_server_cannot_be_asked(postgres_url, caplog):
+    """A server that takes no more connections, as one that stops, is no error of the log's."""
+    with Faults(postgres_url) as faults:
+        async with Database(faults.url) as db, db.read() as session:
+            sleeping = asyncio.create_task(session.execute(text("SELECT pg_sleep(1)")))
+            while not any("pg_sleep" in sql for sql in faults.statements):
+                await asyncio.sleep(0)
+            faults.refuse()
+            sleeping.cancel()
+            await asyncio.gather(sleeping, return_exceptions=True)
+
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []

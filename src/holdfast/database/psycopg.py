@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from psycopg import AsyncConnection, IsolationLevel, OperationalError, ProgrammingError
@@ -192,6 +193,7 @@ async def _leave(driver: CountingConnection) -> None:
         if driver.cancelling:
             await asyncio.gather(driver.cancelling, return_exceptions=True)
         if driver.pgconn.transaction_status == TransactionStatus.ACTIVE:
-            await driver.cancel_safe(timeout=_CANCEL_TIMEOUT)
+            with suppress(OperationalError):  # a server that restarts has ended it
+                await driver.cancel_safe(timeout=_CANCEL_TIMEOUT)
     finally:
         await driver.close()
