@@ -100,10 +100,13 @@ EXAMPLES = [block for page in pages(GUIDE) for block in blocks_of(page)]
 @pytest.mark.parametrize(
     "block", [pytest.param(block, id=block.name) for block in EXAMPLES if block.runs]
 )
-def test_the_example_runs(block, tmp_path, database_url, redis_url):
-    """It ends without an error, by itself."""
-    databases = dict.fromkeys(("DATABASE_URL", "DATABASE_OWNER_URL"), database_url)
-    servers = databases | {"REDIS_URL": redis_url}
+def test_the_example_runs(block, tmp_path, empty_clone, redis_url):
+    """It ends without an error, by itself, in the roles that `holdfast env` gives."""
+    servers = {
+        "DATABASE_URL": empty_clone.app,
+        "DATABASE_OWNER_URL": empty_clone.owner,
+        "REDIS_URL": redis_url,
+    }
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     result = subprocess.run(
         ["sh", "-euc", block.script],

@@ -199,7 +199,9 @@ class _Form(Generic[T]):
         """Name what a problem is about; a policy's own check says it only in its message."""
         below = [name for name in known if self.leaves[name].trail[: len(trail)] == trail]
         exact = [name for name in below if self.leaves[name].trail == trail]
-        return exact or [name for name in below if self.leaves[name].trail[-1] in message]
+        # `timeout` is no part of a message about `statement_timeout`.
+        said = set(re.findall(r"\w+", message))
+        return exact or [name for name in below if self.leaves[name].trail[-1] in said]
 
     def _problem(self, trail: Trail, message: str, known: Mapping[str, Any]) -> str:
         blamed = self._blamed(trail, message, known)

@@ -340,6 +340,23 @@ def test_given_urls_are_used(shell, running, database_url, redis_url):
     assert words.stdout.strip().endswith("is at 001: nothing to migrate")
 
 
+def test_why_nothing_is_started(shell, project, database_url, redis_url):
+    """A shell that has the URLs of another project, or of servers that are gone, is told so."""
+    (project / "alembic.ini").unlink()
+    urls = {"DATABASE_URL": database_url, "DATABASE_OWNER_URL": database_url}
+    up = shell("up", "--detach", REDIS_URL=redis_url, **urls)
+    env = shell("env", REDIS_URL=redis_url, **urls)
+
+    assert (up.returncode, env.returncode) == (0, 1)
+    for said in (up.stdout, env.stderr):
+        assert ", as DATABASE_URL says; for one of the project's own: unset DATABASE_URL" in said
+        assert "unset DATABASE_URL DATABASE_OWNER_URL" in said
+        assert "unset REDIS_URL" in said
+    assert env.stderr.startswith(
+        "error: nothing is running here; postgres is postgresql+asyncpg://"
+    )
+
+
 def test_only_the_services_that_are_listed(shell, project, running):
     """`services` of [tool.holdfast] says which servers a project has."""
     (project / "pyproject.toml").write_text('[tool.holdfast]\nservices = ["redis"]\n')

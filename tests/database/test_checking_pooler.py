@@ -31,8 +31,9 @@ async def test_one_that_the_url_does_not_tell_of(database_url, driver):
 
     assert checks["pooler"].state == "failed"
     assert "pooler=transaction" in checks["pooler"].advice
-    # It lets the limits pass, and tells nobody that it does nothing with them.
+    # It lets the limits pass, and tells nobody that it does nothing with them; the policy has them.
     assert checks["statement_timeout"].state == "failed"
+    assert checks["statement_timeout"].advice.startswith("write pooler=… in the URL")
 
 
 @with_drivers

@@ -164,6 +164,19 @@ def workers() -> set[threading.Thread]:
 
 
 @with_drivers
+@pytest.mark.parametrize("code", ["42P05", "26000"])
+async def test_a_pooler_that_the_url_is_wrong_about(driver, code, database_url):
+    """Prepared statements that meet are its sign: it is said what to write in the URL."""
+    url = database_url.replace("postgresql", f"postgresql+{driver}", 1)
+    with Faults(url) as faults:
+        faults.fail_next(code, at="SELECT 1")
+        db = Database(f"{faults.url}?pooler=session", events=Events(lambda _: None))
+        with pytest.raises(UnavailableError, match="write pooler=transaction in the URL"):
+            await db.open()
+        await db.close()
+
+
+@with_drivers
 @pytest.mark.parametrize("statement", range(5))
 async def test_a_first_connection_that_is_lost(driver, statement, database_url):
     """Whichever statement of SQLAlchemy's first look at a server it is, the next one is whole."""

@@ -32,6 +32,18 @@ def test_wrong_seconds_are_refused(value):
             PoolPolicy(**{name: value})
 
 
+def test_a_size_that_no_server_has_is_refused():
+    """A number that makes no sense is said so at once, not when the pool is made."""
+    with pytest.raises(ConfigurationError, match="max_size is 262144; no server gives more than"):
+        PoolPolicy(max_size=262_144)
+
+
+def test_sizes_that_contradict_each_other_are_refused():
+    """Both are named, with what to do."""
+    with pytest.raises(ConfigurationError, match="min_size is 5 and max_size 3; lower the one or"):
+        PoolPolicy(min_size=5, max_size=3)
+
+
 @pytest.mark.parametrize("value", [0, -1, 1.5, float("nan"), "5", None, True])
 def test_a_wrong_size_is_refused(value):
     """A pool has a whole number of connections, at least one."""
@@ -45,6 +57,7 @@ def test_a_wrong_size_is_refused(value):
         ("connect_timeout", 0),
         ("application_name", 5),
         ("application_name", "a\0b"),
+        ("application_name", "a\ud800"),
         ("show_bound_values_in_errors", 1),
         ("pool", 5),
     ],

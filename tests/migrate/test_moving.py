@@ -116,6 +116,16 @@ async def test_the_current_revision(db, project):
     assert await migrate.current(db, project.ini) == ("a",)
 
 
+async def test_a_failure_is_one_line(db, project):
+    """Also that of a table, whose statement Alembic writes in many."""
+    project.add("a", CREATE.format("one"))
+    project.add("b", "op.create_table('one', sa.Column('id', sa.Integer()))", down="a")
+
+    with pytest.raises(MigrationError, match=r"statement was: CREATE TABLE one \( id") as caught:
+        await migrate.upgrade(db, project.ini)
+    assert "\n" not in str(caught.value)
+
+
 async def test_an_event_tells_of_each_move(any_url, project):
     """It has the place, the revisions and the seconds."""
     project.add("a", CREATE.format("one"))

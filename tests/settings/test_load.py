@@ -126,6 +126,13 @@ def test_problems_of_both_are_named_at_once():
     assert "timeout is -1.0" in lines["DB_POOL_TIMEOUT"]
 
 
+def test_a_variable_whose_name_is_part_of_another_s_is_not_blamed():
+    """What is wrong is named alone, also where `timeout` of the pool is given and is right."""
+    environ = {"DB_POOL_TIMEOUT": "30", "DB_STATEMENT_TIMEOUT": "nan"}
+    with pytest.raises(ConfigurationError, match=r"\ADB_STATEMENT_TIMEOUT: statement_timeout is"):
+        settings.load(DatabasePolicy, prefix="DB_", environ=environ)
+
+
 def test_only_upper_case_is_a_variable():
     """Another spelling would be a second value for the same setting, so it is an error."""
     with pytest.raises(ConfigurationError, match=r"SHOP_guests: .* did you mean SHOP_GUESTS\?"):

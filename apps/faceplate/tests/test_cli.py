@@ -1,5 +1,6 @@
 """The command `faceplate`: what it prints, as text and as JSON, and how it ends."""
 
+import asyncio
 import io
 import json
 import os
@@ -8,10 +9,13 @@ import sys
 import uuid
 
 import pytest
+from sqlalchemy import text
 
 from faceplate import cli, config
+from holdfast.database import Database
 
 SECRET = "hunter2-the-secret"
+DEEP = "[" * 100_000
 CALLS = [{"id": "c", "function": {"name": "scan", "arguments": "{}"}}]
 
 
@@ -201,9 +205,11 @@ NOBODY = "00000000-0000-7000-8000-000000000000"
         (["conversations", "create", "bob@example.test"], 1, "there is no user bob@example.test"),
         (["conversations", "rename", NOBODY, ""], 2, "title is ''; it has 1 to 255 printable"),
         (["messages", "create", NOBODY, "x"], 1, f"there is no conversation {NOBODY}"),
-        (["messages", "create", NOBODY, "--role", "robot"], 2, "role is 'robot'; it is one of"),
+        (["messages", "create", NOBODY, "x", "--role", "robot"], 2, "role is 'robot'; it is one"),
+        (["messages", "create", NOBODY], 2, "nothing is said: give a text, --tool-calls or"),
         (["messages", "create", NOBODY, "--tool-calls", "[{}]"], 2, "tool_calls[0].id: field req"),
         (["messages", "create", NOBODY, "--tool-calls", "["], 2, "--tool-calls: it is no JSON: "),
+        (["messages", "create", NOBODY, "--tool-calls", DEEP], 2, "--tool-calls: it is nested too"),
         (["messages", "show", NOBODY], 1, f"there is no message {NOBODY}"),
         (["configs", "show", NOBODY], 1, f"there is no configuration {NOBODY}"),
         (["context", NOBODY], 2, "a context needs a limit: messages, characters, or both"),
@@ -283,6 +289,78 @@ def test_an_unreachable_database_is_one_line(*, command, monkeypatch, words, opt
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert "127.0.0.1:1/range" in err
     assert SECRET not in err
+
+
+OTHER = "; its tables are not those of this version: faceplate migrate"
+NO_TABLE = f'relation "faceplate.users" does not exist{OTHER}'
+NO_COLUMN = f"column users.subject_id does not exist{OTHER}"
+RENAME = "ALTER TABLE faceplate.users RENAME subject_id TO subject"
+REVOKE = "REVOKE INSERT ON faceplate.users FROM app"
+CREATE = ["users", "create", "--email", "bob@example.test", "--subject", "bob"]
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize(
+    ("change", "words", "says"),
+    [
+        ("DROP TABLE faceplate.users CASCADE", ["users", "list"], NO_TABLE),
+        ("DROP TABLE faceplate.users CASCADE", CREATE, NO_TABLE),
+        ("DROP SCHEMA faceplate CASCADE", ["users", "list"], NO_TABLE),
+        (RENAME, ["users", "list"], NO_COLUMN),
+        (REVOKE, CREATE, "permission denied for table users"),
+    ],
+)
+async def test_what_the_database_refuses_is_one_line(
+    *, faceplate, clone, change, words, says, options
+):
+    """It has what the server said, without a traceback; of other tables, how to get them."""
+    async with Database(clone.owner) as owner, owner.begin() as session:
+        await session.execute(text(change))
+
+    code, out, err = await asyncio.to_thread(faceplate, *words, *options)
+
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert says in (json.loads(err)["error"] if options else err)
+
+
+async def test_a_connection_that_is_lost_is_one_line(command, clean_environment, faults):
+    """A command that reads is not run again; what happened is said, without a traceback."""
+    clean_environment.setenv("DATABASE_URL", faults.url)
+    faults.drop_connection(at="SELECT faceplate")
+
+    code, out, err = await asyncio.to_thread(command, "users", "list")
+
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith("error: the database said: connection was closed")
+
+
+def test_control_characters_are_not_obeyed(faceplate, made, chat):
+    """A message cannot colour, move or clear the terminal of its reader."""
+    made("messages", "create", chat, "\x1b[2Jgone\rline 1\nline\x9b2")
+
+    for words in (["messages", "list", chat], ["context", chat, "--messages", 1]):
+        _, out, _ = faceplate(*words)
+        assert "\\x1b[2Jgone\\x0dline 1" in out
+        assert "line\\x9b2" in out
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [("<&-", "the standard input is closed, and - reads it"), ("", "the standard input is no utf")],
+)
+def test_an_input_that_cannot_be_read(on_clone, given, says):
+    """A closed standard input, or one that is no text, is wrong use in one line."""
+    shell = ["sh", "-c", f'exec "$@" {given}', "sh", sys.executable, "-m", "faceplate"]
+    run = subprocess.run(
+        [*shell, "messages", "create", NOBODY, "-"],
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
+        input=b"\xff",
+        capture_output=True,
+        check=False,
+    )
+
+    assert (run.returncode, run.stderr.decode().count("\n")) == (2, 1)
+    assert says in run.stderr.decode()
 
 
 def test_without_a_database_it_says_what_to_set(command):

@@ -5,7 +5,7 @@ import os
 import shlex
 import shutil
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -111,7 +111,8 @@ def env(*, as_json: AsJson = False) -> None:
     project = find_project()
     variables = asyncio.run(_env(project))
     if not variables:
-        raise ServiceError("nothing is running here; start the servers: holdfast up --detach")
+        what = "; ".join(_tell_given(project)) or "start the servers: holdfast up --detach"
+        raise ServiceError(f"nothing is running here; {what}")
     if as_json:
         print_json(variables)
         return
@@ -139,6 +140,8 @@ async def _up(project: Project, *, tcp: bool, detach: bool, as_json: bool) -> No
             for service, server in servers.items()
         ]
         data = project.data_path if servers else None
+        if not as_json:
+            _print_given(project)
         _print_up(running, moved, _urls(servers), data, as_json=as_json)
         if servers and not detach:
             await _stay(servers, as_json=as_json)
@@ -204,6 +207,11 @@ def _print_up(
     if shown:
         typer.echo("\n" + "\n".join(f"{name}={url}" for name, url in shown.items()))
         typer.echo('\nin another shell: eval "$(holdfast env)"')
+
+
+def _print_given(project: Project) -> None:
+    for each in _tell_given(project):
+        typer.echo(each)
 
 
 def _print_stay(servers: Servers, *, as_json: bool) -> None:
@@ -334,6 +342,17 @@ def _given(service: Service) -> str | None:
     from holdfast.database import Database
 
     return str(Database(given).url)
+
+
+def _tell_given(project: Project) -> Iterator[str]:
+    """Say of each server why none is started, since the shell may be that of another project."""
+    for service in project.services:
+        if where := _given(service):
+            names = [name for name in URL_VARIABLES[service] if os.environ.get(name)]
+            yield (
+                f"{service} is {where}, as {names[0]} says; for one of the project's own: "
+                f"unset {' '.join(names)}"
+            )
 
 
 def _servers(project: Project, *, tcp: bool = False) -> Servers:

@@ -16,12 +16,19 @@ from holdfast.errors import (
 )
 from holdfast.urls import DatabaseUrl, Host, redact
 
+_MET = (
+    "prepared statements of several clients meet there, as behind a pooler in transaction mode: "
+    "write pooler=transaction in the URL"
+)
 _CAUSES = {
     INVALID_PASSWORD: "the password for {user} was refused: is it the one of this server?",
     INVALID_AUTHORIZATION: "{user} may not log in: the role is missing or pg_hba.conf refuses it",
     INVALID_CATALOG_NAME: "the server has no database {database}: create it, or mend the URL",
     TOO_MANY_CONNECTIONS: "the server has no free connection: raise max_connections or lower pools",
     CANNOT_CONNECT_NOW: "the server is starting or stopping: try again in a moment",
+    # Whoever asks whether a server answers has prepared nothing that could be there, or be gone.
+    "42P05": _MET,  # duplicate_prepared_statement
+    "26000": _MET,  # invalid_sql_statement_name
 }
 # libpq keeps the SQLSTATE of a failed connection to itself, so the server's English words tell it.
 _WORDS = {

@@ -113,7 +113,9 @@ async def _examine(db: "Database", processes: int) -> Sequence[Check]:
         diagnosis.check_writable(standby=facts.standby, reads_only=facts.reads_only, url=db.url),
         diagnosis.check_role(facts),
         diagnosis.check_pool(facts, db.url, max_size=db.policy.pool.max_size, processes=processes),
-        *diagnosis.check_limits(limits, await _limits_outside(db)),
+        *diagnosis.check_limits(
+            limits, await _limits_outside(db), forgotten=behind and db.url.takes_settings
+        ),
         diagnosis.check_clock(clock),
     ]
 

@@ -118,13 +118,19 @@ def check_pool(facts: Facts, url: DatabaseUrl, *, max_size: int, processes: int)
     )
 
 
-def check_limits(inside: Mapping[str, int], outside: Mapping[str, int] | None) -> Iterator[Check]:
+def check_limits(
+    inside: Mapping[str, int], outside: Mapping[str, int] | None, *, forgotten: bool
+) -> Iterator[Check]:
     """Judge the limits of statements, in milliseconds; 0 is none.
 
     Args:
         inside: those of a transaction.
         outside: those of a statement without one, where they may differ.
+        forgotten: whether a pooler was given them that the URL does not tell of.
     """
+    advice = "give it a value in DatabasePolicy, or ALTER ROLE … SET {name} = '30s'"
+    if forgotten:
+        advice = "write pooler=… in the URL, as said above, and each transaction sets its own"
     for name, milliseconds in inside.items():
         said = f"{milliseconds / 1000:g} s"
         if milliseconds and (outside is None or outside[name]):
@@ -136,7 +142,7 @@ def check_limits(inside: Mapping[str, int], outside: Mapping[str, int] | None) -
                 name=name,
                 said="none: one statement or client can hold locks and connections for ever",
                 state="failed",
-                advice=f"give it a value in DatabasePolicy, or ALTER ROLE … SET {name} = '30s'",
+                advice=advice.format(name=name),
             )
 
 

@@ -1,5 +1,6 @@
 """The limits of a database and its pool, as data; their defaults live here only."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
@@ -39,7 +40,7 @@ class DatabasePolicy:
         require_seconds(self, *timeouts)
         if not self.connect_timeout:
             raise ConfigurationError("connect_timeout is 0: a silent server would hang the start")
-        if not isinstance(self.application_name, str) or "\0" in self.application_name:
+        if not _is_text(self.application_name):
             raise ConfigurationError(f"application_name is {self.application_name!r}; it is a text")
         if type(self.show_bound_values_in_errors) is not bool:
             raise ConfigurationError("show_bound_values_in_errors is neither True nor False")
@@ -60,6 +61,11 @@ class DatabasePolicy:
     def limits(self) -> Mapping[str, str]:
         """Give those of them that a pooler does not take when a connection begins."""
         return {key: value for key, value in self.server_settings().items() if "timeout" in key}
+
+
+def _is_text(value: object) -> bool:
+    # A zero ends the server's text; half of a character cannot be sent.
+    return isinstance(value, str) and not re.search("[\0\ud800-\udfff]", value)
 
 
 def _milliseconds(seconds: float) -> str:

@@ -229,10 +229,11 @@ def _failures(db: "Database", config: "Config") -> Iterator[None]:
         raise MigrationError(f"{db.url.place}: {error}") from error
     except BaseException as error:
         cause = error.orig if isinstance(error, DBAPIError) else f"{type(error).__name__}: {error}"
-        ran = f"; the statement was: {error.statement}" if isinstance(error, DBAPIError) else ""
+        sent = error.statement if isinstance(error, DBAPIError) else None
+        ran = f"; the statement was: {_in_one_line(sent)}" if sent else ""
         raise MigrationError(
             f"{db.url.place}: {_what_failed(config)}: "
-            f"{' '.join(str(cause).split())}{_where(error, config)}{ran}"
+            f"{_in_one_line(cause)}{_where(error, config)}{ran}"
         ) from error
 
 
@@ -242,6 +243,10 @@ def _what_failed(config: "Config") -> str:
     if BEFORE in config.attributes:
         return "a migration failed and everything it did was rolled back"
     return "no migration ran, since what leads to them failed"
+
+
+def _in_one_line(said: object) -> str:
+    return " ".join(str(said).split())
 
 
 def _where(error: BaseException, config: "Config") -> str:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from holdfast.errors import ConfigurationError, require_seconds
 
+MOST = 262_143  # connections; PostgreSQL's MAX_BACKENDS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolPolicy:
@@ -12,7 +14,7 @@ class PoolPolicy:
     Attributes:
         min_size: connections that stay open once the database is opened.
         max_size: connections at most, those included that are being made or closed.
-        timeout: waiting for a free connection, before `PoolExhaustedError`.
+        timeout: waiting for a free connection, before `PoolExhaustedError`; 0 waits for none.
         max_waiting: callers that wait for somebody else's connection at most; one more gets
             `OverloadedError` at once, as does one who could not be served within `timeout`.
         idle_timeout: idling after which a connection above `min_size` is closed; 0 keeps it.
@@ -40,9 +42,14 @@ class PoolPolicy:
                 raise ConfigurationError(
                     f"{name} is {value!r}; it is a whole number of at least {least}"
                 )
+        if self.max_size > MOST:
+            raise ConfigurationError(
+                f"max_size is {self.max_size}; no server gives more than {MOST} connections"
+            )
         if self.min_size > self.max_size:
             raise ConfigurationError(
-                f"min_size is {self.min_size} and max_size {self.max_size}; min_size is the smaller"
+                f"min_size is {self.min_size} and max_size {self.max_size}; lower the one or raise "
+                "the other"
             )
         require_seconds(
             self, "timeout", "idle_timeout", "max_lifetime", "ping_after", "report_after"

@@ -22,6 +22,7 @@ from faceplate.cli.output import (
 from faceplate.cli.running import ask, do
 from faceplate.models import Message
 from faceplate.services.messages import add_message, delete_message, get_message, list_messages
+from holdfast.errors import ConfigurationError
 
 Own = Annotated[uuid.UUID, typer.Argument(metavar="MESSAGE", help="An id.")]
 
@@ -47,15 +48,14 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Write a message at the end of a conversation and print it."""
-    message = do(
-        add_message,
-        conversation,
-        role,
-        content=read_text(content),
-        tool_calls=read_json("--tool-calls", tool_calls),
-        tool_results=read_json("--tool-results", tool_results),
-    )
-    print_one(plain(message), as_json=as_json)
+    said = {
+        "content": read_text(content),
+        "tool_calls": read_json("--tool-calls", tool_calls),
+        "tool_results": read_json("--tool-results", tool_results),
+    }
+    if all(each is None for each in said.values()):
+        raise ConfigurationError("nothing is said: give a text, --tool-calls or --tool-results")
+    print_one(plain(do(add_message, conversation, role, **said)), as_json=as_json)
 
 
 @app.command("list", epilog="For example: faceplate messages list CONVERSATION --limit 20")

@@ -23,6 +23,10 @@ After = Annotated[str | None, typer.Option(help="Go on after a page: the `next` 
 
 _WIDTH = 200  # of a pipe, which has none of its own
 _HIDDEN = "***"
+# A message is written by anybody, and may not move the cursor of whoever reads it.
+_CONTROLS = {
+    code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"
+}
 
 
 def plain(thing: Base) -> dict[str, object]:
@@ -70,15 +74,26 @@ def print_table(rows: Iterable[Mapping[str, object]], columns: tuple[str, ...]) 
 
 
 def read_text(given: str | None) -> str | None:
-    """Give a text as it is, or for `-` what the standard input has."""
-    return sys.stdin.read() if given == "-" else given
+    """Give a text as it is, or for `-` what the standard input has.
+
+    Raises:
+        ConfigurationError: the standard input is closed, or no text.
+    """
+    if given != "-":
+        return given
+    if sys.stdin is None:
+        raise ConfigurationError("the standard input is closed, and - reads it")
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"the standard input is no {error.encoding} text") from None
 
 
 def read_json(option: str, given: str | None) -> Any:
     """Read JSON, from the standard input for `-`; None where nothing was given.
 
     Raises:
-        ConfigurationError: it is no JSON.
+        ConfigurationError: it is no JSON, or the standard input cannot be read.
     """
     text = read_text(given)
     if text is None:
@@ -87,6 +102,8 @@ def read_json(option: str, given: str | None) -> Any:
         return json.loads(text)
     except ValueError as error:  # its message has the place, not the text
         raise ConfigurationError(f"{option}: it is no JSON: {error}") from None
+    except RecursionError:
+        raise ConfigurationError(f"{option}: it is nested too deep to be read") from None
 
 
 def hide_secrets(config: object, *, secret: bool = False) -> object:
@@ -116,7 +133,9 @@ def _text(value: object) -> str:
         return ""
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="milliseconds")
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
+    is_json = isinstance(value, (dict, list))
+    text = json.dumps(value, ensure_ascii=False) if is_json else str(value)
+    return text.translate(_CONTROLS)
 
 
 def _plain(value: object) -> str:

@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Concatenate, ParamSpec, TypeVar
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from faceplate.config import get_settings
 from faceplate.db import session as database
-from faceplate.errors import InvalidInputError, NotFoundError
+from faceplate.errors import FaceplateError, InvalidInputError, NotFoundError
 from faceplate.models import User
 from faceplate.services.users import find_user, get_user
 from holdfast.database import Database
@@ -20,6 +21,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Work = Callable[Concatenate[AsyncSession, P], Awaitable[R]]
+
+# No such schema, table, column or function: the tables are of another version, or not made yet.
+_NOT_MIGRATED = ("3F000", "42P01", "42703", "42883")
 
 
 def do(work: Work[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -34,7 +38,7 @@ def do(work: Work[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         async with _open() as db:
             return await db.run(work, *args, **kwargs)
 
-    with _used_wrongly():
+    with _in_one_line():
         return asyncio.run(run())
 
 
@@ -49,7 +53,7 @@ def ask(work: Work[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         async with _open() as db, db.read() as session:
             return await work(session, *args, **kwargs)
 
-    with _used_wrongly():
+    with _in_one_line():
         return asyncio.run(run())
 
 
@@ -75,8 +79,18 @@ def _open() -> Database:
 
 
 @contextmanager
-def _used_wrongly() -> Iterator[None]:
+def _in_one_line() -> Iterator[None]:
     try:
         yield
     except InvalidInputError as error:
         raise ConfigurationError(str(error)) from error
+    except DBAPIError as error:
+        raise FaceplateError(_refused(error)) from error
+
+
+def _refused(error: DBAPIError) -> str:
+    """Say what the database answered, without the statement; its first line has the fact."""
+    said = f"the database said: {str(error.orig).partition(chr(10))[0]}"
+    if getattr(error.orig, "sqlstate", None) in _NOT_MIGRATED:
+        return f"{said}; its tables are not those of this version: faceplate migrate"
+    return said
