@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from tests.database.conftest import DRIVERS, with_driver
 
 from holdfast.database import Closed, Database, DatabasePolicy, Opened
@@ -177,6 +178,44 @@ async def test_a_pooler_that_the_url_is_wrong_about(driver, code, database_url):
 
 
 @with_drivers
+async def test_a_statement_that_meets_another_client(driver, faults):
+    """The same later on is the driver's error, with what to write beside it."""
+    async with Database(with_driver(faults.url, driver), events=Events(lambda _: None)) as db:
+        faults.fail_next("26000", at="SELECT 17")
+        with pytest.raises(DBAPIError) as caught:
+            async with db.begin() as session:
+                await session.execute(text("SELECT 17"))
+
+    [note] = caught.value.__notes__
+    assert "write pooler=transaction in the URL" in note
+
+
+@with_drivers
+@pytest.mark.parametrize(
+    ("mode", "answer", "cause"),
+    [
+        ("", b"HTTP/1.1 400 Bad Request", "does not speak PostgreSQL: is the port right?"),
+        ("", b"", "the connection was lost before the server let anybody in: it is starting"),
+        ("?sslmode=disable", b"", "the connection was lost before the server let anybody in"),
+    ],
+)
+async def test_what_is_no_server(driver, mode, answer, cause):
+    """Something else listens at the port, or hangs up."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        said = await reason(f"postgresql+{driver}://ann:secret@127.0.0.1:{port}/shop{mode}")
+
+    assert cause in said
+
+
+@with_drivers
 @pytest.mark.parametrize("statement", range(5))
 async def test_a_first_connection_that_is_lost(driver, statement, database_url):
     """Whichever statement of SQLAlchemy's first look at a server it is, the next one is whole."""
@@ -185,7 +224,7 @@ async def test_a_first_connection_that_is_lost(driver, statement, database_url):
         faults.drop_connection(after=statement)
         db = Database(faults.url, events=Events(lambda _: None))
 
-        with pytest.raises(UnavailableError):
+        with pytest.raises(UnavailableError, match="lost before the server let anybody in: "):
             await db.open()
 
         async with db:

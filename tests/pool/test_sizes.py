@@ -114,6 +114,17 @@ async def test_an_old_connection_is_replaced_and_nobody_notices(postgres_url, wi
         await witness.until_count(2)
 
 
+async def test_a_lifetime_that_is_over_at_once(postgres_url):
+    """Each connection serves once."""
+    async with opened(postgres_url, max_size=1, min_size=0, max_lifetime=1e-9) as db:
+        made = []
+        event.listen(db.engine.sync_engine, "connect", lambda *_: made.append(1))
+        for _ in range(3):
+            await pause(db)
+
+    assert len(made) == 3
+
+
 def test_ages_differ_so_that_not_all_go_together():
     """Of connections made in one moment none is older than max_lifetime, and few go at once."""
 

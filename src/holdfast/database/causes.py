@@ -16,7 +16,9 @@ from holdfast.errors import (
 )
 from holdfast.urls import DatabaseUrl, Host, redact
 
-_MET = (
+# By SQLSTATE; of no other statements than those that a driver prepares by itself.
+POOLED = ("42P05", "26000")  # duplicate_prepared_statement, invalid_sql_statement_name
+POOLER_MET = (
     "prepared statements of several clients meet there, as behind a pooler in transaction mode: "
     "write pooler=transaction in the URL"
 )
@@ -27,8 +29,7 @@ _CAUSES = {
     TOO_MANY_CONNECTIONS: "the server has no free connection: raise max_connections or lower pools",
     CANNOT_CONNECT_NOW: "the server is starting or stopping: try again in a moment",
     # Whoever asks whether a server answers has prepared nothing that could be there, or be gone.
-    "42P05": _MET,  # duplicate_prepared_statement
-    "26000": _MET,  # invalid_sql_statement_name
+    **dict.fromkeys(POOLED, POOLER_MET),
 }
 # libpq keeps the SQLSTATE of a failed connection to itself, so the server's English words tell it.
 _WORDS = {
@@ -67,6 +68,11 @@ _POOLER = (
 )
 _UNKNOWN_HOST = "the host name is unknown: is it spelled right, does DNS answer?"
 _REFUSED = "the connection was refused; nothing listens there: is the server started?"
+_HUNG_UP = (
+    "the connection was lost before the server let anybody in: it is starting or stopping, is no "
+    "PostgreSQL, or something between lets nothing through: look at their logs"
+)
+_NO_POSTGRESQL = "what answers there does not speak PostgreSQL: is the port right?"
 _NO_SOCKET = "there is no socket there: is the server started?"
 _NO_FOLDER = (
     "there is no folder {folder}, and SQLite makes none: make it (mkdir -p), or mend the path in "
@@ -77,15 +83,26 @@ _NOT_OPENED = (
     "the path in the URL, or the rights"
 )
 _SILENT = "no answer within {within:g} s: a firewall, or a wrong address?"
+_BY_KIND = (
+    (ConnectionRefusedError, _REFUSED),
+    ((ConnectionResetError, BrokenPipeError), _HUNG_UP),
+    (FileNotFoundError, _NO_SOCKET),
+    (socket.gaierror, _UNKNOWN_HOST),
+    (TimeoutError, _SILENT),
+    (ssl.SSLError, "TLS failed: {said}"),
+)
 # What psycopg and libpq say where other drivers have the system's own errors.
 _UNREACHED = {
     "failed to resolve host|could not translate host name": _UNKNOWN_HOST,
     "timeout expired": _SILENT,
     "failed: Connection refused": _REFUSED,
     "failed: No such file or directory": _NO_SOCKET,
+    "server closed the connection unexpectedly": _HUNG_UP,
+    "closed in the middle of operation": _HUNG_UP,
 }
 # What has no SQLSTATE that tells, in the order in which it is looked for.
 _SAID = (
+    ("invalid response to SSL negotiation|expected authentication request", _NO_POSTGRESQL),
     ("unsupported startup parameter", _POOLER),
     ("rejected SSL upgrade|server does not support SSL", _NO_TLS),
     ("pg_hba.conf entry .*(?:no encryption|SSL off)", _TLS_ONLY),
@@ -131,6 +148,8 @@ def find_cause(error: Exception, url: DatabaseUrl, within: float) -> Cause:
     state = getattr(error, "sqlstate", None)
     for pattern, text in _SAID:
         if re.search(pattern, str(error)):
+            if text is _NO_TLS and not url.tls.insists:
+                text = _NO_POSTGRESQL  # noqa: PLW2901  -- what has no TLS says so, and goes on
             return Cause(text=text.format(said=said), sqlstate=state, lasting=True)
     if isinstance(error, OSError | UnicodeError):
         lasting = isinstance(error, ssl.SSLError | UnicodeError)
@@ -158,17 +177,11 @@ def _state_by_words(said: str) -> str | None:
 
 
 def _unreachable(error: Exception, within: float) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return _REFUSED
-    if isinstance(error, FileNotFoundError):
-        return _NO_SOCKET
-    if isinstance(error, socket.gaierror):
-        return _UNKNOWN_HOST
-    if isinstance(error, TimeoutError):
-        return _SILENT.format(within=within)
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {error}"
-    return _in_one_line(error) or type(error).__name__
+    said = _in_one_line(error) or type(error).__name__
+    if "connection_lost() call" in said:  # asyncpg's
+        return _HUNG_UP
+    text = next((text for kind, text in _BY_KIND if isinstance(error, kind)), "{said}")
+    return text.format(said=said, within=within)
 
 
 def _unopened(url: DatabaseUrl, said: str) -> Cause:

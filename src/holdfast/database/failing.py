@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from sqlalchemy import Connection, Engine, ExceptionContext, PoolProxiedConnection, event
 from sqlalchemy.exc import MissingGreenlet
 
+from holdfast.database.causes import POOLED, POOLER_MET
 from holdfast.errors import (
     READ_ONLY_TRANSACTION,
     CommitUnknownError,
@@ -89,8 +90,11 @@ class _Watch:
             return
         if committing and not _is_answer(context, error):
             self._report_unknown(error)
-        if getattr(error, "sqlstate", None) == READ_ONLY_TRANSACTION:
+        state = getattr(error, "sqlstate", None)
+        if state == READ_ONLY_TRANSACTION:
             self._leave_standby(context.connection)
+        if state in POOLED and context.sqlalchemy_exception:
+            context.sqlalchemy_exception.add_note(POOLER_MET)
 
     def _report_unknown(self, error: BaseException) -> None:
         cancelled = isinstance(error, asyncio.CancelledError)

@@ -241,9 +241,10 @@ class ElasticPool(Pool):
                 self._do_return_conn(place.result())  # handed over in the same moment
             raise
 
-    def _offer(self, record: ConnectionPoolEntry) -> None:
+    def _offer(self, record: ConnectionPoolEntry, *, new: bool = False) -> None:
         """Hand a connection to whoever has waited longest, or keep it for the next."""
-        if not is_good(record, self.policy.max_lifetime):
+        # A new one serves once, however short its lifetime: nobody would ever get any.
+        if not is_good(record, 0 if new else self.policy.max_lifetime):
             self._retire(record)
         elif first := self._line.first():
             place, lease = first
@@ -356,7 +357,7 @@ class ElasticPool(Pool):
         else:
             self._connecting.discard(task)
             self._refused = None
-            self._offer(record)
+            self._offer(record, new=True)
 
     def _pass_on(self, error: Exception) -> None:
         """Let those who wait know why there is no connection, if none can come free."""
