@@ -26,7 +26,7 @@ QUEUE = 5_000
 UNITS, TASKS = 1_000, 50  # of the storm; half of them are cancelled
 QUERY = "SELECT 17"
 SLEEP = "SELECT pg_sleep(0.005) /* stormed */"
-LONGEST = 0.005  # seconds until a unit is cancelled
+LONGEST = 0.06  # seconds until a unit is cancelled: about what one takes, the wait in line included
 RUNNING = """
 SELECT count(*) FROM pg_stat_activity
 WHERE query LIKE '%stormed%' AND state <> 'idle' AND pid <> pg_backend_pid()

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from proofs import real_tests
@@ -98,6 +99,22 @@ def test_a_leak_is_found_when_its_line_is_named(phases, found):
 
     assert good is found[0]
     assert found[1] in how
+
+
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # of a peer's import
+def test_every_proof_is_run_beside_the_nearest_peer():
+    """None is left out of the run, and each has the plain stack, advanced-alchemy and ours."""
+    from proofs.__main__ import PROOFS
+
+    folder = Path(__file__).parent.parent / "proofs"
+    written = [file for file in folder.glob("*.py") if "\nPROOF = Proof(" in file.read_text()]
+
+    assert len(PROOFS) == len({id(proof) for proof in PROOFS}) == len(written)
+    for proof in PROOFS:
+        peers = [package for side in proof.peers for package in side.packages]
+        assert proof.promise == 9 or "advanced-alchemy" in peers, proof.title
+        assert "holdfast" not in [*proof.plain.packages, *peers]
+        assert "holdfast" in proof.holdfast.packages
 
 
 @pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # of a peer's import

@@ -26,6 +26,17 @@ def test_words_for_people(shell, database_url):
     assert second.stdout.endswith("is at 001: nothing to migrate\n")
 
 
+def test_which_url_comes_first(shell, database_url):
+    """The direct one goes past a pooler, and the owner's may do what the application's may not."""
+    away = "postgresql://app@127.0.0.1:1/shop"
+    given = {"DIRECT_DATABASE_URL": database_url, "DATABASE_OWNER_URL": away, "DATABASE_URL": away}
+    direct = shell.json("migrate", **given)
+    owner = shell.json("migrate", DATABASE_OWNER_URL=database_url, DATABASE_URL=away)
+
+    assert (direct["before"], direct["after"]) == ([], ["001"])
+    assert owner["before"] == ["001"]
+
+
 def test_history(shell):
     """`history` lists revisions without a database."""
     listed = shell.json("history")

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import random
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -73,6 +73,20 @@ async def cancel_midway(unit: Callable[[], Awaitable[None]], after: int) -> bool
     return not isinstance(ended, asyncio.CancelledError)
 
 
+async def at_every_moment(
+    unit: Callable[[int], Awaitable[None]],
+) -> AsyncIterator[tuple[int, bool]]:
+    """Cancel units, each after more turns than the one before, until some have finished.
+
+    Later moments are further apart: for a server's answer the loop may turn hundreds of times.
+    """
+    number = after = finished = 0
+    while finished < 3:
+        done = await cancel_midway(partial(unit, number), after)
+        yield number, done
+        number, after, finished = number + 1, after + 1 + after // 16, finished + done
+
+
 async def until(fact: Callable[[], Awaitable[bool]]) -> None:
     """Wait for what goes on in the background: a server's goodbye, a connection on its way."""
     async with asyncio.timeout(10):
@@ -128,6 +142,11 @@ def open_below(folder: Path) -> list[Path]:
     return [each for each in Path("/dev/fd").iterdir() if folder in each.resolve().parents]
 
 
+async def ask_in_begin(db: Database) -> None:
+    async with db.begin() as session:
+        await session.execute(text("SELECT 1"))
+
+
 @pytest.fixture
 def without_gc():
     """Keep what is in a circle of references, as a service does until its next collection."""
@@ -137,16 +156,12 @@ def without_gc():
 
 
 @pytest.mark.usefixtures("without_gc")
-@pytest.mark.parametrize("way", [Database.open, through_begin])
+@pytest.mark.parametrize("way", [Database.open, ask_in_begin])
 async def test_a_connection_on_its_way_is_not_forgotten(postgres_url, look, way):
     """Cancelled at any moment of connecting, the server is not left with a session of nobody."""
-    for number in range(60):
-        db = Database(postgres_url)
-        work = partial(way, db) if way is Database.open else partial(way, db, number)
-        task = asyncio.ensure_future(work())
-        await turns(number)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    db = Database(postgres_url)
+
+    async for _ in at_every_moment(lambda _: way(db)):
         await db.close()
 
     await until(partial(only_one, look))
@@ -179,15 +194,12 @@ async def test_every_moment_of_one_unit(any_url, look):
         async with db.begin() as session:
             await session.execute(text("CREATE TABLE pairs (number int, half text)"))
 
-        ends = [
-            await cancel_midway(lambda number=number: through_begin(db, number), number)
-            for number in range(0, 90, 2)
-        ]
+        ends = [end async for end in at_every_moment(partial(through_begin, db))]
 
         assert db.engine.pool.checkedout() == 0
         assert await look("SELECT number FROM pairs GROUP BY number HAVING count(*) <> 2") == []
         stored = set(await look("SELECT number FROM pairs"))
-        assert {2 * place for place, done in enumerate(ends) if done} <= stored
+        assert {number for number, done in ends if done} <= stored
 
 
 @pytest.mark.usefixtures("without_gc")
@@ -195,12 +207,7 @@ async def test_a_connection_that_is_being_set_up_is_given_back(postgres_url, loo
     """Cancelled while psycopg sets AUTOCOMMIT, it does not wait for Python's collector."""
     policy = DatabasePolicy(pool=PoolPolicy(max_size=1))
     async with Database(postgres_url, policy=policy) as db:
-        for number in range(40):
-            task = asyncio.ensure_future(through_ping(db, number))
-            await turns(number)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
+        async for _ in at_every_moment(partial(through_ping, db)):
             await until_all_are_back(db)
 
     await until(partial(only_one, look))

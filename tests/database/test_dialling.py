@@ -81,6 +81,26 @@ async def test_the_second_best_is_taken_where_there_is_no_other(both, driver, ta
 
 
 @with_drivers
+async def test_load_is_balanced_where_the_url_asks_for_it(both, driver):
+    """Each connection begins with a host of its own; otherwise the one that served comes first."""
+    url = hosts(driver, folder(both.primary), folder(both.standby), target_session_attrs="any")
+
+    assert await led_to(url) == {False}
+    assert await led_to(f"{url}&load_balance_hosts=random") == {False, True}
+
+
+async def led_to(url: str) -> set[bool]:
+    """Tell to which kinds of servers thirty connections of one database lead."""
+    seen = set()
+    async with Database(url) as db:
+        for _ in range(30):
+            async with db.engine.connect() as connection:
+                seen.add(bool(await connection.scalar(WHERE)))
+            await db.engine.dispose()
+    return seen
+
+
+@with_drivers
 async def test_what_none_of_them_is_says_each(both, driver):
     """The error has each host with its reason."""
     url = hosts(driver, "/nowhere", folder(both.primary), target_session_attrs="standby")

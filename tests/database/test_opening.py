@@ -85,6 +85,20 @@ async def test_an_unknown_host(driver):
 
 
 @with_drivers
+@pytest.mark.parametrize(
+    "place", ["nobody:Zq7@127.0.0.1:1/shop", "nobody:Zq7@nowhere.invalid/shop", "a wrong password"]
+)
+async def test_what_cannot_succeed_fails_at_once(driver, place, guarded):
+    """The limit is for a server that says nothing; none is waited for that has said no."""
+    if place == "a wrong password":
+        place = f"app:Zq7@{parse(guarded.url('app')).place}"
+    patient = DatabasePolicy(connect_timeout=600)
+
+    async with asyncio.timeout(60):
+        assert "no answer within" not in await reason(f"postgresql+{driver}://{place}", patient)
+
+
+@with_drivers
 async def test_a_missing_socket(driver, tmp_path):
     """The folder is named, and that nothing is there."""
     said = await reason(f"postgresql+{driver}:///shop?host={tmp_path}")

@@ -334,10 +334,11 @@ def test_who_cannot_be_served_in_time_is_turned_away():
 
     async def story(clock, server, pool) -> None:
         async def call(number: int) -> None:
+            asked = clock.now
             try:
                 fairy = await check_out(pool)
             except OverloadedError as error:
-                refused.append((number, str(error)))
+                refused.append((number, clock.now - asked, str(error)))
                 return
             except PoolExhaustedError:
                 return
@@ -364,5 +365,6 @@ def test_who_cannot_be_served_in_time_is_turned_away():
 
     assert len(served) >= 29
     assert len(refused) >= 15
-    assert all("timeout is 30 s" in said for _, said in refused)
-    assert min(number for number, _ in refused) > 3
+    assert all("timeout is 30 s" in said for _, _, said in refused)
+    assert {waited for _, waited, _ in refused} == {0}
+    assert min(number for number, _, _ in refused) > 3

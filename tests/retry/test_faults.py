@@ -10,16 +10,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.database import Database
 from holdfast.errors import PoolExhaustedError
+from holdfast.events import Events
 from holdfast.retry import Kind, classify
 
 INSERT = text("INSERT INTO notes VALUES (3, 'third')")
 PID = text("SELECT pg_backend_pid()")
+RUNNING = (
+    "FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'"
+    " AND query = 'SELECT pg_sleep(30)'"
+)
 
 Do = Callable[[str], Awaitable[list[object]]]
 Cause = Callable[[AsyncSession, Do, Database], Awaitable[object]]
@@ -292,5 +297,30 @@ async def test_no_connection_comes_free(db):
         with pytest.raises(PoolExhaustedError) as caught:
             await db.run(work)
 
+    assert classify(caught.value) is None
+    assert len(calls) == 1
+
+
+async def test_the_drivers_own_limit(database_url, outside):
+    """Asyncpg's is a bare TimeoutError, which the work may have raised: it is not called again."""
+    calls = []
+
+    def limit(_dialect: object, _entry: object, _args: object, options: dict[str, object]) -> None:
+        options["command_timeout"] = 0.2
+
+    async def work(session: AsyncSession) -> None:
+        calls.append(session)
+        await session.execute(text("SELECT pg_sleep(30)"))
+
+    async with Database(database_url, events=Events(lambda _: None)) as db:
+        await db.engine.dispose()
+        event.listen(db.engine.sync_engine, "do_connect", limit)
+        with pytest.raises(TimeoutError) as caught:
+            await db.run(work)
+        async with asyncio.timeout(2):
+            while await outside(f"SELECT pid {RUNNING}"):
+                pass
+
+    assert type(caught.value) is TimeoutError
     assert classify(caught.value) is None
     assert len(calls) == 1

@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from holdfast.database import Database
 from holdfast.errors import ConfigurationError, UnavailableError
+from holdfast.testing.faults import TlsFront
 from holdfast.urls import parse
 
 with_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
@@ -196,6 +197,23 @@ async def test_channel_binding_on_psycopg(encrypted, mode):
 
     assert await verdict(url, "psycopg") == ("T" if mode == "require" else "-")
     assert await verdict(url, "asyncpg") == ("T" if mode == "require" else "-")
+
+
+@pytest.mark.parametrize(
+    ("driver", "query", "expected"),
+    [
+        ("psycopg", "sslmode=require", "."),  # of its own connection the server says: plain
+        ("psycopg", "sslmode=require&channel_binding=require", "-"),
+        ("asyncpg", "sslmode=require", "."),
+        ("asyncpg", "sslmode=verify-full&sslrootcert={}&channel_binding=require", "-"),
+    ],
+)
+async def test_somebody_in_the_middle(encrypted, driver, query, expected):
+    """Channel binding finds who ends TLS on the way; on asyncpg what is advised instead does."""
+    trust = encrypted.folder / "right.pem"
+    with TlsFront(encrypted.server.url("app")) as middle:
+        assert await verdict(f"{middle.url}?{query.format(trust)}", driver) == expected
+        assert (middle.connections > 0) == ("verify-full" not in query)
 
 
 @with_drivers

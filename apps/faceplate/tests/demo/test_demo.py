@@ -15,6 +15,8 @@ from faceplate.models import User
 from faceplate.services.messages import add_message
 from holdfast.database import Database
 
+PLAYED = (play.USERS, play.CONVERSATIONS, play.TASKS, play.CONNECTIONS)
+
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
@@ -25,6 +27,11 @@ def _small(monkeypatch):
     monkeypatch.setattr(play, "TASKS", 12)
     monkeypatch.setattr(play, "CONNECTIONS", 6)
     monkeypatch.setattr(play, "PAUSE", 0.1)
+
+
+def test_it_is_as_large_as_it_says():
+    """What people are told of 50 tasks and 2,000 conversations is what is played."""
+    assert PLAYED == (200, 2_000, 50, 20)
 
 
 @pytest.fixture
