@@ -26,11 +26,14 @@ QUEUE = 5_000
 UNITS, TASKS = 1_000, 50  # of the storm; half of them are cancelled
 QUERY = "SELECT 17"
 SLEEP = "SELECT pg_sleep(0.005) /* stormed */"
+ENDLESS = "SELECT pg_sleep(60) /* stormed */"  # which ends only if somebody sees to it
+SELDOM = 50  # one of so many that are cancelled
 LONGEST = 0.06  # seconds until a unit is cancelled: about what one takes, the wait in line included
 RUNNING = """
 SELECT count(*) FROM pg_stat_activity
 WHERE query LIKE '%stormed%' AND state <> 'idle' AND pid <> pg_backend_pid()
 """
+END = RUNNING.replace("count(*)", "pg_terminate_backend(pid)")
 GIVE_UP = 2.0  # seconds
 
 One = Callable[[], Awaitable[object]]
@@ -42,13 +45,14 @@ class Party:
 
     one: One
     made: list[object] = field(default_factory=list)
+    endless: One | None = None
 
     @classmethod
-    def on(cls, engine: AsyncEngine, one: One) -> "Party":
+    def on(cls, engine: AsyncEngine, one: One, endless: One | None = None) -> "Party":
         """Count the connections of an engine."""
         made: list[object] = []
         event.listen(engine.sync_engine, "connect", lambda *_: made.append(1))
-        return cls(one, made)
+        return cls(one, made, endless)
 
 
 def by_session(engine: AsyncEngine, sql: str = QUERY) -> One:
@@ -274,6 +278,8 @@ def in_storm(party: Party, outside: asyncpg.Connection, *, cancelled: bool, quic
         for number in numbers:
             if number % 2 or not cancelled:
                 await party.one()
+            elif party.endless and not number % (2 * SELDOM):
+                await chance.choice(WAYS)(party.endless, LONGEST)
             else:
                 await chance.choice(WAYS)(party.one, chance.uniform(0, LONGEST))
 
@@ -301,6 +307,7 @@ async def _left(outside: asyncpg.Connection) -> int:
     while True:
         left = int(await outside.fetchval(RUNNING))
         if not left or time.perf_counter() > until:
+            await outside.execute(END)  # or there is no room for the next run
             return left
 
 
@@ -312,9 +319,10 @@ async def storm(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
         def side(title: str, party: Party, *, cancelled: bool) -> tuple[str, Run]:
             return title, in_storm(party, them.outside, cancelled=cancelled, quick=quick)
 
-        ours = Party.on(them.db.engine, by_session(them.db.engine, SLEEP))
-        fixed = Party.on(them.fixed, by_session(them.fixed, SLEEP))
-        growing = Party.on(them.overflowing, by_session(them.overflowing, SLEEP))
+        def party(engine: AsyncEngine) -> Party:
+            return Party.on(engine, by_session(engine, SLEEP), by_session(engine, ENDLESS))
+
+        ours, fixed, growing = map(party, (them.db.engine, them.fixed, them.overflowing))
         yield Contenders(
             limit=side("Holdfast, none cancelled", replace(ours), cancelled=False),
             peers=[side("SQLAlchemy 20+0", fixed, cancelled=True)],
