@@ -142,8 +142,7 @@ class ElasticPool(Pool):
 
     def holders(self) -> Sequence[Holder]:
         """Say who has a connection, who has had one for longest first."""
-        leases = sorted(self._leases.values(), key=lambda lease: lease.since)
-        return [lease.holder() for lease in leases]
+        return [lease.holder() for lease in self._leases.values()]  # in the order they were lent
 
     def waiting(self) -> Sequence[Caller]:
         """Say who waits for a connection, first come, first served."""
