@@ -33,6 +33,30 @@ with multiprocessing.get_context("fork").Pool(8) as pool:
     pool.map(add, range(8), chunksize=1)
 """
 
+# A loop of another thread asks and is closed, and only then the statement ends.
+ASK_AND_LEAVE = """
+import asyncio, sys, threading
+from sqlalchemy import text
+from holdfast.database import Database
+
+begun, go = threading.Event(), threading.Event()
+
+async def ask(driver):
+    await driver.create_function("wait", 0, lambda: begun.set() or go.wait())
+    asked = asyncio.create_task(driver.execute("SELECT wait()"))
+    await asyncio.to_thread(begun.wait)
+    asked.cancel()
+
+async def main():
+    async with Database(sys.argv[1]) as db, db.engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        await asyncio.to_thread(asyncio.run, ask(raw.driver_connection))
+        go.set()
+        print(await connection.scalar(text("SELECT 1")))
+
+asyncio.run(main())
+"""
+
 
 @pytest.fixture(params=["file", "memory"])
 async def db(request, tmp_path):
@@ -238,3 +262,12 @@ async def test_a_cursor_that_was_not_read_to_its_end_keeps_no_lock(tmp_path):
             await session.execute(text("INSERT INTO counts VALUES (4)"))
             assert await session.scalar(text("SELECT sum(n) FROM counts")) == 10
         del cursor
+
+
+def test_a_statement_may_outlive_its_loop(tmp_path):
+    """Nothing is printed about its answer, and its connection goes on and can be closed."""
+    command = [sys.executable, "-c", ASK_AND_LEAVE, f"sqlite:///{tmp_path}/a.db"]
+
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert (ended.stdout, ended.stderr) == ("1\n", "")

@@ -185,3 +185,44 @@ def test_a_leak_is_told_once_whenever_its_garbage_is_collected(suite, given, eng
 
     assert (ran.passed, ran.failed, ran.errors) == (3, 0, 2), ran.output
     assert "garbage" not in ran.output
+
+
+@pytest.mark.parametrize("fixture", ["db", "database"])
+def test_a_statement_of_sqlite_that_outlives_its_loop_is_nobody_s(suite, fixture):
+    """Its thread closes the connection and ends, and no other test hears of it."""
+    suite.tests(
+        """
+        import threading
+
+        begun, go, left, tasks = threading.Event(), threading.Event(), [], []
+
+        async def store(db):
+            async with db.begin() as session:
+                raw = await (await session.connection()).get_raw_connection()
+                wait = lambda: begun.set() or go.wait()
+                await raw.driver_connection.create_function("wait", 0, wait)
+                await session.execute(text("SELECT wait()"))
+
+        async def test_task(db):
+            before = set(threading.enumerate())
+            await count(db)
+            left.extend(set(threading.enumerate()) - before)
+            tasks.append(asyncio.create_task(store(db)))
+            await asyncio.to_thread(begun.wait)
+
+        def test_next():
+            [thread] = left
+            assert thread.is_alive()
+            go.set()
+            thread.join(10)
+            assert not thread.is_alive()
+
+        async def test_after(db):
+            assert await count(db) == 0
+        """.replace("db", fixture)
+    )
+
+    ran = suite.run("-o", "asyncio_mode=auto", "--holdfast-engine=sqlite")
+
+    assert (ran.passed, ran.failed, ran.errors) == (2, 1, 0), ran.output
+    assert "Exception in thread" not in ran.output

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import sqlite3
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,10 @@ from sqlalchemy import (
     ExceptionContext,
     event,
 )
+from sqlalchemy.util import await_only
+from sqlalchemy.util.concurrency import in_greenlet
 
+from holdfast.database.answers import Orders
 from holdfast.database.guarding import OWN_STATEMENT
 from holdfast.database.policy import DatabasePolicy
 from holdfast.database.sessions import SQLITE_BEGIN
@@ -56,7 +58,7 @@ def behave(engine: Engine) -> None:
         event.listen(engine, "engine_disposed", memory.forget)
     event.listen(engine, "connect", _configure)
     for name in ("do_close", "do_terminate"):
-        setattr(engine.dialect, name, partial(_let_go, getattr(engine.dialect, name)))
+        setattr(engine.dialect, name, _let_go)
     event.listen(engine, "begin", _begin)
     event.listen(engine, "handle_error", _note_rollback)
     event.listen(engine, "before_cursor_execute", _refuse_to_go_on)
@@ -115,10 +117,11 @@ async def _connect(*args: Any, **options: Any) -> "aiosqlite.Connection":
     # Before 0.22 the connection was a thread itself. SQLAlchemy makes it a daemon in the same way.
     worker: Any = getattr(connection, "_thread", connection)
     worker.daemon = True
+    connection._tx = Orders(connection._tx)  # type: ignore[assignment]  # noqa: SLF001  -- for a queue
     try:
         return await connection
     except BaseException:
-        # It ends a moment later. Without a loop by then, it would print a traceback.
+        # It ends a moment later, and could make the file again that was removed by then.
         await asyncio.to_thread(worker.join)
         raise
 
@@ -131,22 +134,29 @@ def _configure(connection: Any, _entry: object) -> None:
         for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL"):
             cursor.execute(f"PRAGMA {pragma}")
     except BaseException:
-        connection.close()  # nobody else knows of it yet
+        _let_go(connection)  # nobody else knows of it yet
         raise
     cursor.close()
 
 
-def _let_go(close: Callable[[Any], None], connection: Any) -> None:
-    """End what a cancelled task left running, and its transaction, before closing.
+def _let_go(connection: Any) -> None:
+    """Close a connection, and end what a cancelled task left running and its transaction first.
 
-    SQLite would keep a closed connection's locks until Python has taken away the cursor.
+    SQLite would keep a closed connection's locks until Python has taken away the cursor. The
+    thread is told all of it at once: the loop may be closed before it has come to the end.
     """
     driver = connection.driver_connection
-    if driver._connection is not None:  # noqa: SLF001
-        driver._conn.interrupt()  # noqa: SLF001
-        # In the connection's thread, before it is closed; nobody can wait for it here.
-        driver._tx.put_nowait((None, partial(_end, driver._conn)))  # noqa: SLF001
-    close(connection)
+    real, driver._connection = driver._connection, None  # noqa: SLF001
+    if real is None:
+        return
+    real.interrupt()
+    closed = asyncio.get_running_loop().create_future() if in_greenlet() else None
+    driver._tx.put_nowait((None, partial(_end, real)))  # noqa: SLF001
+    driver._tx.put_nowait((closed, real.close))  # noqa: SLF001
+    stop = driver.stop if hasattr(driver, "stop") else driver._stop_running  # noqa: SLF001
+    stop()
+    if closed is not None:
+        await_only(closed)
 
 
 def _end(connection: sqlite3.Connection) -> None:
