@@ -366,5 +366,5 @@ def test_who_cannot_be_served_in_time_is_turned_away():
     assert len(served) >= 29
     assert len(refused) >= 15
     assert all("timeout is 30 s" in said for _, _, said in refused)
-    assert {waited for _, waited, _ in refused} == {0}
+    assert all(waited < 1 for _, waited, _ in refused)  # the clock ticks when it is read
     assert min(number for number, _, _ in refused) > 3
