@@ -1,7 +1,9 @@
 """A COMMIT that got no answer: it is never taken for a failure, and never done again by chance."""
 
 import asyncio
+import os
 import select
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -244,6 +246,22 @@ async def test_lost_between_the_last_statement_and_commit(db, faults, outside, t
 
     assert caught.value.connection_invalidated
     assert await outside(IDS) == []
+    assert unknown(told) == []
+
+
+async def test_what_was_seen_lost_is_not_sent(db, outside, told):
+    """A proxy may have closed one direction only: the server would store it, and the next too."""
+
+    async def half_close(session: AsyncSession) -> None:
+        if work.calls == 1:
+            raw = await (await session.connection()).get_raw_connection()
+            with socket.socket(fileno=os.dup(raw.driver_connection.fileno())) as both:
+                both.shutdown(socket.SHUT_RD)
+
+    work = Work(half_close)
+
+    assert await db.run(work) == 2
+    assert await outside(IDS) == [2]
     assert unknown(told) == []
 
 

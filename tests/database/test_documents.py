@@ -45,6 +45,20 @@ def test_any_text_is_read_as_by_the_standard_library(written):
     assert read(documents.loads, written) == read(json.loads, written)
 
 
+class Text(str):
+    """What a driver's own factory of texts may give."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    "written", ['"\ud800"', b'{"\xed\xa0\x80": 1}', b'"\xff"', Text('{"a": 1}'), 1, None], ids=repr
+)
+def test_what_a_driver_gives_is_taken_as_by_the_standard_library(written):
+    """Half of a surrogate pair, a str of another class, no text at all."""
+    assert read(documents.loads, written) == read(json.loads, written)
+
+
 @pytest.mark.parametrize("document", [10**30, {"a": [1.5, None, "é\u2028"]}, [], "text"], ids=str)
 async def test_through_a_database(any_url, document):
     """Whatever a driver hands over, bytes or text."""

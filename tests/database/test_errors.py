@@ -173,6 +173,18 @@ class TestConnecting:
         assert "the password for 'app' was refused" in said
         assert "is it the one of this server?" in said
 
+    async def test_wrong_password_at_the_second_address(self, driver, guarded, monkeypatch):
+        """What the one that answers says counts, and not that nothing listens at the first."""
+
+        async def resolve(_host: str, port: str | int, **_: object) -> list[tuple[object, ...]]:
+            kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+            return [(*kind, (address, int(port))) for address in ("127.0.0.2", "127.0.0.1")]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        url = address(guarded, driver, password=SECRET, host="localhost")
+
+        assert "the password for 'app' was refused" in await fails(url, attempts=1)
+
     async def test_missing_role(self, driver, database_url):
         """Where no password is asked for, the server says that there is no such role."""
         url = parse(database_url).engine.set(drivername=f"postgresql+{driver}", username="nobody-x")
@@ -372,6 +384,52 @@ class TestTwoTasks:
             assert db.holders() == []
         self.assert_says(second.value)
 
+    @pytest.mark.parametrize(
+        ("way", "ending"), [("begin", "flush"), ("session", "flush"), ("session", "commit")]
+    )
+    async def test_what_a_late_task_flushes_is_not_stored(self, postgres_url, way, ending):
+        """It gets its connection when the block has failed, and its objects have been let go of."""
+        one = DatabasePolicy(pool=PoolPolicy(max_size=1))
+        async with Database(postgres_url, policy=one) as db:
+            async with db.begin() as session:
+                await session.execute(
+                    text("CREATE TABLE texts (id serial, body text, author_id int)")
+                )
+            async with db.session() as holder:
+                await holder.connection()
+                late = await leave_while_flushing(getattr(db, way), ending)
+            with pytest.raises(SessionSharedError, match="to end the "):
+                await late
+            assert db.holders() == []
+            async with db.read() as session:
+                assert (await session.execute(text("SELECT * FROM texts"))).all() == []
+
+    async def test_a_commit_while_another_task_closes(self, postgres_url):
+        """There is nothing left to store, and it must not say that it is stored."""
+        async with Database(postgres_url) as db:
+            session = db.session()
+            await session.execute(text("SELECT 1"))
+            closing = asyncio.create_task(session.close())
+            await asyncio.sleep(0)
+            with pytest.raises(SessionSharedError, match="commit"):
+                await session.commit()
+            await closing
+            await session.commit()  # of a session that is used again, and by one task
+            assert db.holders() == []
+
+    async def test_a_session_is_used_again_after_it_was_shared(self, postgres_url):
+        """What was said once is not said of the next use, which is right."""
+        async with Database(postgres_url) as db:
+            session = db.session()
+            taking = asyncio.create_task(session.execute(text("SELECT 1")))
+            await asyncio.sleep(0)
+            with pytest.raises(SessionSharedError):
+                await session.close()
+            with pytest.raises(SessionSharedError):
+                await taking
+            async with session:
+                assert await session.scalar(text("SELECT 2")) == 2
+
     async def test_a_lost_connection_is_no_other_task(self, database_url):
         """What asyncpg calls an error of its interface, too, when a session is closed then."""
         with Faults(database_url) as faults:
@@ -400,6 +458,25 @@ class TestTwoTasks:
         assert "while another one waits for an answer" in str(error)
         assert "a session is one transaction" in str(error)
         assert "Give each task a session of its own" in str(error)
+
+
+async def leave_while_flushing(
+    block: Callable[[], AbstractAsyncContextManager[AsyncSession]], ending: str
+) -> asyncio.Task[object]:
+    """Leave a block by an error while a task that flushes in it waits for its connection."""
+    with suppress(ZeroDivisionError):
+        async with block() as session:
+            session.add(Note(id=1, body="first", author_id=1))
+            late = asyncio.create_task(flush_and_commit(session, ending))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            raise ZeroDivisionError
+    return late
+
+
+async def flush_and_commit(session: AsyncSession, ending: str) -> None:
+    await (session.flush() if ending == "flush" else session.commit())
+    await session.commit()
 
 
 async def leave_in_the_middle(

@@ -1,6 +1,7 @@
 """`run()`: work that is called again where that is safe, on real servers."""
 
 import asyncio
+import types
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import suppress
@@ -407,6 +408,18 @@ async def test_work_that_is_not_async(any_db, look):
     assert isinstance(caught.value, TypeError)
     assert "make it an async function" in str(caught.value)
     assert await look(IDS) == []
+
+
+async def test_work_of_an_older_kind(any_db, look):
+    """A generator that `types.coroutine` made one that can be awaited is async."""
+
+    @types.coroutine
+    def work(session: AsyncSession) -> Generator[Any, Any, int]:
+        yield from write_and_forget(session).__await__()
+        return 5
+
+    assert await any_db.run(work) == 5
+    assert await look(IDS) == [1]
 
 
 async def test_work_that_was_called_already(any_db, look):

@@ -144,6 +144,14 @@ def test_what_cannot_work_is_refused(url, says):
     assert redact(str(caught.value)) == str(caught.value)
 
 
+@pytest.mark.parametrize("path", ["/etc/CN=shop,O=Shop.pem", "/etc/a;b=c.pem"])
+def test_a_file_may_be_called_as_a_certificate_is(path):
+    """A comma in its name is none between the parts."""
+    url = parse(f"host=db dbname=shop sslmode=verify-full sslrootcert={path}")
+
+    assert url.tls.root == path
+
+
 @given(PASSWORDS)
 def test_no_password_is_in_any_text_form(password):
     """Neither the URL itself nor what holds it prints the password, encoded or not."""

@@ -104,17 +104,14 @@ def transaction(connection: Connection) -> object:
 
 
 def is_lost(driver: CheckedConnection) -> bool:
-    """Tell whether the server has hung up.
+    """Tell whether the server has hung up; nothing is sent on the connection any more if so.
 
     asyncpg hears of it when the loop turns; until then only its socket knows.
     """
-    if driver.is_closed():
-        return True
-    with suppress(Exception):  # of a transport that is being closed; in doubt COMMIT may get there
-        asked = select.poll()
-        asked.register(driver.fileno(), _HUNG_UP)
-        return bool(asked.poll(0))
-    return False
+    # What hung up may still pass on what it gets: a proxy that closes one direction only.
+    if not driver.is_closed() and _has_hung_up(driver):
+        driver.terminate()
+    return bool(driver.is_closed())
 
 
 def is_busy(adapted: Any) -> bool:
@@ -139,6 +136,14 @@ def _hang_up(driver: CheckedConnection) -> None:
     if (sock := getattr(transport, "_sock", None)) is not None:
         sock.close()
         transport._sock = None  # noqa: SLF001
+
+
+def _has_hung_up(driver: CheckedConnection) -> bool:
+    with suppress(Exception):  # of a transport that is being closed; in doubt COMMIT may get there
+        asked = select.poll()
+        asked.register(driver.fileno(), _HUNG_UP)
+        return bool(asked.poll(0))
+    return False
 
 
 def _ping(adapted: Any) -> bool:

@@ -154,8 +154,10 @@ def find_cause(error: Exception, url: DatabaseUrl, within: float) -> Cause:
     if isinstance(error, OSError | UnicodeError):
         lasting = isinstance(error, ssl.SSLError | UnicodeError)
         return Cause(text=_unreachable(error, within), lasting=lasting)
+    answered = bool(_ANSWERED.search(str(error)))
     for pattern, text in _UNREACHED.items():
-        if re.search(pattern, str(error)):
+        # Of a name with several addresses libpq tells each: the one that answered is meant.
+        if not answered and re.search(pattern, str(error)):
             return Cause(text=text.format(within=within))
     if "unable to open database file" in said:
         return _unopened(url, said)
@@ -167,7 +169,7 @@ def find_cause(error: Exception, url: DatabaseUrl, within: float) -> Cause:
             database=repr(database) if database else "named like the user (the URL names none)",
         )
     # A server that answered in words that are not known here would answer the same.
-    lasting = state is None and bool(_ANSWERED.search(str(error)))
+    lasting = state is None and answered
     return Cause(text=said or type(error).__name__, sqlstate=state, lasting=lasting)
 
 

@@ -17,6 +17,7 @@ def loads(text: str) -> Any:
     """Decode a document, as `json.loads` does and several times as fast."""
     try:
         return _decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        # Numbers past a float's range, half of a surrogate pair: the standard library takes more.
+    except (msgspec.DecodeError, UnicodeError, TypeError, RecursionError):
+        # Numbers past a float's range, half of a surrogate pair, kinds of str: the standard library
+        # takes more.
         return json.loads(text)

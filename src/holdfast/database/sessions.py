@@ -8,18 +8,20 @@ from weakref import ref
 from sqlalchemy import Connection, PoolProxiedConnection, event
 from sqlalchemy.exc import (
     DBAPIError,
-    IllegalStateChangeError,
     InterfaceError,
     InvalidRequestError,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.orm.state_changes import _StateChangeStates
 
 from holdfast.errors import ReadOnlyError, SessionSharedError, TransactionOwnedError
 
 _LOCKED = "holdfast.locked"
 _OVER = "holdfast.over"
+_CLOSING = "holdfast.closing"
 CONCURRENT = "isce"  # SQLAlchemy's code for a session in the middle of something
+_ANY = _StateChangeStates.ANY  # no state is forbidden: nothing is under way
 _CHECKS = "holdfast.checks"
 _CONNECTIONS = "holdfast.connections"
 _OWNER = "holdfast.owner"
@@ -37,30 +39,57 @@ class _TellingSession(Session):
 
     def close(self) -> None:
         transaction = self.get_transaction()
+        if self._is_changing():
+            # SQLAlchemy would refuse, too, but let go of the objects first: a flush that waits for
+            # its connection would store them without their values.
+            self.info[_OVER] = True
+            raise SessionSharedError("end the session")
+        self.info[_CLOSING] = True
         try:
             super().close()
-        except IllegalStateChangeError as error:
-            self.info[_OVER] = True
-            raise SessionSharedError("end the session") from error
         except DBAPIError as error:
             _give_back(transaction)
             if isinstance(error, InterfaceError) and not error.connection_invalidated:
                 raise SessionSharedError("end the session") from error
             raise
+        finally:
+            self.info.pop(_CLOSING, None)
         self.info.pop(_OVER, None)
+
+    def commit(self) -> None:
+        if _CLOSING in self.info:
+            raise SessionSharedError("commit")  # there is nothing left, and nothing would be stored
+        super().commit()
+
+    def flush(self, objects: Sequence[Any] | None = None) -> None:
+        try:
+            super().flush(objects)
+        except SessionSharedError:
+            self._close_late()
+            raise
 
     def _connection_for_bind(self, *args: Any, **options: Any) -> Any:
         try:
-            connection = super()._connection_for_bind(*args, **options)
+            return super()._connection_for_bind(*args, **options)
         except InvalidRequestError as error:
             if error.code == CONCURRENT:
                 raise SessionSharedError("take a connection") from error
             raise
-        if _OVER in self.info:
-            # The session could not be closed while this task was to get its connection.
+        except SessionSharedError:
+            self._close_late()
+            raise
+
+    def _close_late(self) -> None:
+        """Close what could not be closed while this task was to get its connection."""
+        if _OVER in self.info and not self._is_changing():
             self.close()
-            raise SessionSharedError("end the block")
-        return connection
+
+    def _is_changing(self) -> bool:
+        """Tell whether a task is in the middle of beginning or ending a transaction."""
+        inner = self._transaction
+        while inner is not None and inner._next_state is _ANY:  # noqa: SLF001  -- nothing else tells
+            inner = inner.parent
+        return inner is not None
 
 
 class _OwnedSession(_TellingSession):
@@ -217,21 +246,28 @@ def refuse_write(what: str) -> NoReturn:
     raise ReadOnlyError(f"{what} inside read(): use begin() or run() to write")
 
 
-@event.listens_for(_OwnedSession, "after_begin")
-def _note_connection(
-    session: _OwnedSession, began: SessionTransaction, connection: Connection
+@event.listens_for(_TellingSession, "after_begin")
+def _look_at_connection(
+    session: _TellingSession, began: SessionTransaction, connection: Connection
 ) -> None:
-    if isinstance(session, _ReadSession):  # which has nothing to store
-        return
     try:
-        _refuse_autocommit(connection)
-        _refuse_other_engine(connection)
-    except TransactionOwnedError:
+        _refuse_late(session)
+        if isinstance(session, _OwnedSession) and not isinstance(session, _ReadSession):
+            _refuse_autocommit(connection)
+            _refuse_other_engine(connection)
+            _note(session, connection)
+    except (SessionSharedError, TransactionOwnedError):
         # The session has it already, and would use it if somebody swallowed the error.
-        for key in (connection, connection.engine):
-            began._connections.pop(key, None)  # noqa: SLF001
-        connection.close()
+        _give_back(began, connection)
         raise
+
+
+def _refuse_late(session: _TellingSession) -> None:
+    if _OVER in session.info:
+        raise SessionSharedError("end the block")
+
+
+def _note(session: _OwnedSession, connection: Connection) -> None:
     # By its own method the dialect would look for options of its own among them each time.
     connection._execution_options = connection._execution_options.union({OWNER: session})  # noqa: SLF001
     mark(connection.connection, session)
@@ -239,12 +275,22 @@ def _note_connection(
     session.info.setdefault(_CHECKS, []).append(_compare(connection))
 
 
-def _give_back(transaction: SessionTransaction | None) -> None:
-    """Let go of connections whose rollback failed, which SQLAlchemy leaves to the collector."""
-    held = transaction._connections if transaction else {}  # noqa: SLF001  -- there is no other way
-    for connection, *_ in set(held.values()):
-        with suppress(Exception):
-            connection.close()
+def _give_back(transaction: SessionTransaction | None, only: Connection | None = None) -> None:
+    """Let go of connections as SQLAlchemy does, which leaves those that fail to the collector."""
+    while transaction is not None:
+        held = transaction._connections  # noqa: SLF001  -- there is no other way
+        for connection, begun, ours, taken in set(held.values()):
+            if only is not None and connection is not only:
+                continue
+            for key in (connection, connection.engine):
+                held.pop(key, None)
+            with suppress(Exception):
+                if ours and begun.is_active:
+                    begun.close()
+            with suppress(Exception):
+                if taken:
+                    connection.close()
+        transaction = transaction.parent
 
 
 def _compare(connection: Connection) -> Callable[[], bool]:

@@ -1,6 +1,7 @@
 """What `run()` is given: a function, whose answer it can await."""
 
 import asyncio
+import inspect
 from collections.abc import Awaitable
 from typing import TypeVar
 
@@ -31,7 +32,7 @@ def awaitable(answer: Awaitable[R], name: str) -> Awaitable[R]:
     Raises:
         UsageError: it cannot be.
     """
-    if hasattr(answer, "__await__"):
+    if inspect.isawaitable(answer):
         return answer
     raise UsageError(
         f"{name} gave run() an object of type {type(answer).__name__}, which cannot be awaited, "

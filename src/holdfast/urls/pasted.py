@@ -31,8 +31,10 @@ _PAIR = re.compile(
     r"(?=\s|$)",
     re.DOTALL,
 )
-# Between the parts of other programs' forms. In a password it may be meant.
+# Between the parts of other programs' forms. In a password it may be meant, or in the name of a
+# file, which may be that of who a certificate is for: CN=shop,O=Shop.pem.
 _SEPARATED = re.compile(r"[,;]\s*([A-Za-z_]\w*\s*=|$)")
+_TAKES_ANY = {*SECRETS, "options", "sslrootcert", "sslcert", "sslkey", "passfile"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,10 +171,11 @@ def _keywords(text: str) -> Iterator[Pair]:
                 "stands in single quotes, with a backslash before a quote inside"
             )
         at = found.end()
-        if found["key"] not in {*SECRETS, "options"} and _SEPARATED.search(found["plain"] or ""):
+        if found["key"] not in _TAKES_ANY and _SEPARATED.search(found["plain"] or ""):
             raise ConfigurationError(
                 "database URL: a comma or semicolon stands between its parts; write blanks "
-                "between them: host=HOST port=5432 dbname=NAME"
+                "between them: host=HOST port=5432 dbname=NAME; a value that has one stands in "
+                "single quotes"
             )
         value = found["plain"] if found["quoted"] is None else found["quoted"]
         yield found["key"], re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)
