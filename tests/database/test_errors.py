@@ -279,6 +279,16 @@ async def library(postgres_url) -> AsyncIterator[Database]:
         assert db.engine.pool.checkedout() == 0
 
 
+@pytest.mark.parametrize("sql", ["EXECUTE missing", "deallocate missing"])
+async def test_a_statement_of_ones_own_is_no_sign_of_a_pooler(library, sql):
+    """It is the application's, which did not prepare it."""
+    with pytest.raises(DBAPIError) as caught:
+        async with library.begin() as session:
+            await session.execute(text(sql))
+
+    assert "pooler" not in str(getattr(caught.value, "__notes__", ""))
+
+
 class TestTwoTasks:
     """A session is one transaction; SQLAlchemy has two tasks wait for each other in silence."""
 
@@ -403,6 +413,23 @@ class TestTwoTasks:
             assert db.holders() == []
             async with db.read() as session:
                 assert (await session.execute(text("SELECT * FROM texts"))).all() == []
+
+    @pytest.mark.parametrize("ending", ["close", "reset", "invalidate"])
+    async def test_what_ends_a_plain_session_too_early(self, postgres_url, ending):
+        """The task that waits for its connection stores nothing of what was let go of."""
+        one = DatabasePolicy(pool=PoolPolicy(max_size=1))
+        async with Database(postgres_url, policy=one) as db:
+            session = db.session()
+            async with db.session() as holder:
+                await holder.connection()
+                session.add(Note(id=1, body="first", author_id=1))
+                flushing = asyncio.create_task(session.flush())
+                await asyncio.sleep(0)
+                with pytest.raises(SessionSharedError, match="end the session"):
+                    await getattr(session, ending)()
+            with pytest.raises(SessionSharedError, match="end the block"):
+                await flushing
+            assert db.holders() == []
 
     async def test_a_commit_while_another_task_closes(self, postgres_url):
         """There is nothing left to store, and it must not say that it is stored."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,8 @@ _NO_ANSWER = ("08", "57P", "40003")
 # that of SAVEPOINT and LOCK there, too.
 _NO_CURSOR = ("cursor cannot be created outside of a transaction", "DECLARE CURSOR can only")
 _STREAM = "stream() needs a transaction: use read(snapshot=True) or begin(), or execute()"
+# What the application prepares by itself has another cause where it is missing.
+_PREPARED = re.compile(r"\s*(?:PREPARE|EXECUTE|DEALLOCATE)\b", re.IGNORECASE)
 _UNKNOWN = (
     "COMMIT was sent to {place} and {what} before its answer arrived: the transaction may be "
     "stored, or not. Look whether its effect is there before it is done again, or give "
@@ -93,7 +96,8 @@ class _Watch:
         state = getattr(error, "sqlstate", None)
         if state == READ_ONLY_TRANSACTION:
             self._leave_standby(context.connection)
-        if state in POOLED and context.sqlalchemy_exception:
+        own = _PREPARED.match(context.statement or "")
+        if state in POOLED and context.sqlalchemy_exception and not own:
             context.sqlalchemy_exception.add_note(POOLER_MET)
 
     def _report_unknown(self, error: BaseException) -> None:

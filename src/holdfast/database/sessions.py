@@ -38,12 +38,8 @@ class _TellingSession(Session):
     """Says so when two tasks use it, and gives its connection back all the same."""
 
     def close(self) -> None:
+        self._refuse_changing()
         transaction = self.get_transaction()
-        if self._is_changing():
-            # SQLAlchemy would refuse, too, but let go of the objects first: a flush that waits for
-            # its connection would store them without their values.
-            self.info[_OVER] = True
-            raise SessionSharedError("end the session")
         self.info[_CLOSING] = True
         try:
             super().close()
@@ -55,6 +51,14 @@ class _TellingSession(Session):
         finally:
             self.info.pop(_CLOSING, None)
         self.info.pop(_OVER, None)
+
+    def reset(self) -> None:
+        self._refuse_changing()
+        super().reset()
+
+    def invalidate(self) -> None:
+        self._refuse_changing()
+        super().invalidate()
 
     def commit(self) -> None:
         if _CLOSING in self.info:
@@ -83,6 +87,13 @@ class _TellingSession(Session):
         """Close what could not be closed while this task was to get its connection."""
         if _OVER in self.info and not self._is_changing():
             self.close()
+
+    def _refuse_changing(self) -> None:
+        # SQLAlchemy would refuse, too, but let go of the objects first: a flush that waits for its
+        # connection would store them without their values.
+        if self._is_changing():
+            self.info[_OVER] = True
+            raise SessionSharedError("end the session")
 
     def _is_changing(self) -> bool:
         """Tell whether a task is in the middle of beginning or ending a transaction."""
