@@ -62,10 +62,6 @@ async def without_async(block: Any) -> None:
         raise AssertionError
 
 
-async def awaited(block: Any) -> None:
-    await block
-
-
 async def used(block: Any) -> None:
     await block.execute(text(BODIES))
 
@@ -73,7 +69,7 @@ async def used(block: Any) -> None:
 @pytest.mark.parametrize("name", ["begin", "read"])
 @pytest.mark.parametrize(
     ("mistake", "error"),
-    [(without_async, UsageError), (awaited, UsageError), (used, AttributeError)],
+    [(without_async, UsageError), (used, AttributeError)],
 )
 async def test_a_block_that_is_not_entered(any_db, name, mistake, error):
     """The error is of the kind that Python has for it, and has the line to write."""

@@ -53,6 +53,10 @@ async def idle_for_too_long(session: AsyncSession, outside: Do, _db: Database) -
     pid = await session.scalar(PID)
     while await outside(f"SELECT pid FROM pg_stat_activity WHERE pid = {pid}"):
         pass
+    driver = (await (await session.connection()).get_raw_connection()).driver_connection
+    # asyncpg is told by the loop, and has no event.
+    while hasattr(driver, "is_closed") and not driver.is_closed():  # noqa: ASYNC110
+        await asyncio.sleep(0)
     await session.execute(text("SELECT 1"))
 
 

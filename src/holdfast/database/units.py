@@ -87,9 +87,6 @@ class Unit(AbstractAsyncContextManager[S]):
     def __exit__(self, *_exc: object) -> None:
         """Be there, for Python looks for it before it enters."""
 
-    def __await__(self) -> NoReturn:
-        raise UsageError(f"{self._name()} was awaited, and is a block; {self._advice()}")
-
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
