@@ -20,10 +20,14 @@ MEASURED_CHILDREN = ("tests/cli/", "tests/services/")
 # What takes long for what it shows, by the beginning of its name; the samples of the test kit,
 # which are runs of pytest themselves, are slow as well. `make test ALL=1` has them, too.
 SLOW = (
+    "apps/faceplate/tests/db/test_migrations.py",
+    "apps/faceplate/tests/db/test_pool.py",
     "apps/faceplate/tests/demo/",
     "apps/faceplate/tests/services/test_context.py",
     "apps/faceplate/tests/test_readme.py",
     "apps/mantimon/tests/demo/",
+    "apps/mantimon/tests/services/test_history.py",
+    "apps/mantimon/tests/test_migrations.py",
     "apps/mantimon/tests/test_readme.py",
     "tests/cli/test_doctor.py",
     "tests/cli/test_ending.py",
@@ -39,6 +43,8 @@ SLOW = (
     "tests/services/test_faults.py",
     "tests/services/test_owners.py",
     "tests/test_acceptance.py",
+    "tests/test_docs.py::test_the_project_of_a_page_passes_its_tests",
+    "tests/test_docs.py::test_the_readme_works_as_it_is_pasted",
     "tests/test_given_servers.py",
     "tests/testing/test_migrations.py",
     "tests/urls/test_pgbouncer.py",
