@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 REPEATS = 7
 TOLERANCE = 1.05  # a goal in time is met within 5 %: the machine is shared
-GROWTH = (1, 10, 100)
+GROWTH = (1, 10, 100)  # pieces of work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class Sample:
     counts: Mapping[str, float] = field(default_factory=dict)
 
 
-Run = Callable[[int], Awaitable[Sample]]  # do so many times the work, once
+Run = Callable[[int], Awaitable[Sample]]  # do so many pieces of the work, once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +122,9 @@ class Row:
         goals: all must be met for the row to be met.
         contenders: opens what the work needs, gives the contenders, closes it; told whether
             the run is a quick one, which only shows that everything works.
-        grows: whether the row is also measured with 10 and 100 times the work.
+        pieces: of how many its work is, of which a quick run does one. Growth is measured with 1,
+            10 and 100 pieces: where more than the row would take too long, up to the row.
+        grows: whether the row is also measured with other amounts of work.
         repeats: turns; never under 5.
     """
 
@@ -130,6 +132,7 @@ class Row:
     what: str
     goals: Sequence[Goal]
     contenders: Callable[[bool], AbstractAsyncContextManager[Contenders]]
+    pieces: int = 1
     grows: bool = True
     repeats: int = REPEATS
 
@@ -154,7 +157,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """A row's samples, by contender and in the order of the turns; `growth` by amount of work."""
+    """A row's samples, by contender and in the order of the turns; `growth` by pieces of work."""
 
     row: Row
     limit: str
@@ -194,19 +197,20 @@ async def measure(row: Row, *, quick: bool) -> Measured:
         row: what to measure.
         quick: one turn and no growth, to see that it works.
     """
+    work = 1 if quick else row.pieces
     async with row.contenders(quick) as contenders:
         runs = contenders.all()
         samples: dict[str, list[Sample]] = {title: [] for title in runs}
         if not quick:
             for run in runs.values():
-                await run(1)
+                await run(work)
         for turn in range(1 if quick else row.repeats):
             for title in list(runs)[:: -1 if turn % 2 else 1]:
-                samples[title].append(await runs[title](1))
+                samples[title].append(await runs[title](work))
         growing = row.grows and not quick
         growth = {
-            work: {title: await run(work) for title, run in contenders.growing().items()}
-            for work in (GROWTH if growing else ())
+            pieces: {title: await run(pieces) for title, run in contenders.growing().items()}
+            for pieces in (GROWTH if growing else ())
         }
     limit, ours = contenders.limit[0], contenders.ours[0]
     beside = [title for title, _ in contenders.beside]

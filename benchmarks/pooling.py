@@ -24,6 +24,7 @@ LEAST, MOST = 5, 20
 BURSTS, CROWD = 20, 50
 QUEUE = 5_000
 UNITS, TASKS = 1_000, 50  # of the storm; half of them are cancelled
+PIECE = 100  # units of it, for a quick run and for growth
 QUERY = "SELECT 17"
 SLEEP = "SELECT pg_sleep(0.005) /* stormed */"
 ENDLESS = "SELECT pg_sleep(60) /* stormed */"  # which ends only if somebody sees to it
@@ -51,7 +52,7 @@ class Party:
     def on(cls, engine: AsyncEngine, one: One, endless: One | None = None) -> "Party":
         """Count the connections of an engine."""
         made: list[object] = []
-        event.listen(engine.sync_engine, "connect", lambda *_: made.append(1))
+        event.listen(engine.sync_engine, "do_connect", lambda *_: made.append(1))
         return cls(one, made, endless)
 
 
@@ -192,7 +193,7 @@ async def lane(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
         )
 
 
-def in_queue(one: One, served: list[int], *, quick: bool) -> Run:
+def in_queue(one: One, served: list[int]) -> Run:
     """Give a run of callers who all come at once."""
 
     async def call(waits: list[float]) -> None:
@@ -203,7 +204,7 @@ def in_queue(one: One, served: list[int], *, quick: bool) -> Run:
     async def run(work: int) -> Sample:
         waits: list[float] = []
         served.clear()
-        number = CROWD if quick else QUEUE * work
+        number = CROWD * work
         gc.collect()
         began = time.perf_counter()
         callers = [asyncio.create_task(call(waits), name=f"{each}") for each in range(number)]
@@ -222,7 +223,7 @@ def in_queue(one: One, served: list[int], *, quick: bool) -> Run:
 
 
 @asynccontextmanager
-async def queue(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
+async def queue(quick: bool) -> AsyncIterator[Contenders]:  # noqa: ARG001, FBT001
     """The order is that in which our pool hands its connections over."""
     async with parties() as them:
         served: list[int] = []
@@ -230,14 +231,14 @@ async def queue(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
         yield Contenders(
             limit=(
                 "asyncpg.Pool(20)",
-                in_queue(lambda: them.driver.fetchval(QUERY), [], quick=quick),
+                in_queue(lambda: them.driver.fetchval(QUERY), []),
             ),
-            peers=[("SQLAlchemy 20+0", in_queue(by_session(them.fixed), [], quick=quick))],
+            peers=[("SQLAlchemy 20+0", in_queue(by_session(them.fixed), []))],
             ours=(
                 "Holdfast 5 to 20, session",
-                in_queue(by_session(them.db.engine), served, quick=quick),
+                in_queue(by_session(them.db.engine), served),
             ),
-            beside=[("Holdfast 5 to 20, read()", in_queue(by_read(them.db), [], quick=quick))],
+            beside=[("Holdfast 5 to 20, read()", in_queue(by_read(them.db), []))],
         )
 
 
@@ -271,7 +272,7 @@ async def cut_scope(one: One, after: float) -> None:
 WAYS = (cut_task, cut_timeout, cut_scope)
 
 
-def in_storm(party: Party, outside: asyncpg.Connection, *, cancelled: bool, quick: bool) -> Run:
+def in_storm(party: Party, outside: asyncpg.Connection, *, cancelled: bool) -> Run:
     """Give a run of units of which every second is cancelled, or none."""
 
     async def worker(numbers: Sequence[int], chance: random.Random) -> None:
@@ -285,7 +286,7 @@ def in_storm(party: Party, outside: asyncpg.Connection, *, cancelled: bool, quic
 
     async def run(work: int) -> Sample:
         chance, before = random.Random(work), len(party.made)
-        units = CROWD * 2 if quick else UNITS * work
+        units = PIECE * work
         gc.collect()
         began = time.perf_counter()
         parts = [range(first, units, TASKS) for first in range(TASKS)]
@@ -312,12 +313,12 @@ async def _left(outside: asyncpg.Connection) -> int:
 
 
 @asynccontextmanager
-async def storm(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
+async def storm(quick: bool) -> AsyncIterator[Contenders]:  # noqa: ARG001, FBT001
     """What is compared is the time in which the units that nobody cancels are done."""
     async with parties() as them:
 
         def side(title: str, party: Party, *, cancelled: bool) -> tuple[str, Run]:
-            return title, in_storm(party, them.outside, cancelled=cancelled, quick=quick)
+            return title, in_storm(party, them.outside, cancelled=cancelled)
 
         def party(engine: AsyncEngine) -> Party:
             return Party.on(engine, by_session(engine, SLEEP), by_session(engine, ENDLESS))
@@ -345,7 +346,6 @@ LANE = Row(
     what="the same on the driver's connection of the pooled one",
     goals=[RatioGoal(at_most=1.3), CountGoal(count="reconnections", at_most=0)],
     contenders=lane,
-    grows=False,
 )
 LINE = Row(
     name="pool.queue",
@@ -356,7 +356,7 @@ LINE = Row(
         CountGoal(count="callers overtaken", at_most=0),
     ],
     contenders=queue,
-    grows=False,
+    pieces=QUEUE // CROWD,
 )
 STORM = Row(
     name="cancel.storm",
@@ -366,5 +366,5 @@ STORM = Row(
         CountGoal(count="statements left running", at_most=0),
     ],
     contenders=storm,
-    grows=False,
+    pieces=UNITS // PIECE,
 )

@@ -5,6 +5,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def show(measured: Measured) -> None:
         for name, value in measured.samples[title][-1].counts.items():
             print(f"        {name}: {value:g}")
     for work, samples in measured.growth.items():
-        print(f"  {work:>4} times the work: {growth_line(measured, samples)}")
+        print(f"  {times(measured, work):>5} times the work: {growth_line(measured, samples)}")
     for goal in measured.row.goals:
         print(f"  goal  {goal}: {'met' if goal.is_met(measured) else 'NOT MET'}")
     print(flush=True)
@@ -52,6 +53,11 @@ def more(measured: Measured, title: str) -> str:
     low, median, high = (value * 1e3 for value in (spread.low, spread.median, spread.high))
     between = "" if low == high else f"  ({low:+.2f} to {high:+.2f})"
     return f"{median:+6.2f} ms{between}"
+
+
+def times(measured: Measured, pieces: int) -> str:
+    """Say how many times the row's own work so many pieces are: 1/100, 1, 10."""
+    return str(Fraction(pieces, measured.row.pieces))
 
 
 def growth_line(measured: Measured, samples: Mapping[str, Sample]) -> str:
@@ -82,7 +88,9 @@ def as_data(measured: Measured) -> dict[str, Any]:
         "met": measured.met,
         "repeats": len(measured.samples[measured.ours]),
         "growth": {
-            str(work): {title: round(sample.seconds, 6) for title, sample in samples.items()}
+            times(measured, work): {
+                title: round(sample.seconds, 6) for title, sample in samples.items()
+            }
             for work, samples in measured.growth.items()
         },
     }

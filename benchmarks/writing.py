@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from holdfast import fastlane
 
-ROWS, FEWEST = 100_000, 1_000
+PIECE, PIECES = 1_000, 100  # rows, and how many times so many
 INSERT = "INSERT INTO cards (id, name, kind, data, at) VALUES ($1, $2, $3, $4, $5)"
 One = Callable[[], Awaitable[object]]
 Values = dict[str, Any]
@@ -86,44 +86,48 @@ async def one(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
 @asynccontextmanager
 async def bulk(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
     """The same rows for all, as each takes them."""
-    number = FEWEST if quick else ROWS
-    rows = [make(each) for each in range(number)]
-    records = [raw(each) for each in rows]
+    number = PIECE if quick else PIECE * PIECES
+    every = [make(each) for each in range(number)]
+    records = [raw(each) for each in every]
     async with connected_parties() as them:
         memory = {"MB over base": await megabytes("write", them.url, number)}
 
-        async def driver() -> None:
+        async def driver(rows: list[Values]) -> None:
+            sent = records[: len(rows)]
             async with them.pool.acquire() as connection:
-                await connection.copy_records_to_table("cards", records=records, columns=COLUMNS)
+                await connection.copy_records_to_table("cards", records=sent, columns=COLUMNS)
 
-        async def add_all() -> None:
+        async def add_all(rows: list[Values]) -> None:
             async with AsyncSession(them.plain) as session:
                 session.add_all(Card(**row) for row in rows)
                 await session.commit()
 
-        async def of_repository() -> None:
+        async def of_repository(rows: list[Values]) -> None:
             async with AsyncSession(them.plain) as session:
                 await repository()(session=session).add_many([Card(**row) for row in rows])
                 await session.commit()
 
-        async def of_model() -> None:
+        async def of_model(rows: list[Values]) -> None:
             async with AsyncSession(them.plain) as session:
                 await session.execute(insert(Card), rows)
                 await session.commit()
 
-        async def core() -> None:
+        async def core(rows: list[Values]) -> None:
             async with them.plain.begin() as connection:
                 await connection.execute(insert(TABLE), rows)
 
-        async def ours() -> None:
+        async def ours(rows: list[Values]) -> None:
             async with them.db.begin() as session:
-                assert await fastlane.copy_in(session, Card, iter(rows)) == number
+                assert await fastlane.copy_in(session, Card, iter(rows)) == len(rows)
 
-        def timed(whole: Callable[[], Awaitable[None]], counts: dict[str, float]) -> Run:
-            async def run(_work: int) -> Sample:
+        def timed(
+            write: Callable[[list[Values]], Awaitable[None]], counts: dict[str, float]
+        ) -> Run:
+            async def run(work: int) -> Sample:
+                rows = every[: PIECE * work]
                 await them.outside.execute("TRUNCATE cards")
                 began = time.perf_counter()
-                await whole()
+                await write(rows)
                 return Sample(seconds=time.perf_counter() - began, counts=counts)
 
             return run
@@ -152,6 +156,6 @@ BULK = Row(
     what="100,000 rows with UUID, time, enum and JSON",
     goals=[RatioGoal(at_most=1.7), CountGoal(count="MB over base", at_most=20)],
     contenders=bulk,
-    grows=False,  # as `read.bulk`
+    pieces=PIECES,
     repeats=5,
 )

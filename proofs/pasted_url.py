@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from proofs import stacks
 from proofs.contract import Outcome, Proof, Servers, Side, main
@@ -17,6 +18,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from holdfast.errors import ConfigurationError, UnavailableError
+from holdfast.testing.faults import TlsFront
 from holdfast.urls import parse
 
 TLS = "SELECT ssl::text FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
@@ -52,8 +54,9 @@ async def compare(open_stack: Open, driver: str, servers: Servers) -> Outcome:
     base = url.render_as_string(hide_password=False)
     pasted = {**SHOWN, "the whole URL": Pasted(query=WHOLE, sql=TLS, answer="true")}
     checks = [show(open_stack, f"{base}?{each.query}", each) for each in pasted.values()]
-    *found, silent = await asyncio.gather(*checks, give_up(open_stack, base))
-    fates = dict(zip([*pasted, "connect_timeout"], [*found, silent], strict=True))
+    checks += [give_up(open_stack, base), believe_one(open_stack, driver, servers)]
+    found = await asyncio.gather(*checks)
+    fates = dict(zip([*pasted, "connect_timeout", "sslrootcert"], found, strict=True))
     whole = fates.pop("the whole URL")
     works = [key for key, fate in fates.items() if not fate]
     return Outcome(
@@ -71,6 +74,36 @@ async def show(open_stack: Open, url: str, pasted: Pasted) -> str:
     except FAILURES as error:
         return type(error).__name__
     return "" if answer == pasted.answer else f"not in force ({answer})"
+
+
+async def believe_one(open_stack: Open, driver: str, servers: Servers) -> str:
+    """Give what is wrong; empty when `verify-full` lets in the server that is meant, and no other.
+
+    What speaks TLS here stands in front of a server that has none.
+    """
+    behind = servers.postgres.url("owner")
+    with TlsFront(behind) as meant, TlsFront(behind, names=["db.example.com"]) as other:
+        refused = {
+            "another authority's": await verified(open_stack, driver, meant, meant.stranger),
+            "another host's": await verified(open_stack, driver, other, other.authority),
+        }
+        if failed := await verified(open_stack, driver, meant, meant.authority):
+            return failed
+    taken = [whose for whose, why in refused.items() if not why]
+    return f"takes {' and '.join(taken)} certificate" if taken else ""
+
+
+async def verified(open_stack: Open, driver: str, front: TlsFront, authority: Path) -> str:
+    """Connect with `verify-full`; give why it failed, empty where it did not."""
+    url = make_url(front.url).set(drivername=driver)
+    keys = {"sslmode": "verify-full", "sslrootcert": str(authority)}
+    try:
+        address = url.update_query_dict(keys).render_as_string(hide_password=False)
+        async with open_stack(address) as stack, stack.begin() as session:
+            await session.execute(text("SELECT 1"))
+    except (*FAILURES, UnavailableError) as error:
+        return type(error).__name__
+    return ""
 
 
 async def give_up(open_stack: Open, base: str) -> str:
@@ -150,7 +183,8 @@ PROOF = Proof(
     deed=(
         "sslmode, channel_binding, application_name, options and connect_timeout, each at the end "
         "of a URL, then a whole one as Neon prints it. A server with TLS says what is in force; "
-        f"a port that never answers must be given up after {LIMIT} s."
+        f"a port that never answers must be given up after {LIMIT} s. With sslmode=verify-full and "
+        "sslrootcert, a certificate of another authority and one for another host are refused."
     ),
     plain=Side(packages=["sqlalchemy", "asyncpg"], run=partial(compare, stacks.plain, ASYNCPG)),
     peers=[

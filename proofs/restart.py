@@ -1,9 +1,10 @@
-"""Promise 5: PostgreSQL restarts, and no request fails of it."""
+"""Promise 5: PostgreSQL restarts, or ends connections, and no request fails of it."""
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 import asyncpg
@@ -24,7 +25,14 @@ REQUESTS = 10
 CREATE = text("CREATE TABLE orders (number integer)")
 INSERT = text("INSERT INTO orders VALUES (:number)")
 STORED = "SELECT count(*) FROM orders"
+# Each is waited for until it has ended; milliseconds.
+TERMINATE = """
+    SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 TWICE = "SELECT count(*) - count(DISTINCT number) FROM orders"
+
+Harm = Callable[[], Awaitable[None]]
 
 
 @asynccontextmanager
@@ -37,27 +45,58 @@ async def own_server() -> AsyncIterator[PostgresServer]:
 
 
 async def compare(open_stack: Open, servers: Servers) -> Outcome:
-    """Restart the server under one stack, when nothing is under way and when something is."""
+    """Do both harms to one stack, each when nothing is under way and when something is."""
     server = await servers.once(own_server)
     async with fresh_database(server) as database:
+        ended: list[int] = []
+
+        async def terminate() -> None:
+            ended.append(await end_back_ends(database.pasted))
+
         async with open_stack(database.url()) as stack:
-            after = await restart_between(stack, server)
-            during = await restart_within(stack, server)
+            async with stack.begin() as session:
+                await session.execute(CREATE)
+            restarted = await harm(stack, partial(restart, server), after=0)
+            terminated = await harm(stack, terminate, after=REQUESTS + SIZE)
         stored, twice = await look(database.pasted)
-    failed = [sum(isinstance(end, Exception) for end in ends) for ends in (after, during)]
-    done = len(after) + len(during) - sum(failed)
+    requests = REQUESTS + SIZE
+    done = 2 * requests - restarted.failed - terminated.failed
     return Outcome(
-        said=f"after a restart {failed[0]} of {REQUESTS} requests failed, in the middle of one "
-        f"{failed[1]} of {SIZE}",
+        said=f"restarted: {restarted}; {sum(ended)} back ends terminated: {terminated}",
         true=f"{done} orders were acknowledged, {stored} are stored, {twice} of them twice",
-        kept=not any(failed) and stored == done and not twice,
+        kept=done == stored == 2 * requests and not twice and ended == [SIZE, SIZE],
     )
 
 
-async def restart_between(stack: Stack, server: PostgresServer) -> Sequence[object]:
-    """Fill the pool, restart, and send requests at once; give how they ended."""
-    async with stack.begin() as session:
-        await session.execute(CREATE)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """How many requests failed of the harm between them, and of that in the middle of some."""
+
+    between: int
+    within: int
+
+    @property
+    def failed(self) -> int:
+        """All of them."""
+        return self.between + self.within
+
+    def __str__(self) -> str:
+        return (
+            f"afterwards {self.between} of {REQUESTS} requests failed, in the middle of one "
+            f"{self.within} of {SIZE}"
+        )
+
+
+async def harm(stack: Stack, do: Harm, *, after: int) -> Failed:
+    """Do it twice; the orders' numbers come after what was ordered before."""
+    between = await harm_between(stack, do, range(after, after + REQUESTS))
+    within = await harm_within(stack, do, range(after + REQUESTS, after + REQUESTS + SIZE))
+    counts = [sum(isinstance(end, Exception) for end in ends) for ends in (between, within)]
+    return Failed(between=counts[0], within=counts[1])
+
+
+async def harm_between(stack: Stack, do: Harm, numbers: range) -> Sequence[object]:
+    """Fill the pool, do harm, and send requests at once; give how they ended."""
     all_there = asyncio.Barrier(SIZE)
 
     async def fill(session: AsyncSession) -> None:
@@ -68,27 +107,26 @@ async def restart_between(stack: Stack, server: PostgresServer) -> Sequence[obje
         await session.execute(INSERT, {"number": number})
 
     await asyncio.gather(*(stack.run(fill) for _ in range(SIZE)))
-    await restart(server)
-    orders = (stack.run(partial(order, number)) for number in range(REQUESTS))
+    await do()
+    orders = (stack.run(partial(order, number)) for number in numbers)
     return await asyncio.gather(*orders, return_exceptions=True)
 
 
-async def restart_within(stack: Stack, server: PostgresServer) -> Sequence[object]:
-    """Restart while requests are in their transactions; give how they ended."""
-    restarted, under_way = asyncio.Event(), asyncio.Semaphore(0)
+async def harm_within(stack: Stack, do: Harm, numbers: range) -> Sequence[object]:
+    """Do harm while requests are in their transactions; give how they ended."""
+    done, under_way = asyncio.Event(), asyncio.Semaphore(0)
 
     async def order(number: int, session: AsyncSession) -> None:
         await session.execute(INSERT, {"number": number})
         under_way.release()
-        await restarted.wait()
+        await done.wait()
         await session.execute(text("SELECT 1"))
 
-    numbers = range(REQUESTS, REQUESTS + SIZE)
     tasks = [asyncio.create_task(stack.run(partial(order, number))) for number in numbers]
     for _ in numbers:
         await under_way.acquire()
-    await restart(server)
-    restarted.set()
+    await do()
+    done.set()
     return await asyncio.gather(*tasks, return_exceptions=True)
 
 
@@ -96,6 +134,15 @@ async def restart(server: PostgresServer) -> None:
     """Stop the server and start it again; it is a matter of tenths of a second."""
     await server.stop()
     await server.start()
+
+
+async def end_back_ends(url: str) -> int:
+    """Terminate every connection to the database but one's own, and count them."""
+    connection = await asyncpg.connect(url)
+    try:
+        return int(await connection.fetchval(TERMINATE))
+    finally:
+        await connection.close()
 
 
 async def look(url: str) -> tuple[int, int]:
@@ -113,11 +160,12 @@ POLICY = DatabasePolicy(pool=PoolPolicy(max_size=SIZE))
 
 PROOF = Proof(
     promise=5,
-    title="A restart of PostgreSQL fails no request",
+    title="A restart of PostgreSQL, or a connection that it ends, fails no request",
     deed=(
         f"{SIZE} connections are in the pool when PostgreSQL restarts, and {REQUESTS} requests "
         f"follow at once, each of which stores an order. Then it restarts while {SIZE} requests "
-        "are in the middle of their transactions."
+        "are in the middle of their transactions. Then both again, with pg_terminate_backend for "
+        "all connections instead of the restart."
     ),
     plain=Side(packages=["sqlalchemy", "asyncpg"], run=partial(compare, plain)),
     peers=[

@@ -305,13 +305,18 @@ async def compare(server: PostgresServer, ledger: Ledger) -> list[str]:
     return wrong
 
 
-def main(arguments: list[str]) -> int:
-    """Run the storm; return 1 where something was lost, doubled or left behind."""
+def read(arguments: list[str]) -> argparse.Namespace:
+    """Read the command line: ten minutes and 200 tasks where it says nothing else."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--tasks", type=int, default=200)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
-    wrong = asyncio.run(storm(parser.parse_args(arguments)))
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the storm; return 1 where something was lost, doubled or left behind."""
+    wrong = asyncio.run(storm(read(arguments)))
     for each in wrong:
         print(f"  WRONG: {each}")
     return 1 if wrong else 0

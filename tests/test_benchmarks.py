@@ -1,6 +1,7 @@
 """The benchmark's figures can be believed: goals, spreads and what is kept of a run."""
 
 import json
+import re
 from contextlib import asynccontextmanager
 
 import pytest
@@ -113,6 +114,32 @@ async def test_growth_is_measured_at_ten_and_a_hundred_times_the_work():
     measured = await measure(row(RatioGoal(at_most=1)), quick=False)
 
     assert [samples["driver"].seconds for samples in measured.growth.values()] == [1, 10, 100]
+
+
+async def test_growth_up_to_a_row_of_many_pieces(capsys):
+    """The row is the whole of it, and what is less is a fraction of the row."""
+    measured = await measure(row(RatioGoal(at_most=1), pieces=100), quick=False)
+
+    show(measured)
+    shown = capsys.readouterr().out
+    assert [sample.seconds for sample in measured.samples["driver"]] == [100] * 5
+    assert [samples["driver"].seconds for samples in measured.growth.values()] == [1, 10, 100]
+    for times, seconds in (("1/100", 1), ("1/10", 10), ("1", 100)):
+        assert re.search(rf" {times} times the work: ours .*, limit {seconds} s", shown)
+
+
+async def test_a_quick_run_does_one_piece():
+    """It shows that everything works."""
+    measured = await measure(row(RatioGoal(at_most=1), pieces=100), quick=True)
+
+    assert [sample.seconds for sample in measured.samples["driver"]] == [1]
+
+
+def test_what_does_not_grow():
+    """A module is imported once, a start and a run of tests are as long as they are."""
+    fixed = {"import", "up.cold", "up.warm", "test.workers"}
+
+    assert {row.name for row in ROWS if not row.grows} == fixed
 
 
 async def test_what_stands_beside_is_shown_and_does_not_grow(capsys):

@@ -1,7 +1,8 @@
 """The documentation tells the truth: its examples run, its links lead somewhere.
 
 Every `python` block of README.md and the guide runs by itself, in an empty folder, with
-DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL of real servers; a shell block runs when it is
+DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL of real servers. A comment behind a `print(…)` is
+what it prints; … stands for any part of the line. A shell block runs when it is
 marked with `<!-- run -->` on the line above. A block that cannot run is marked with
 `<!-- no-run: reason -->`. The blocks of a page whose first line names a file, as in
 `# tests/test_shop.py`, make a project, whose tests pytest runs. The applications' own tests run
@@ -37,6 +38,7 @@ BLOCK = re.compile(
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 ELSEWHERE = re.compile(r"^(https?:|mailto:|#)")
 FILE = re.compile(r"# ([\w/]+\.\w+)\n")
+PRINTED = re.compile(r"^ *print\(.*\)  # (.+)$", re.MULTILINE)
 TEST = re.compile(r"^(?:async )?def test_", re.MULTILINE)
 
 
@@ -68,16 +70,26 @@ class Block:
     def script(self) -> str:
         """What a shell executes: of a console block, the lines that have a prompt."""
         if self.language == "python":
-            return f"python - <<'END_OF_BLOCK'\n{self.text}END_OF_BLOCK\n"
+            return f"cat > app.py <<'END_OF_BLOCK'\n{self.text}END_OF_BLOCK\npython app.py\n"
         lines = self.text.splitlines(keepends=True)
         if self.language == "console":
             lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
         return "".join(lines)
 
+    def untold(self, printed: str) -> list[str]:
+        """Give what the comments say and a run did not print, in this order."""
+        lines = iter(printed.splitlines())
+        said = [each for each in PRINTED.findall(self.text) if self.language == "python"]
+        return [each for each in said if not any(_fits(each, line) for line in lines)]
+
     @property
     def name(self) -> str:
         """The block's page and line, relative to the project."""
         return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def _fits(said: str, line: str) -> bool:
+    return re.fullmatch(re.escape(said).replace("…", ".*"), line) is not None
 
 
 def pages(patterns: Sequence[str]) -> list[Path]:
@@ -97,30 +109,52 @@ def blocks_of(page: Path) -> list[Block]:
 EXAMPLES = [block for page in pages(GUIDE) for block in blocks_of(page)]
 
 
-@pytest.mark.parametrize(
-    "block", [pytest.param(block, id=block.name) for block in EXAMPLES if block.runs]
-)
-def test_the_example_runs(block, tmp_path, empty_clone, redis_url):
-    """It ends without an error, by itself, in the roles that `holdfast env` gives."""
+@pytest.fixture
+def execute(tmp_path, empty_clone, redis_url):
+    """Give a function that runs a block in one folder, in the roles that `holdfast env` gives."""
     servers = {
         "DATABASE_URL": empty_clone.app,
         "DATABASE_OWNER_URL": empty_clone.owner,
         "REDIS_URL": redis_url,
     }
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    result = subprocess.run(
-        ["sh", "-euc", block.script],
-        cwd=tmp_path,
-        env=os.environ | servers | {"PATH": path},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
+
+    def run(block: Block) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", "-euc", block.script],
+            cwd=tmp_path,
+            env=os.environ | servers | {"PATH": path},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "block", [pytest.param(block, id=block.name) for block in EXAMPLES if block.runs]
+)
+def test_the_example_runs(block, execute):
+    """It ends without an error, by itself, and prints what its comments say."""
+    result = execute(block)
 
     assert result.returncode == 0, result.stdout
+    assert block.untold(result.stdout) == [], result.stdout
+
+
+@pytest.mark.slow
+def test_examples_can_be_pasted_one_after_the_other(execute):
+    """Those that share a database also share a folder here, and each is run a second time."""
+    examples = [block for block in EXAMPLES if block.runs and "DATABASE_" in block.text]
+    assert len({block.page for block in examples}) > 5
+
+    for block in [*examples, *examples]:
+        result = execute(block)
+        assert result.returncode == 0, f"{block.name}: {result.stdout}"
 
 
 @pytest.mark.parametrize("page", sorted({block.page for block in EXAMPLES if block.file}))
@@ -210,6 +244,25 @@ def test_every_part_has_a_page_of_the_guide():
     } == set()
 
 
+@pytest.mark.parametrize(
+    ("printed", "untold"),
+    [
+        ("before\n1 s\n2 b\nafter\n", []),
+        ("1 s\n", ["2 b"]),
+        ("2 b\n1 s\n", ["2 b"]),
+        ("1 s, and more\n2 b\n", ["1 s", "2 b"]),
+    ],
+)
+def test_what_comments_say_is_compared(tmp_path, printed, untold):
+    """Whole lines, in their order; other comments say something else."""
+    (tmp_path / "page.md").write_text(
+        "```python\nprint(1)  # 1…s\nif x:  # 3\n    print(2, 'b')  # 2 b\nprint(3)\n```\n"
+    )
+    [block] = blocks_of(tmp_path / "page.md")
+
+    assert block.untold(printed) == [each.replace("1 s", "1…s") for each in untold]
+
+
 def test_blocks_are_read_with_their_marks(tmp_path):
     """Marks belong to the block below them, and prompts are taken off."""
     (tmp_path / "page.md").write_text(
@@ -226,5 +279,5 @@ def test_blocks_are_read_with_their_marks(tmp_path):
         ("console", 12, True, None),
         ("bash", 19, False, None),
     ]
-    assert found[0].script == "python - <<'END_OF_BLOCK'\nx = 1\nEND_OF_BLOCK\n"
+    assert found[0].script == "cat > app.py <<'END_OF_BLOCK'\nx = 1\nEND_OF_BLOCK\npython app.py\n"
     assert found[3].script == "true\necho\n"

@@ -1,5 +1,6 @@
 """What a command costs before it works, and how it ends, whatever happens to it."""
 
+import json
 import os
 import signal
 import sys
@@ -39,6 +40,25 @@ async def start(server, **options):
     os.kill(os.getpid(), number)
 RedisServer.start = start
 main()
+"""
+
+# An application whose command is done again, and then fails.
+WARNING = """
+import logging, sys
+import typer
+from holdfast.cli import run
+from holdfast.errors import HoldfastError
+from holdfast.events import Events
+from holdfast.retry import Retried
+if "--logs" in sys.argv:
+    sys.argv.remove("--logs")
+    logging.basicConfig()
+app = typer.Typer()
+@app.command()
+def work(json: bool = False) -> None:
+    Events().emit(Retried(work="work", attempt=1, reason="lost", error="x", delay=0.0))
+    raise HoldfastError("it failed")
+run(app)
 """
 
 
@@ -103,3 +123,15 @@ def test_a_reader_that_has_gone(shell, arguments):
         done = shell.program(python(COMMAND), *arguments, stdout=output)
 
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_an_error_in_json_is_alone_on_its_stream(shell):
+    """A program that asks for JSON gets one document, and people are told what happened before."""
+    told = shell.program(python(WARNING))
+    alone = shell.program(python(WARNING), "--json")
+    asked_for = shell.program(python(WARNING), "--json", "--logs")
+
+    assert told.stderr.startswith("Retried work=work attempt=1")
+    assert (alone.returncode, alone.stdout) == (1, "")
+    assert json.loads(alone.stderr) == {"error": "it failed"}
+    assert "Retried work=work attempt=1" in asked_for.stderr

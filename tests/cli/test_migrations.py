@@ -88,13 +88,46 @@ def test_wrong_use(shell, arguments, code, words):
     assert "hunter2" not in done.stdout + done.stderr
 
 
-def test_an_unknown_revision(shell, database_url):
-    """A revision that no file has is named."""
-    done = shell("migrate", "nix", "--url", database_url)
+@pytest.mark.parametrize(
+    "arguments", [["migrate", "nix"], ["migrate", "nix+1"], ["downgrade", "nix"]]
+)
+def test_an_unknown_revision(shell, project, database_url, arguments):
+    """It says that no file has it, which are looked at, and how to list them."""
+    done = shell(*arguments, "--url", database_url)
 
     assert done.returncode == 1
-    assert "'nix'" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert f": there is no revision 'nix' beside {project}/alembic.ini: is it sp" in done.stderr
+    assert done.stderr.endswith("List them: holdfast history\n")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["migrate"], ["migrate", "head"], ["downgrade", "base"], ["revision", "-m", "x"]]
+)
+def test_a_database_of_newer_code(shell, project, database_url, arguments):
+    """A revision in the database that no file has is told apart from one that was asked for."""
+    shell.json("migrate", "--url", database_url)
+    first = project / "migrations" / "versions" / "001_items.py"
+    first.write_text(first.read_text().replace('"001"', '"older"'))
+    done = shell(*arguments, "--url", database_url)
+
+    assert done.returncode == 1
+    assert f": the database is at revision '001', and no file beside {project}/" in done.stderr
+    assert "newer code, or that of another branch" in done.stderr
+    assert done.stderr.endswith("holdfast history\n")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_beginning_of_several_revisions(shell, project, database_url):
+    """It is no unknown one."""
+    versions = project / "migrations" / "versions"
+    text = (versions / "001_items.py").read_text()
+    for number in (1, 2):
+        (versions / f"{number}.py").write_text(text.replace('"001"', f'"abcd{number}"'))
+    done = shell("migrate", "abcd", "--url", database_url)
+
+    assert done.returncode == 1
+    assert "'abcd' is the beginning of several revisions; list them" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from sqlalchemy import URL, make_url
 
-from holdfast.services import PostgresServer
+from holdfast.services import PostgresServer, remove
 
 
 def test_up_detached_starts_and_migrates(shell, project, running):
@@ -385,3 +385,85 @@ def test_a_failed_migration_leaves_nothing_running(shell, project, running):
     assert "creat_table" in done.stderr
     assert "Traceback" not in done.stderr
     assert running() == []
+
+
+@pytest.fixture(params=["socket", "TCP"])
+def neighbour(shell, tmp_path_factory, request):
+    """Give the URLs of another project's servers, which run, as a shell of it has them."""
+    here, shell.folder = shell.folder, tmp_path_factory.mktemp("neighbour")
+    (shell.folder / "pyproject.toml").write_text(
+        '[project]\nname = "next-door"\n[tool.holdfast]\nservices = ["postgres"]\n'
+    )
+    shell("up", "--detach", *(["--tcp"] if request.param == "TCP" else []))
+    urls = shell.json("env")
+    data = shell.folder / ".holdfast"
+    shell.folder = here
+    yield urls
+    asyncio.run(PostgresServer(data).down())
+    asyncio.run(remove(data))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["up", "--detach"], ["migrate"], ["downgrade", "base"], ["revision", "-m", "new"]]
+)
+def test_the_shell_of_another_project(shell, neighbour, arguments):
+    """Its database is left alone: the server says whose it is, and the error what to do."""
+    done = shell(*arguments, **neighbour)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "error: DATABASE_OWNER_URL leads to the server that `holdfast up` runs for another "
+        "project, 'next-door' ("
+    )
+    assert "unset DATABASE_OWNER_URL DATABASE_URL;" in done.stderr
+    assert (make_url(neighbour["DATABASE_OWNER_URL"]).password or "***:") not in done.stderr
+    assert tables_of(neighbour["DATABASE_OWNER_URL"]) == []
+
+
+def test_another_project_that_is_meant(shell, neighbour):
+    """Asked for by name it is migrated, as is a server that nobody's `up` has started."""
+    url = neighbour["DATABASE_OWNER_URL"]
+
+    assert shell.json("migrate", "--url", url, **neighbour)["after"] == ["001"]
+
+
+def test_the_shell_of_the_project_itself(shell):
+    """The URLs that `env` gave lead to the project's own server."""
+    shell("up", "--detach")
+    urls = shell.json("env")
+
+    assert shell.json("up", "--detach", **urls)["migration"]["after"] == ["001"]
+    assert shell.json("migrate", **urls)["after"] == ["001"]
+
+
+def test_what_is_migrated_is_said_before(shell, project, database_url, redis_url):
+    """Where a variable says which database, it is told although the migration fails."""
+    broken = project / "migrations" / "versions" / "001_items.py"
+    broken.write_text(broken.read_text().replace("op.create_table(", "op.creat_table("))
+    done = shell("up", DATABASE_OWNER_URL=database_url, REDIS_URL=redis_url)
+
+    assert done.returncode == 1
+    said = done.stdout.splitlines()[-1]
+    assert said.startswith("what is migrated is postgresql+asyncpg://")
+    assert said.endswith(", as DATABASE_OWNER_URL says")
+
+
+def test_a_direct_url_alone(shell, database_url):
+    """With servers of its own `up` migrates these, whatever a direct URL is left in the shell."""
+    told = shell.json("up", "--detach", DIRECT_DATABASE_URL=database_url)
+
+    assert [each["service"] for each in told["services"]] == ["postgres", "redis"]
+    assert told["migration"]["before"] == []
+    assert tables_of(database_url) == []
+
+
+def tables_of(url: str) -> list[str]:
+    async def read() -> list[str]:
+        connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+        rows = await connection.fetch(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+        )
+        await connection.close()
+        return [row["tablename"] for row in rows]
+
+    return asyncio.run(read())

@@ -12,6 +12,8 @@ import anyio
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+from tests.database.conftest import with_driver
 
 from holdfast.database import Database, DatabasePolicy
 from holdfast.pool import PoolPolicy
@@ -202,15 +204,67 @@ async def test_every_moment_of_one_unit(any_url, look):
         assert {number for number, done in ends if done} <= stored
 
 
+async def with_autocommit(db: Database) -> None:
+    connection = await db.engine.connect()
+    try:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+    finally:
+        await connection.close()
+
+
+async def with_options(db: Database) -> None:
+    session = AsyncSession(db.engine)
+    try:
+        options = {
+            "isolation_level": "SERIALIZABLE",
+            "postgresql_readonly": True,
+            "postgresql_deferrable": True,
+        }
+        await session.connection(execution_options=options)
+    finally:
+        await session.close()
+
+
 @pytest.mark.usefixtures("without_gc")
-async def test_a_connection_that_is_being_set_up_is_given_back(postgres_url, look):
-    """Cancelled while psycopg sets AUTOCOMMIT, it does not wait for Python's collector."""
+@pytest.mark.parametrize("way", [with_autocommit, with_options])
+async def test_a_connection_that_is_set_up_or_back_is_not_forgotten(
+    database_url, look, way, monkeypatch
+):
+    """Cancelled while psycopg sets AUTOCOMMIT or its like, it does not wait for the collector.
+
+    psycopg lets the loop turn there where the loop was busy before: here, each time. `async with`
+    closes in a task of its own, `close()` in that of the caller.
+    """
     policy = DatabasePolicy(pool=PoolPolicy(max_size=1))
-    async with Database(postgres_url, policy=policy) as db:
-        async for _ in at_every_moment(partial(through_ping, db)):
+    async with Database(with_driver(database_url, "psycopg"), policy=policy) as db:
+        for moment in range(100):
+            task = asyncio.ensure_future(way(db))
+            turned = cancel_at_turn_of_psycopg(task, moment, monkeypatch)
+            [ended] = await asyncio.gather(task, return_exceptions=True)
             await until_all_are_back(db)
+            if ended is None and turned() <= moment:
+                break
+
+        assert ended is None
 
     await until(partial(only_one, look))
+
+
+def cancel_at_turn_of_psycopg(task, moment, monkeypatch) -> Callable[[], int]:
+    """Cancel the task at the so-many-th turn that psycopg takes in it; give their number."""
+    taken = 0
+
+    async def turn(_seconds: float) -> None:
+        nonlocal taken
+        if asyncio.current_task() is task:
+            taken += 1
+            if taken == moment + 1:
+                task.cancel()
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr("psycopg.waiting.MAX_BUSY_TIME", 0)
+    monkeypatch.setattr("psycopg.waiting.sleep", turn)
+    return lambda: taken
 
 
 async def test_a_cancelled_group_leaves_nothing_open(db, look):
@@ -313,6 +367,33 @@ async def test_a_cancelled_scope_ends_its_statement_on_the_server(postgres_url, 
                 await until(partial(sleeps, 1))
                 group.cancel_scope.cancel()
             await until(partial(sleeps, 0))
+
+
+async def test_rows_sent_together_are_cancelled_together(postgres_url, look, caplog):
+    """Sent by psycopg as a pipeline, which cannot be left while the server is at work on it."""
+    slowly = text("INSERT INTO pairs SELECT :number, 'a' FROM pg_sleep(1)")
+    working = f"{STATE} AND state = 'active' AND query LIKE 'INSERT INTO pairs SELECT%'"
+
+    async def works(number: int) -> bool:
+        return await look(working) == [number]
+
+    async with Database(postgres_url) as db:
+        async with db.begin() as session:
+            await session.execute(text("CREATE TABLE pairs (number int, half text)"))
+
+        async def unit() -> None:
+            async with db.begin() as session:
+                await session.execute(slowly, [{"number": number} for number in range(20)])
+
+        task = asyncio.create_task(unit())
+        await until(partial(works, 1))
+        task.cancel()
+        await asyncio.wait({task})
+
+        assert task.cancelled()
+        await until(partial(works, 0))
+        assert await look("SELECT number FROM pairs") == []
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_cancelled_while_the_server_cannot_be_asked(postgres_url, caplog):

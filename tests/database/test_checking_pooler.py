@@ -1,7 +1,10 @@
 """A real PgBouncer in front: whether it is noticed, and what follows for the limits."""
 
+from contextlib import AsyncExitStack
+
 import pytest
 from proofs.pgbouncer import pgbouncer
+from sqlalchemy import text
 
 from holdfast.database import Database
 from holdfast.events import Check, Events
@@ -59,3 +62,53 @@ async def test_one_that_the_url_tells_of(database_url, driver, mode):
     assert "30 s within transactions; none outside" in checks["statement_timeout"].said
     assert checks["statement_timeout"].advice == "ALTER ROLE … SET statement_timeout = '30s'"
     assert "max_client_conn" in checks["pool"].said
+
+
+@with_drivers
+@pytest.mark.parametrize("size", [1, 2, 5])
+async def test_one_in_another_mode_than_the_url_says(database_url, driver, size):
+    """Two clients that are open get one process of the server: so it is in transaction mode."""
+    more = f"default_pool_size = {size}\n"
+    async with pgbouncer(database_url, port=PORT, more=more) as url:
+        checks = await examined(f"{url}&pooler=session", driver)
+
+    assert checks["pooler"].state == "failed"
+    assert "the URL says that it is in session mode, and " in checks["pooler"].said
+    assert checks["pooler"].advice == "write pooler=transaction in the URL"
+
+
+@with_drivers
+async def test_one_that_takes_its_connections_in_turn(database_url, driver):
+    """A client that gets another process than before tells it, too, or that misses its plans."""
+    more = "default_pool_size = 4\nserver_round_robin = 1\n"
+    async with pgbouncer(database_url, port=PORT, more=more) as url:
+        async with AsyncExitStack() as stack:  # as many at once as there are to be
+            for _ in range(4):
+                db = await stack.enter_async_context(Database(f"{url}&pooler=transaction"))
+                session = await stack.enter_async_context(db.begin())
+                await session.execute(text("SELECT 1"))
+        checks = await examined(f"{url}&pooler=session", driver)
+
+    assert checks["pooler"].state == "failed"
+    assert "the URL says that it is in session mode, and " in checks["pooler"].said
+
+
+@with_drivers
+async def test_a_session_pooler_with_one_connection(database_url, driver):
+    """Where a second client would wait for ever it is not known, and nothing is wrong."""
+    async with pgbouncer(
+        database_url, port=PORT, mode="session", more="default_pool_size = 1\n"
+    ) as url:
+        checks = await examined(f"{url}&pooler=session", driver)
+
+    assert checks["pooler"].said == "in session mode, as the URL says"
+
+
+@with_drivers
+async def test_one_that_the_url_denies(database_url, driver):
+    """What the URL says is not believed against what is seen."""
+    async with pgbouncer(database_url, port=PORT, more=LETS_PASS) as url:
+        checks = await examined(f"{url}&pooler=none", driver)
+
+    assert checks["pooler"].state == "failed"
+    assert "pooler=transaction" in checks["pooler"].advice

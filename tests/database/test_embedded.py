@@ -68,6 +68,7 @@ async def test_in_memory():
 
     assert [each.name for each in checks] == NAMES
     assert {each.state for each in checks} == {"ok"}
+    assert by_name(checks)["foreign_keys"].said == "on"
 
 
 @pytest.mark.parametrize("way", ["check", "examine"])
@@ -169,5 +170,5 @@ async def test_what_the_application_undid(file):
     wrong = {name: each.said for name, each in checks.items() if not each.ok}
     assert wrong == {
         "journal_mode": "delete: readers and the writer wait for each other",
-        "foreign_keys": "0: a row may refer to one that is not there",
+        "foreign_keys": "off: a row may refer to one that is not there",
     }

@@ -5,7 +5,7 @@ import socket
 import tempfile
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import asyncpg
@@ -289,6 +289,18 @@ async def test_a_statement_of_ones_own_is_no_sign_of_a_pooler(library, sql):
     assert "pooler" not in str(getattr(caught.value, "__notes__", ""))
 
 
+@asynccontextmanager
+async def flushing_behind_a_lock(db):
+    """Give a plain session and its flush, which the server answers after the block."""
+    async with db.begin() as session:
+        await session.execute(text("CREATE TABLE texts (id int, body text, author_id int)"))
+    session = db.session()
+    async with db.session() as locks:
+        await locks.execute(text("LOCK TABLE texts"))
+        session.add(Note(id=1, body="first", author_id=1))
+        yield session, asyncio.create_task(session.flush())
+
+
 class TestTwoTasks:
     """A session is one transaction; SQLAlchemy has two tasks wait for each other in silence."""
 
@@ -431,6 +443,73 @@ class TestTwoTasks:
                 await flushing
             assert db.holders() == []
 
+    async def test_what_lets_go_of_all_objects_during_a_flush(self, postgres_url):
+        """It is refused, while the flush waits for its connection and while it sends."""
+        async with Database(postgres_url) as db:
+            async with flushing_behind_a_lock(db) as (session, flushing):
+                await asyncio.sleep(0)
+                with pytest.raises(SessionSharedError, match="to let go of all objects"):
+                    session.expunge_all()
+                await until_it_waits(db, "relation")
+                with pytest.raises(SessionSharedError, match="to let go of all objects"):
+                    session.expunge_all()
+            await flushing
+            await session.commit()
+            async with db.read() as reading:
+                assert await reading.scalar(text("SELECT body FROM texts")) == "first"
+            session.expunge_all()  # one after the other it may be done
+            await session.close()
+
+    async def test_a_session_that_is_closed_during_a_flush(self, database_url):
+        """Both are told, and its connection is given back."""
+        async with Database(database_url) as db:
+            async with flushing_behind_a_lock(db) as (session, flushing):
+                await until_it_waits(db, "relation")
+                with pytest.raises(SessionSharedError, match="end the session"):
+                    await session.close()
+                with pytest.raises(SessionSharedError, match="end the session"):
+                    await flushing
+            assert db.holders() == []
+
+    async def test_a_statement_while_another_task_rolls_back(self, database_url):
+        """It is told as every other one, whatever asyncpg calls it."""
+        async with Database(database_url) as db, db.session() as session:
+            connection = await session.connection()
+            driver = (await connection.get_raw_connection()).driver_connection
+            ending = asyncio.create_task(driver.execute("ROLLBACK AND CHAIN"))
+            await asyncio.sleep(0)
+            with pytest.raises(SessionSharedError) as caught:
+                await session.execute(text("SELECT 1"))
+            await ending
+        self.assert_says(caught.value)
+
+    @pytest.mark.parametrize("ending", ["close", "reset", "invalidate"])
+    async def test_what_ends_a_plain_session_lets_go_of_its_objects(self, postgres_url, ending):
+        """That is no other task's affair, also where a flush has been before."""
+        async with Database(postgres_url) as db, db.session() as session:
+            note = Note(id=1, body="dropped", author_id=1)
+            session.add(note)
+            await getattr(session, ending)()
+
+            assert note not in session
+
+    @pytest.mark.parametrize("way", ["execute", "stream"])
+    async def test_a_session_that_is_closed_during_a_statement(self, database_url, way):
+        """Whoever waits for the answer is told the same, and not what asyncpg makes of it.
+
+        psycopg lets whoever closes it wait for the answer.
+        """
+        async with Database(database_url) as db:
+            session = db.session()
+            waiting = asyncio.create_task(wait_for_an_answer(session, way))
+            await until_it_waits(db, "PgSleep")
+            with pytest.raises(SessionSharedError, match="end the session"):
+                await session.close()
+            with pytest.raises(SessionSharedError) as theirs:
+                await waiting
+            assert db.holders() == []
+        self.assert_says(theirs.value)
+
     async def test_a_commit_while_another_task_closes(self, postgres_url):
         """There is nothing left to store, and it must not say that it is stored."""
         async with Database(postgres_url) as db:
@@ -456,6 +535,24 @@ class TestTwoTasks:
                 await taking
             async with session:
                 assert await session.scalar(text("SELECT 2")) == 2
+
+    async def test_who_is_cancelled_stays_cancelled(self, postgres_url):
+        """Also when another task has closed the session meanwhile, at whatever moment."""
+        async with Database(postgres_url) as db:
+            for turns in range(30):
+                session = db.session()
+                await session.execute(text("SELECT 1"))
+                task = asyncio.create_task(session.execute(text("SELECT pg_sleep(0.05)")))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                closing = asyncio.create_task(session.close())
+                await asyncio.sleep(0)
+                is_late = task.done()
+                task.cancel()
+                await asyncio.gather(closing, return_exceptions=True)
+                await asyncio.wait({task})
+
+                assert task.cancelled() or is_late, task
 
     async def test_a_lost_connection_is_no_other_task(self, database_url):
         """What asyncpg calls an error of its interface, too, when a session is closed then."""
@@ -485,6 +582,24 @@ class TestTwoTasks:
         assert "while another one waits for an answer" in str(error)
         assert "a session is one transaction" in str(error)
         assert "Give each task a session of its own" in str(error)
+
+
+async def until_it_waits(db: Database, what_for: str) -> None:
+    """Wait until somebody's statement waits at the server."""
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event = :what_for"
+    )
+    async with asyncio.timeout(10), db.read() as session:
+        while not await session.scalar(waiting, {"what_for": what_for}):
+            pass
+
+
+async def wait_for_an_answer(session: AsyncSession, way: str) -> None:
+    slow = text("SELECT pg_sleep(30) FROM generate_series(1, 2)")
+    result = await getattr(session, way)(slow)
+    if way == "stream":
+        await result.all()
 
 
 async def leave_while_flushing(

@@ -7,6 +7,7 @@ import time
 import traceback
 
 import pytest
+import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -227,6 +228,25 @@ async def test_what_is_no_server(driver, mode, answer, cause):
         said = await reason(f"postgresql+{driver}://ann:secret@127.0.0.1:{port}/shop{mode}")
 
     assert cause in said
+
+
+@pytest.mark.parametrize("name", ["PGSSLCERT", "PGSSLKEY"])
+@pytest.mark.parametrize("hosts", ["127.0.0.1:1", "127.0.0.1:1,127.0.0.1:2"])
+async def test_a_certificate_that_is_gone(monkeypatch, tmp_path, name, hosts):
+    """Its file is named, and not a socket that nobody has asked for."""
+    authority = trustme.CA()
+    mine = authority.issue_cert("ann@example.test")
+    files = {"PGSSLCERT": tmp_path / "cert.pem", "PGSSLKEY": tmp_path / "key.pem"}
+    mine.cert_chain_pems[0].write_to_path(str(files["PGSSLCERT"]))
+    mine.private_key_pem.write_to_path(str(files["PGSSLKEY"]))
+    for each, file in files.items():
+        monkeypatch.setenv(each, str(file))
+    files[name].unlink()
+
+    said = await reason(f"postgresql://ann:secret@{hosts}/shop")
+
+    assert f"there is no file {files[name]}, which the variable {name} names" in said
+    assert "socket" not in said
 
 
 @with_drivers

@@ -185,13 +185,25 @@ async def test_without_a_fault_it_costs_one_round_trip(db, faults):
     assert faults.transactions == ["BEGIN", "COMMIT"]
 
 
-async def test_synchronous_commit_off(db, faults, look):
-    """A server that crashes a moment later would have lost it, so its word is not enough."""
-    work = Work(lambda session: session.execute(text("SET LOCAL synchronous_commit = off")))
+def committing(how: str) -> Callable[[AsyncSession], Awaitable[object]]:
+    return lambda session: session.execute(text(f"SET LOCAL synchronous_commit = {how}"))
+
+
+@pytest.mark.parametrize("how", ["off", "local", "remote_write"])
+async def test_less_than_synchronous_commit_on(db, faults, look, how):
+    """After a crash, or on the standby that follows, it may be gone: this word is not enough."""
+    work = Work(committing(how))
     faults.cut_commit()
 
     await stays_unknown(db, work)
     assert await look(IDS) == [1]
+
+
+async def test_more_than_synchronous_commit_on(db, faults):
+    """What the standbys have applied as well is believed."""
+    faults.cut_commit()
+
+    assert await db.run(Work(committing("remote_apply"))) == 1
 
 
 async def test_a_number_that_is_too_old(db, faults, monkeypatch):

@@ -55,7 +55,7 @@ class Deck(UUIDKey, Timestamps, Base):
 def alembic(project, monkeypatch, capfd):
     """Run the command in the project's folder; gives its output, and raises what it raised."""
     monkeypatch.chdir(project.folder)
-    for name in ("DATABASE_URL", "DATABASE_OWNER_URL"):
+    for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "DIRECT_DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
 
     def run(*args: str, **variables: str) -> str:
@@ -109,6 +109,11 @@ def test_the_command_in_the_projects_folder(project, database_url):
     assert ended[1].stdout.strip() == "a (head)"
 
 
+async def current(project, url):
+    async with Database(url) as db:
+        return await migrate.current(db, project.ini)
+
+
 class TestCommand:
     """The plain `alembic` command, called in this process."""
 
@@ -125,11 +130,22 @@ class TestCommand:
             file.write(f"sqlalchemy.url = {url.replace('%', '%%')}\n")
         alembic("upgrade", "+1", DATABASE_OWNER_URL=wrong)
 
-        async def current():
-            async with Database(url) as db:
-                return await migrate.current(db, project.ini)
+        assert asyncio.run(current(project, url)) == ("d",)
 
-        assert asyncio.run(current()) == ("d",)
+    def test_past_the_pooler(self, project, database_url, alembic):
+        """The direct URL wins over those that lead to one, and the file over all variables."""
+        project.add("a", CREATE.format("a"))
+        project.add("b", CREATE.format("b"), down="a")
+        pooled = "postgresql://127.0.0.1:1/nowhere?pooler=transaction"
+        others = {"DATABASE_OWNER_URL": pooled, "DATABASE_URL": pooled}
+
+        alembic("upgrade", "+1", DIRECT_DATABASE_URL=database_url, **others)
+        assert asyncio.run(current(project, database_url)) == ("a",)
+        with project.ini.open("a") as file:
+            file.write(f"sqlalchemy.url = {database_url.replace('%', '%%')}\n")
+        alembic("upgrade", "+1", DIRECT_DATABASE_URL=pooled, **others)
+
+        assert asyncio.run(current(project, database_url)) == ("b",)
 
     def test_sql_is_printed_without_a_database(self, project, alembic):
         """`--sql` gives the statements of the whole way, in one transaction."""

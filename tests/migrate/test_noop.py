@@ -1,12 +1,14 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from holdfast import migrate
 from holdfast.database import Database
 from holdfast.errors import MigrationError
+from holdfast.migrate import noop
 
 ENV = "from holdfast import migrate\nfrom sqlalchemy import MetaData\nmigrate.run_env(MetaData())\n"
 SCRIPT = "revision = {revision!r}\ndown_revision = {down!r}\n{more}\ndef upgrade(): pass\n"
@@ -77,6 +79,19 @@ async def test_what_is_out_of_the_ordinary_is_left_to_alembic(database_url, conf
     _loads_alembic(database_url, config)
 
     assert _loads_alembic(database_url, config)
+
+
+async def test_where_python_cannot_parse_alembic_looks(database_url, config, monkeypatch):
+    """Python 3.11 may fail to, with an error of its own, where two threads do so at once."""
+
+    def parse(_source: str) -> None:
+        raise SystemError("AST constructor recursion depth mismatch (before=54, after=47)")
+
+    _write(config, "a")
+    monkeypatch.setattr(noop, "ast", SimpleNamespace(parse=parse))
+
+    async with Database(database_url) as db:
+        assert (await migrate.upgrade(db, config)).after == ("a",)
 
 
 async def test_two_heads_are_still_an_error(database_url, config):

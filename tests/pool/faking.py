@@ -2,9 +2,10 @@
 
 import asyncio
 import selectors
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy.util.concurrency import in_greenlet
 
 from holdfast.events import Event, Events
 from holdfast.pool import ElasticPool, PoolPolicy, alarm, condition, elastic, holders, line
+from holdfast.pool.record import Record
 
 
 @dataclass(eq=False)
@@ -100,6 +102,10 @@ class FakeServer:
         await_only(self.ask("ping"))
         return True
 
+    def renew(self, _place: Record) -> Callable[[], Awaitable[None]]:
+        """Give what ends what was left on it."""
+        return partial(self.ask, "renew")
+
     def do_rollback(self, _fairy: object) -> None:
         """Undo what is open."""
         await_only(self.ask("rollback"))
@@ -158,7 +164,7 @@ def clocked(clock: Clock) -> Iterator[Callable[[Coroutine[Any, Any, None]], None
 def fake_pool(server: FakeServer, policy: PoolPolicy, *handlers: Callable[[Event], None]) -> Any:
     """Give a pool of connections to a server that is not there."""
     events = Events(*(handlers or (lambda _: None,)))
-    return ElasticPool(server.connect, policy, events, set(), dialect=server)
+    return ElasticPool(server.connect, policy, events, set(), renew=server.renew, dialect=server)
 
 
 async def check_out(pool: ElasticPool) -> Any:

@@ -24,11 +24,12 @@ from holdfast.errors import OverloadedError, PoolExhaustedError, UnavailableErro
 from holdfast.pool import PoolPolicy
 
 MOST = 3
-EXAMPLES = int(os.environ.get("HOLDFAST_SCHEDULES", "300"))
+EXAMPLES = int(os.environ.get("HOLDFAST_SCHEDULES", "200"))
 EXPECTED = (UnavailableError, DriverError, PoolExhaustedError, OverloadedError)
 ACTIONS = (
     *("turn", "turn", "ask", "ask", "ask", "give_back", "give_back", "answer", "answer"),
     *("fail", "cancel", "cancel_all", "hang_up", "invalidate", "forget", "retire", "wait"),
+    *("cut", "cut"),
 )
 steps = st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 7)), min_size=30, max_size=90)
 policies = st.builds(
@@ -124,11 +125,19 @@ class World:
 
     async def invalidate(self, number: int) -> None:
         """Have a caller find its connection broken."""
+        self.give_up(number, None)
+
+    async def cut(self, number: int) -> None:
+        """Have a caller be cancelled in the middle of a statement."""
+        self.give_up(number, asyncio.CancelledError())
+
+    def give_up(self, number: int, error: BaseException | None) -> None:
+        """Give back a connection on which nothing can be sent."""
         if self.held:
             fairy = self.held.pop(number % len(self.held))
 
             def give_up() -> None:
-                fairy.invalidate()
+                fairy.invalidate(error)
                 fairy.close()
 
             self.returning.append(asyncio.create_task(greenlet_spawn(give_up)))

@@ -1,15 +1,19 @@
 """Whatever a user, a password, a name or a value holds: it arrives, and no secret comes out."""
 
 import string
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from sqlalchemy.engine import URL
 
 from holdfast.errors import ConfigurationError
-from holdfast.urls import parse, redact
+from holdfast.urls import parse, redact, render
+from holdfast.urls.keys import KEYS
 from holdfast.urls.options import read_options, write_options
+from holdfast.urls.pasted import SECRETS as SECRET_KEYS
 
 CHARACTERS = st.characters(blacklist_categories=["Cs"])
 ANYTHING = st.text(CHARACTERS, min_size=1, max_size=20)
@@ -23,6 +27,30 @@ FOLDERS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_character
 PORTS = st.none() | st.integers(1, 65535)
 HOSTS = st.lists(st.tuples(NAMES | st.ip_addresses().map(str) | FOLDERS, PORTS), max_size=4)
 SCHEMES = st.sampled_from(["postgres", "postgresql", "postgresql+asyncpg", "postgresql+psycopg"])
+POOLED = st.sampled_from([("ep-a-pooler.x.neon.tech", None), ("db", 6432), ("db", 5432)]).map(
+    lambda host: [host]
+)
+DRIVERS = st.sampled_from(["asyncpg", "psycopg"])
+ACCOUNTS = st.sampled_from(["", "ann@", "ann:s%40cret@", ":s%40cret@"])
+SETTINGS = st.dictionaries(
+    st.sampled_from(["application_name", "search_path", "shop.tenant"]), st.text(CHARACTERS)
+)
+# Elsewhere than in the query, or in another test.
+PLACES = {"dbname", "host", "password", "port", "user"}
+# What needs a mode that insists on TLS; and versions that do not cross.
+STRICT = {
+    "sslmode": ["require", "verify-ca", "verify-full"],
+    "ssl_min_protocol_version": ["TLSv1", "TLSv1.1", "TLSv1.2"],
+    "ssl_max_protocol_version": ["TLSv1.2", "TLSv1.3"],
+}
+NEED_TLS = {*STRICT, "channel_binding", "sslcert", "sslnegotiation"}
+# What is not handed on by its own name: translated, or nothing to libpq.
+TRANSLATED = {
+    "client_encoding", "fallback_application_name", "options", "pgbouncer", "pooler", "ssl", "supa",
+}  # fmt: skip
+
+# What libpq does where it is told nothing.
+UNTOLD = {"connect_timeout": "0", "load_balance_hosts": "disable", "sslnegotiation": "postgres"}
 
 
 def encoded(text: str) -> str:
@@ -32,6 +60,43 @@ def encoded(text: str) -> str:
 def spec(host: str, port: int | None) -> str:
     shown = f"[{host}]" if ":" in host and not host.startswith("/") else encoded(host)
     return shown if port is None else f"{shown}:{port}"
+
+
+def values_of(key: str, driver: str) -> st.SearchStrategy[str]:
+    """Give values that the key takes, and that the driver can honour or do without."""
+    each = KEYS[key]
+    if driver == "asyncpg" and each.lacks and each.then == "refuse":
+        return st.sampled_from(each.fine) if each.fine else st.nothing()
+    if key == "options":
+        return st.builds(write_options, SETTINGS, st.none() | st.just("endpoint=ep-a")).filter(bool)
+    if each.takes == "whole":
+        return st.integers(0, 2_147_483).map(str)
+    return ANYTHING if each.takes == "text" else st.sampled_from(STRICT.get(key, each.takes))
+
+
+@st.composite
+def queries(draw, driver: str) -> dict[str, str]:
+    """Draw keys with values that go together; about every other one insists on TLS."""
+    mode = draw(st.sampled_from(["sslmode", "ssl", None]))
+    apart = PLACES | {"ssl", "sslmode"} | (set() if mode == "sslmode" else NEED_TLS)
+    values = {key: values_of(key, driver) for key in KEYS.keys() - apart}
+    optional = {key: each for key, each in sorted(values.items()) if not each.is_empty}
+    drawn = draw(st.fixed_dictionaries({}, optional=optional))
+    # In SQLAlchemy's order, which is that of the sentences about them.
+    tls = {mode: draw(values_of(mode, driver))} if mode else {}
+    return dict(sorted((drawn | tls).items()))
+
+
+WITH_KEYS = DRIVERS.flatmap(lambda driver: st.tuples(st.just(driver), queries(driver)))
+
+
+def query(keys: dict[str, str]) -> str:
+    return "&".join(f"{key}={encoded(value)}" for key, value in keys.items())
+
+
+def same(url):
+    """Give a URL without the sentences about how it was written."""
+    return replace(url, findings=(), direct=url.direct and replace(url.direct, findings=()))
 
 
 def everything(url) -> str:
@@ -54,7 +119,7 @@ def test_a_url_round_trips(scheme, user, password, hosts, name):
     address = ",".join(spec(*host) for host in hosts)
     url = parse(f"{scheme}://{encoded(user)}:{encoded(password)}@{address}/{encoded(name)}")
 
-    # SQLAlchemy writes a blank as it is; at the end of a URL it is the console's.
+    # SQLAlchemy writes a blank as it is, and at the end it is the console's; `render` encodes it.
     assume(not name.endswith(" "))
     again = parse(url.engine.render_as_string(hide_password=False))
 
@@ -63,6 +128,42 @@ def test_a_url_round_trips(scheme, user, password, hosts, name):
     assert [(each.host, each.port) for each in url.hosts] == [(h, p or 5432) for h, p in hosts]
     assert (again.engine, again.hosts) == (url.engine, url.hosts)
     assert parse(url.engine).hosts == url.hosts
+
+
+@example(("asyncpg", {"connect_timeout": "0"}), "", [("ep-a.x.neon.tech", None)], "shop")
+@example(("asyncpg", {}), "ann@", [("db", None)], "shop ")
+@given(WITH_KEYS, ACCOUNTS, HOSTS | POOLED, st.just("") | ANYTHING)
+def test_a_url_is_written_as_it_was_read(drawn, account, hosts, name):
+    """With every key, with several hosts or none, and with a name that ends in a blank."""
+    driver, keys = drawn
+    address = ",".join(spec(*host) for host in hosts)
+    url = parse(f"postgresql+{driver}://{account}{address}/{encoded(name)}?{query(keys)}")
+
+    assert same(parse(render(url))) == same(url)
+
+
+@given(WITH_KEYS, SECRETS, ANYTHING)
+def test_keys_in_a_url_of_sqlalchemy(drawn, password, name):
+    """As an object and as its text, it says the same as the URL that was pasted."""
+    driver, keys = drawn
+    url = parse(f"postgresql+{driver}://ann:{encoded(password)}@db/{encoded(name)}?{query(keys)}")
+    theirs = URL.create(f"postgresql+{driver}", "ann", password, "db", database=name, query=keys)
+
+    assert parse(theirs) == url
+    # A secret with a +, which SQLAlchemy writes for a blank, is one with a + to whoever pasted it.
+    assume(not [key for key in SECRET_KEYS & set(keys) if " " in keys[key]])
+    assume(keys or not name.endswith(" "))
+    assert parse(theirs.render_as_string(hide_password=False)) == url
+
+
+@given(queries("psycopg"))
+def test_no_key_is_lost(keys):
+    """Whatever libpq knows it is told as it was written, however many there are of it."""
+    url = parse(f"postgresql+psycopg://db/shop?{query(keys)}")
+    asked = {key: value for key, value in keys.items() if key not in TRANSLATED}
+    told = {**url.driver_args(), **url.tls.keys()}
+
+    assert {key: str(told.get(key, UNTOLD.get(key))) for key in asked} == asked
 
 
 @given(ANYTHING, SECRETS, HOSTS, ANYTHING)

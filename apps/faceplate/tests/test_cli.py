@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from faceplate import cli, config
+from faceplate.cli.output import hide_secrets
 from holdfast.database import Database
 
 SECRET = "hunter2-the-secret"
@@ -134,7 +135,7 @@ def test_context(faceplate, made, chat):
 
 CONFIG = {
     "command": "scanner",
-    "args": ["--url", f"https://ann:{SECRET}@tools.test/"],
+    "args": ["--url", f"https://ann:{SECRET}@tools.test/", "--token", SECRET, f"--key={SECRET}"],
     "env": {"ANYTHING": SECRET},
     "headers": {"X": [SECRET, None]},
     "apiToken": SECRET,
@@ -169,6 +170,26 @@ def test_secrets_of_configs_are_not_shown(faceplate, made, ann):
     assert stored["config"]["headers"] == {"X": ["***", None]}
     assert stored["config"]["retries"] == 3
     assert made("configs", "show", stored["id"], "--show-secrets")["config"] == CONFIG
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["--token", SECRET, "--verbose"], ["--token", "***", "--verbose"]),
+        (["-api-key", f"-{SECRET}", "run"], ["-api-key", "***", "run"]),
+        ([f"--token={SECRET}", "run"], ["--token=***", "run"]),
+        (["-e", f"API_KEY={SECRET}"], ["-e", "API_KEY=***"]),
+        (["--header", f"Authorization: Bearer {SECRET}"], ["--header", "Authorization: ***"]),
+        ([f"--header=X-Auth:{SECRET}"], ["--header=X-Auth:***"]),
+        ([f"--db=postgres://ann:{SECRET}@h/x"], ["--db=postgres://ann:***@h/x"]),
+        (["--auth", "--port", "80"], ["--auth", "--port", "80"]),
+        (["--secret", 4711, {"key": SECRET}], ["--secret", "***", {"key": "***"}]),
+        (["token", "a=b", "https://h/x?y=z", None], ["token", "a=b", "https://h/x?y=z", None]),
+    ],
+)
+def test_secrets_among_arguments(arguments, shown):
+    """What an argument calls a secret is hidden, and the other arguments are not."""
+    assert hide_secrets({"args": arguments}) == {"args": shown}
 
 
 def test_migrate(faceplate, made, on_clone):

@@ -81,6 +81,44 @@ def test_a_wrong_value_is_one_line(clean_environment, name, value, says):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("where", ["environment", ".env"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MIGRATE_ONSTART",
+        "MIGRATE_ON_STRAT",
+        "MIGRATE_AT_START",
+        "MIGRATION_ON_START",
+        "migrate_start",
+    ],
+)
+def test_a_misspelled_name_is_refused(clean_environment, where, name):
+    """A slip that would change nothing is told with the name that was meant."""
+    clean_environment.setenv("DATABASE_URL", URL)
+    name = f"FACEPLATE_{name}"
+    if where == ".env":
+        Path(".env").write_text(f"{name}=yes\n")
+    else:
+        clean_environment.setenv(name, "yes")
+
+    with pytest.raises(ConfigurationError) as error:
+        get_settings()
+
+    assert str(error.value) == (
+        f"{name.upper()}: there is no such setting; did you mean FACEPLATE_MIGRATE_ON_START?"
+    )
+
+
+def test_names_that_are_not_ours(clean_environment):
+    """What Kubernetes sets for a service called faceplate, and the limits, are in nobody's way."""
+    clean_environment.setenv("DATABASE_URL", URL)
+    for name in ("SERVICE_HOST", "SERVICE_PORT", "PORT_80_TCP_PROTO", "DB_POOL_MAX_SIZE"):
+        clean_environment.setenv(f"FACEPLATE_{name}", "1")
+    clean_environment.setenv("faceplate_migrate_on_start", "true")
+
+    assert get_settings().migrate_on_start is True
+
+
 def test_all_wrong_values_are_named_at_once(clean_environment):
     """Two wrong settings are two lines."""
     clean_environment.setenv("DATABASE_OWNER_URL", "nothing")

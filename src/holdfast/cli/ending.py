@@ -1,8 +1,10 @@
 """How a command line ends: 0 done, 1 failed, 2 used wrongly, and one line for an error."""
 
+import logging
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,6 +12,7 @@ import typer
 
 from holdfast.cli.output import fail
 from holdfast.errors import ConfigurationError, HoldfastError
+from holdfast.events import logger
 from holdfast.urls import redact
 
 
@@ -19,7 +22,8 @@ def end(app: typer.Typer, failures: tuple[type[Exception], ...]) -> NoReturn:
     # Closed by the caller; the next file that is opened would be standard output.
     sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     try:
-        _call(app, as_json=as_json)
+        with _quiet(as_json=as_json):
+            _call(app, as_json=as_json)
     except typer.TyperException as error:
         fail(error.format_message(), error.exit_code, as_json=as_json)
     except failures as error:
@@ -34,6 +38,21 @@ def end(app: typer.Typer, failures: tuple[type[Exception], ...]) -> NoReturn:
     except OSError as error:
         _drop_output()
         fail(f"{type(error).__name__}: {error}", 1, as_json=as_json)
+
+
+@contextmanager
+def _quiet(*, as_json: bool) -> Iterator[None]:
+    """Leave the error stream to one JSON document, unless the application has set up its logs.
+
+    Without any handler Python prints a warning there, such as that of work that is done again.
+    """
+    silent = logging.NullHandler()
+    if as_json:
+        logger.addHandler(silent)
+    try:
+        yield
+    finally:
+        logger.removeHandler(silent)
 
 
 def _call(app: typer.Typer, *, as_json: bool) -> NoReturn:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from holdfast.cli.belonging import opened
 from holdfast.cli.output import AsJson, beside_json, describe_move, print_json, print_table
 from holdfast.settings import Project, find_project
 
 if TYPE_CHECKING:
-    from holdfast.database import Database
     from holdfast.migrate import Migrated
 
 T = TypeVar("T")
@@ -119,14 +119,14 @@ def _run(work: Coroutine[Any, Any, T], *, as_json: bool) -> T:
 async def _upgrade(project: Project, url: str | None, to: str) -> "Migrated":
     from holdfast import migrate
 
-    async with await _database(project, url) as db:
+    async with opened(project, url) as db:
         return await migrate.upgrade(db, project.alembic_path, to)
 
 
 async def _downgrade(project: Project, url: str | None, to: str) -> "Migrated":
     from holdfast import migrate
 
-    async with await _database(project, url) as db:
+    async with opened(project, url) as db:
         return await migrate.downgrade(db, project.alembic_path, to)
 
 
@@ -135,17 +135,8 @@ async def _revision(
 ) -> object:
     from holdfast import migrate
 
-    async with await _database(project, url) as db:
+    async with opened(project, url) as db:
         return await migrate.revision(db, project.alembic_path, message, autogenerate=autogenerate)
-
-
-async def _database(project: Project, url: str | None) -> "Database":
-    from holdfast import migrate
-    from holdfast.database import Database
-
-    # Before the database: opening SQLite's would make the file.
-    migrate.require_config(project.alembic_path)
-    return Database(await migrate.find_url(url, project))
 
 
 def _print_move(moved: "Migrated", *, as_json: bool) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from holdfast import redis
+from holdfast.cli.belonging import mark, opened, variable
 from holdfast.cli.main import INTERRUPTED
 from holdfast.cli.output import AsJson, beside_json, describe_move, print_json, print_table
 from holdfast.errors import ServiceError
@@ -131,6 +132,8 @@ def status(*, as_json: AsJson = False) -> None:
 async def _up(project: Project, *, tcp: bool, detach: bool, as_json: bool) -> None:
     _cancel_at_signals()
     servers = _servers(project, tcp=tcp)
+    if not as_json:
+        _print_given(project)
     async with AsyncExitStack() as stack:
         await _start(servers, stack, detach=detach, imports=_imports(project))
         with beside_json(as_json=as_json):
@@ -140,8 +143,6 @@ async def _up(project: Project, *, tcp: bool, detach: bool, as_json: bool) -> No
             for service, server in servers.items()
         ]
         data = project.data_path if servers else None
-        if not as_json:
-            _print_given(project)
         _print_up(running, moved, _urls(servers), data, as_json=as_json)
         if servers and not detach:
             await _stay(servers, as_json=as_json)
@@ -212,6 +213,8 @@ def _print_up(
 def _print_given(project: Project) -> None:
     for each in _tell_given(project):
         typer.echo(each)
+    if _given("postgres") and _migrates(project) and (name := variable()):
+        typer.echo(f"what is migrated is {_shown(os.environ[name])}, as {name} says")
 
 
 def _print_stay(servers: Servers, *, as_json: bool) -> None:
@@ -268,9 +271,7 @@ async def _migrate(project: Project, own: str | None) -> "Migrated | None":
 
     if own and (unchanged := await migrate.unchanged(own, project.alembic_path)):
         return unchanged
-    from holdfast.database import Database
-
-    async with Database(await migrate.find_url(None, project)) as db:
+    async with opened(project, own) as db:
         return await migrate.upgrade(db, project.alembic_path)
 
 
@@ -339,9 +340,13 @@ def _given(service: Service) -> str | None:
     # A URL that cannot be used is refused here, before anything is started or shown.
     if service == "redis":
         return redis.place(redis.client(given))
+    return _shown(given)
+
+
+def _shown(url: str) -> str:
     from holdfast.database import Database
 
-    return str(Database(given).url)
+    return str(Database(url).url)
 
 
 def _tell_given(project: Project) -> Iterator[str]:
@@ -358,7 +363,8 @@ def _tell_given(project: Project) -> Iterator[str]:
 def _servers(project: Project, *, tcp: bool = False) -> Servers:
     """Give the servers of the project that no URL is given for."""
     listen = LOOPBACK if tcp else None
-    postgres = PostgresPolicy(database=project.name, listen=listen)
+    settings = {"cluster_name": mark(project)}
+    postgres = PostgresPolicy(database=project.name, listen=listen, settings=settings)
     servers: Servers = {
         "postgres": PostgresServer(project.data_path, policy=postgres),
         "redis": RedisServer(project.data_path, policy=RedisPolicy(listen=listen)),

@@ -1,7 +1,7 @@
 """Make asyncpg begin when SQLAlchemy does, and believe the server's answer to COMMIT."""
 
 import select
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -10,7 +10,7 @@ import asyncpg
 from sqlalchemy import Connection, Engine
 from sqlalchemy.util import await_only
 
-from holdfast.database.dialling import watch_peer
+from holdfast.database.dialling import AS_NEW, watch_peer
 from holdfast.database.policy import DatabasePolicy
 from holdfast.errors import TransactionAbortedError
 from holdfast.pool import PoolPolicy
@@ -28,22 +28,55 @@ class CheckedConnection(asyncpg.Connection):  # type: ignore[misc]  # it has no 
 
     begins_with = ""  # what each BEGIN is followed by
 
+    def pass_on(self) -> "CheckedConnection":
+        """Give the server's session to a new object, in the middle of a cancelled statement.
+
+        Whoever has kept this one, or what it has made, finds it closed.
+        """
+        heir = type(self)(
+            self._protocol, self._transport, self._loop, self._addr, self._config, self._params
+        )
+        heir.begins_with = self.begins_with
+        self._protocol.set_connection(heir)
+        self._call_termination_listeners()
+        self._aborted = True
+        return heir
+
+    async def end_statement(self, begun_by: "CheckedConnection") -> None:
+        """Wait until what a cancelled task has begun has ended, and roll back.
+
+        asyncpg has asked the server by itself to end the statement, with what `begun_by` has.
+        """
+        self._check_open()
+        await self._protocol._wait_for_cancellation(None)  # noqa: SLF001  -- as asyncpg's own pool
+        begun_by._protocol = None  # noqa: SLF001  -- as if it had been terminated
+        if self.is_in_transaction():
+            await self.execute("ROLLBACK")
+
     def fileno(self) -> int:
         """Give the number of its socket."""
         return int(self._transport.get_extra_info("socket").fileno())
 
-    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109  -- asyncpg's signature
-        """Run a statement and return its status; a commit that did not happen raises.
+    # Not a coroutine of its own: two of them would be run for each transaction.
+    def execute(
+        self, query: str, *args: Any, timeout: float | None = None
+    ) -> Coroutine[Any, Any, str]:
+        """Run a statement and give its status; a commit that did not happen raises.
 
         Raises:
             TransactionAbortedError: nothing of the transaction is stored.
         """
         if self.begins_with and not args and query.startswith("BEGIN"):
             query += self.begins_with
-        status: str = await super().execute(query, *args, timeout=timeout)
-        if status == "ROLLBACK" and query.lstrip()[:6].upper() == "COMMIT":
-            raise TransactionAbortedError
-        return status
+        status: Coroutine[Any, Any, str] = super().execute(query, *args, timeout=timeout)
+        return _committed(status) if query.lstrip()[:6].upper() == "COMMIT" else status
+
+
+async def _committed(status: Awaitable[str]) -> str:
+    said = await status
+    if said == "ROLLBACK":
+        raise TransactionAbortedError
+    return said
 
 
 def options(url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
@@ -103,6 +136,18 @@ def transaction(connection: Connection) -> object:
     return adapted._transaction if adapted.driver_connection.is_in_transaction() else None  # noqa: SLF001
 
 
+def renew(record: Any) -> Callable[[], Awaitable[None]]:
+    """Give what ends what a cancelled task has left, and undoes what its session has set.
+
+    At once, before the task goes on, the connection is another object: what it did in `finally`
+    would be in the transaction of whoever comes next.
+    """
+    left = record.dbapi_connection
+    if not left.driver_connection.is_closed():
+        record.dbapi_connection = _pass_on(left)
+    return partial(_renew, left.driver_connection, record.dbapi_connection.driver_connection)
+
+
 def is_lost(driver: CheckedConnection) -> bool:
     """Tell whether the server has hung up; nothing is sent on the connection any more if so.
 
@@ -117,6 +162,21 @@ def is_lost(driver: CheckedConnection) -> bool:
 def is_busy(adapted: Any) -> bool:
     """Tell whether a statement is under way, which SQLAlchemy would have others wait for."""
     return bool(adapted._execute_mutex.locked())  # noqa: SLF001
+
+
+def _pass_on(adapted: Any) -> Any:
+    cache = adapted._prepared_statement_cache  # noqa: SLF001  -- as the other was made
+    return type(adapted)(
+        adapted.dbapi,
+        adapted.driver_connection.pass_on(),
+        prepared_statement_cache_size=0 if cache is None else cache.capacity,
+        prepared_statement_name_func=adapted._prepared_statement_name_func,  # noqa: SLF001
+    )
+
+
+async def _renew(left: CheckedConnection, driver: CheckedConnection) -> None:
+    await driver.end_statement(begun_by=left)
+    await driver.execute(AS_NEW)
 
 
 def _terminate(terminate: Callable[[Any], None], connection: Any) -> None:

@@ -1,5 +1,6 @@
 """Find out why a connection could not be made, from what each driver knows of it."""
 
+import os
 import re
 import socket
 import ssl
@@ -74,6 +75,10 @@ _HUNG_UP = (
 )
 _NO_POSTGRESQL = "what answers there does not speak PostgreSQL: is the port right?"
 _NO_SOCKET = "there is no socket there: is the server started?"
+_NO_CERTIFICATE = (
+    "there is no file {file}, which the variable {name} names, so TLS could not be tried: put the "
+    "certificate there, or unset {name}"
+)
 _NO_FOLDER = (
     "there is no folder {folder}, and SQLite makes none: make it (mkdir -p), or mend the path in "
     "the URL, which has four slashes where it is absolute"
@@ -82,10 +87,12 @@ _NOT_OPENED = (
     "{said}: it may be a folder, or this user may not write it and the folder that it is in: mend "
     "the path in the URL, or the rights"
 )
+# Variables that asyncpg reads by itself, where TLS is tried and not insisted on.
+_FILES = ("PGSSLCERT", "PGSSLKEY")
 _SILENT = "no answer within {within:g} s: a firewall, or a wrong address?"
 _BY_KIND = (
     (ConnectionRefusedError, _REFUSED),
-    ((ConnectionResetError, BrokenPipeError), _HUNG_UP),
+    ((ConnectionResetError, ConnectionAbortedError, BrokenPipeError), _HUNG_UP),
     (FileNotFoundError, _NO_SOCKET),
     (socket.gaierror, _UNKNOWN_HOST),
     (TimeoutError, _SILENT),
@@ -99,6 +106,8 @@ _UNREACHED = {
     "failed: No such file or directory": _NO_SOCKET,
     "server closed the connection unexpectedly": _HUNG_UP,
     "closed in the middle of operation": _HUNG_UP,
+    # asyncpg's, where the server's farewell came unasked for, or was all that came.
+    "cannot switch to state|connection is closed": _HUNG_UP,
 }
 # What has no SQLSTATE that tells, in the order in which it is looked for.
 _SAID = (
@@ -153,7 +162,8 @@ def find_cause(error: Exception, url: DatabaseUrl, within: float) -> Cause:
             return Cause(text=text.format(said=said), sqlstate=state, lasting=True)
     if isinstance(error, OSError | UnicodeError):
         lasting = isinstance(error, ssl.SSLError | UnicodeError)
-        return Cause(text=_unreachable(error, within), lasting=lasting)
+        missing = _missing_certificate(url) if isinstance(error, FileNotFoundError) else None
+        return Cause(text=missing or _unreachable(error, within), lasting=lasting)
     answered = bool(_ANSWERED.search(str(error)))
     for pattern, text in _UNREACHED.items():
         # Of a name with several addresses libpq tells each: the one that answered is meant.
@@ -184,6 +194,19 @@ def _unreachable(error: Exception, within: float) -> str:
         return _HUNG_UP
     text = next((text for kind, text in _BY_KIND if isinstance(error, kind)), "{said}")
     return text.format(said=said, within=within)
+
+
+def _missing_certificate(url: DatabaseUrl) -> str | None:
+    """Name a file of certificates that is gone, for which asyncpg's error is a socket's, too.
+
+    Those of the URL are looked for before.
+    """
+    if all(each.is_socket for each in url.hosts):
+        return None
+    for name in _FILES:
+        if (file := os.environ.get(name)) and not Path(file).exists():
+            return _NO_CERTIFICATE.format(file=file, name=name)
+    return None
 
 
 def _unopened(url: DatabaseUrl, said: str) -> Cause:

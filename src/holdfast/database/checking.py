@@ -8,9 +8,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from holdfast.database import diagnosis
+from holdfast.database.causes import POOLED, POOLER_MET
 from holdfast.database.embedded import check_file, examine_file
 from holdfast.database.encryption import check_tls, look_at
-from holdfast.database.facts import read_clock, read_facts, read_limits
+from holdfast.database.facts import find_shared, read_clock, read_facts, read_limits
 from holdfast.errors import HoldfastError
 from holdfast.events import Check
 from holdfast.pool import ElasticPool
@@ -23,6 +24,7 @@ _STATE = (
     "SELECT pg_is_in_recovery() AS standby, "
     "current_setting('default_transaction_read_only') = 'on' AS reads_only"
 )
+_WAITS_FOR = 2.0  # seconds for a second server process of a pooler, which may have one only
 # What may come in between: of the server, of the network or a limit, of the pool.
 _ERRORS = (DBAPIError, OSError, HoldfastError)
 
@@ -75,6 +77,8 @@ def _cut_short(error: Exception) -> Check:
     cause = getattr(error, "orig", None) or error
     said = " ".join(redact(f"{type(cause).__name__}: {cause}").split())
     advice = "look at the server's log; the rest could not be looked at"
+    if getattr(cause, "sqlstate", None) in POOLED:
+        advice = POOLER_MET
     return Check(name="server", said=said, state="failed", advice=advice)
 
 
@@ -108,7 +112,7 @@ async def _examine(db: "Database", processes: int) -> Sequence[Check]:
     details = "" if behind else ", ".join(filter(None, (facts.tls_version, facts.tls_cipher)))
     return [
         check_tls(wire, db.url, details=details),
-        diagnosis.check_pooler(facts, wire.pid, db.url),
+        diagnosis.check_pooler(facts, wire.pid, db.url, shared=behind and await _is_shared(db)),
         diagnosis.check_version(facts),
         diagnosis.check_writable(standby=facts.standby, reads_only=facts.reads_only, url=db.url),
         diagnosis.check_role(facts),
@@ -118,6 +122,25 @@ async def _examine(db: "Database", processes: int) -> Sequence[Check]:
         ),
         diagnosis.check_clock(clock),
     ]
+
+
+async def _is_shared(db: "Database") -> bool:
+    """Tell whether a pooler that is said to be in session mode was seen in transaction mode."""
+    if db.url.pooler != "session" or db.policy.pool.max_size < 2:
+        return False
+    try:
+        async with (
+            asyncio.timeout(_WAITS_FOR),
+            db.engine.connect() as first,
+            db.engine.connect() as second,
+        ):
+            return await find_shared(first, second)
+    except TimeoutError:
+        return False
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in POOLED:
+            return True  # the statements that one of them has prepared are there for the other
+        raise
 
 
 async def _limits_outside(db: "Database") -> Mapping[str, int] | None:

@@ -1,12 +1,15 @@
 """Say in one sentence why a connection could not be made."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sqlalchemy import Engine
 
 from holdfast.errors import UnavailableError
 from holdfast.urls import DatabaseUrl
+
+# Of asyncpg's dialect: they tell the driver of types.
+_SET_UPS = ("setup_asyncpg_json_codec", "setup_asyncpg_jsonb_codec")
 
 
 def explain_connecting(engine: Engine, url: DatabaseUrl, *, within: float) -> None:
@@ -18,7 +21,14 @@ def explain_connecting(engine: Engine, url: DatabaseUrl, *, within: float) -> No
         within: the limit that the driver was given, in seconds.
     """
     dialect: Any = engine.dialect
-    dialect.connect = _explaining(dialect.connect, dialect.loaded_dbapi.Error, url, within)
+    refused = dialect.loaded_dbapi.Error
+    dialect.connect = _explaining(dialect.connect, refused, url, within)
+    # What SQLAlchemy asks on a new connection, where a server that stops is met as well; it passes
+    # the drivers' own errors on.
+    dialect.initialize = _explaining(dialect.initialize, refused, url, within)
+    for name in _SET_UPS:
+        if set_up := getattr(dialect, name, None):
+            setattr(dialect, name, _explaining_loss(set_up, url, within))
 
 
 def unavailable(error: Exception, url: DatabaseUrl, within: float) -> UnavailableError:
@@ -39,6 +49,20 @@ def _explaining(
         try:
             return connect(*args, **options)
         except (OSError, UnicodeError, refused) as error:
+            raise unavailable(error, url, within) from error
+
+    return explaining
+
+
+def _explaining_loss(
+    set_up: Callable[[Any], Awaitable[None]], url: DatabaseUrl, within: float
+) -> Callable[[Any], Awaitable[None]]:
+    async def explaining(adapted: Any) -> None:
+        try:
+            await set_up(adapted)
+        except Exception as error:
+            if not adapted.driver_connection.is_closed():
+                raise
             raise unavailable(error, url, within) from error
 
     return explaining

@@ -12,7 +12,7 @@ _READS_WITHOUT = frozenset({"standby", "read-only", "prefer-standby", "any"})
 CLOCK_TOLERANCE = 1.0  # seconds
 
 
-def check_pooler(facts: Facts, told_pid: int, url: DatabaseUrl) -> Check:
+def check_pooler(facts: Facts, told_pid: int, url: DatabaseUrl, *, shared: bool) -> Check:
     """Compare what the URL says of a pooler with what is there.
 
     A pooler tells each client of a process of its own making, since the server's may change.
@@ -21,8 +21,18 @@ def check_pooler(facts: Facts, told_pid: int, url: DatabaseUrl) -> Check:
         facts: have the process that answered.
         told_pid: the process that the connection was told of when it began.
         url: has the pooler that was recognised.
+        shared: whether a process of the server was seen to serve two clients of it.
     """
     there = facts.pid != told_pid
+    if shared and url.pooler == "session":
+        return Check(
+            name="pooler",
+            said="the URL says that it is in session mode, and it gave one client's connection to "
+            "another one: prepared statements of several clients meet there, with errors or "
+            "another's results",
+            state="failed",
+            advice="write pooler=transaction in the URL",
+        )
     if there == (url.pooler is not None):
         return Check(
             name="pooler", said=f"in {url.pooler} mode, as the URL says" if there else "none"

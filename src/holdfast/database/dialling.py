@@ -26,6 +26,12 @@ PEER: dict[str, Any] = {
     "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
 }
+# Makes a session as it began, outside of a transaction. DISCARD ALL would forget the role of
+# `options=-crole=…`, and has to be alone.
+AS_NEW = (
+    "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; "
+    "SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES; DEALLOCATE ALL"
+)
 _OPTIONS: Mapping[str, str] = {
     "keepalives_idle": "TCP_KEEPIDLE",
     "keepalives_interval": "TCP_KEEPINTVL",

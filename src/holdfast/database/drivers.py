@@ -61,6 +61,8 @@ def make_engine(
             "facts": events,
             "leaving": leaving,
             "policy": module.pool_policy(url, policy.pool),
+            # A pooler's connection has no session of its own that could be made as new.
+            "renew": None if url.pooler else getattr(module, "renew", None),
         }
         engine = create_async_engine(
             url.engine,

@@ -21,8 +21,9 @@ _LOOKS_FOR = 5.0  # seconds: to look through a file takes longer the larger it i
 _PRAGMAS = (
     # name, the value that it should have, and what goes wrong otherwise
     ("journal_mode", "wal", "readers and the writer wait for each other"),
-    ("foreign_keys", "1", "a row may refer to one that is not there"),
+    ("foreign_keys", "on", "a row may refer to one that is not there"),
 )
+_SWITCHES = {"0": "off", "1": "on"}  # as SQLite says it, and as people do
 
 
 def check_file(db: "Database") -> None:
@@ -69,6 +70,7 @@ def _version() -> Check:
 
 async def _pragma(connection: AsyncConnection, name: str, wanted: str, otherwise: str) -> Check:
     found = str(await connection.scalar(text(f"SELECT * FROM pragma_{name}")))  # noqa: S608  -- a constant of this file
+    found = _SWITCHES.get(found, found)
     # A database in memory has one connection, and no journal beside a file.
     if found in {wanted, "memory"}:
         return Check(name=name, said=found)

@@ -11,6 +11,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _CLOCK = text("SELECT clock_timestamp()")
+_PID = text("SELECT pg_backend_pid()")
 _ROUNDS = 3  # the quickest counts: the first also prepares the statement
 
 
@@ -77,6 +78,24 @@ async def read_limits(connection: AsyncConnection) -> Mapping[str, int]:
     """Ask for the limits of a statement here, in milliseconds; 0 is none."""
     rows = (await connection.execute(_sql("limits"))).all()
     return {row.name: row.milliseconds for row in rows}
+
+
+async def find_shared(first: AsyncConnection, second: AsyncConnection) -> bool:
+    """Tell whether a pooler was seen to give one client's server process to another one.
+
+    False is no proof: there may be a process for everybody just now.
+
+    Args:
+        first: to the pooler, outside of a transaction.
+        second: another one.
+    """
+    async with first.begin():
+        one = await first.scalar(_PID)
+    async with second.begin():
+        if await second.scalar(_PID) == one:
+            return True
+        async with first.begin():
+            return bool(await first.scalar(_PID) != one)
 
 
 async def read_clock(connection: AsyncConnection) -> Clock:

@@ -9,13 +9,14 @@ from functools import partial
 from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Engine, ExceptionContext, PoolProxiedConnection, event
-from sqlalchemy.exc import MissingGreenlet
+from sqlalchemy.exc import DBAPIError, MissingGreenlet
 
 from holdfast.database.causes import POOLED, POOLER_MET
 from holdfast.errors import (
     READ_ONLY_TRANSACTION,
     CommitUnknownError,
     HoldfastError,
+    SessionSharedError,
 )
 from holdfast.events import Event, Events
 from holdfast.pool import ElasticPool, explain_outside
@@ -24,6 +25,10 @@ _COMMITTING = "holdfast.committing"
 # Said of a COMMIT, maybe by a pooler that keeps its own connection to us: the connection to the
 # server was lost (08), the server ends (57P), the statement may have been completed (40003).
 _NO_ANSWER = ("08", "57P", "40003")
+# Said by asyncpg where the server's farewell was read before a statement was to be sent: it is not.
+_NEVER_SENT = "cannot switch to state "
+# Said by asyncpg of a statement, where another task is in the middle of ending the transaction.
+_BUSY = "cannot perform operation: another operation is in progress"
 # Said of a cursor without a transaction by asyncpg, and by the server to psycopg: its SQLSTATE is
 # that of SAVEPOINT and LOCK there, too.
 _NO_CURSOR = ("cursor cannot be created outside of a transaction", "DECLARE CURSOR can only")
@@ -67,20 +72,22 @@ def watch_errors(
         place: where the database is, for messages.
         events: told what could not be known, and of a server that only reads.
     """
-    watch = _Watch(place, events)
+    watch = _Watch(place, events, is_lost)
     engine.dialect.do_commit = _noting(engine.dialect.do_commit, is_lost)  # type: ignore[assignment, method-assign]
     engine.dialect.do_rollback = partial(_roll_back, engine.dialect.do_rollback)  # type: ignore[method-assign]
     event.listen(engine, "handle_error", watch.look)
 
 
 class _Watch:
-    def __init__(self, place: str, events: Events) -> None:
+    def __init__(self, place: str, events: Events, is_lost: Callable[[Any], bool]) -> None:
         self._place = place
         self._events = events
+        self._is_lost = is_lost
 
     def look(self, context: ExceptionContext) -> None:
         """See what the error means, and raise what says it better."""
         error = context.original_exception
+        _refuse_sharing(context)
         committing = _take_mark(context)
         if isinstance(error, MissingGreenlet):
             raise MissingGreenlet(explain_outside())
@@ -93,12 +100,25 @@ class _Watch:
             return
         if committing and not _is_answer(context, error):
             self._report_unknown(error)
+        if isinstance(error, ConnectionError) and self._has_lost(context):
+            context.is_disconnect = True
+            raise _wrapped(context, error)
         state = getattr(error, "sqlstate", None)
         if state == READ_ONLY_TRANSACTION:
             self._leave_standby(context.connection)
         own = _PREPARED.match(context.statement or "")
         if state in POOLED and context.sqlalchemy_exception and not own:
             context.sqlalchemy_exception.add_note(POOLER_MET)
+
+    def _has_lost(self, context: ExceptionContext) -> bool:
+        """Tell whether the system's own error, which asyncpg passes on, is that of a lost driver.
+
+        What a listener or a type of the application raises is none.
+        """
+        if context.sqlalchemy_exception or isinstance(context.original_exception, HoldfastError):
+            return False
+        adapted: Any = context.connection and context.connection.connection.dbapi_connection
+        return adapted is not None and self._is_lost(adapted.driver_connection)
 
     def _report_unknown(self, error: BaseException) -> None:
         cancelled = isinstance(error, asyncio.CancelledError)
@@ -120,6 +140,21 @@ class _Watch:
             self._events.emit(PrimaryLost(place=self._place))
 
 
+def _refuse_sharing(context: ExceptionContext) -> None:
+    """Say so where another task came into the middle of a statement or its rows.
+
+    What drivers say of it varies with the moment. A COMMIT has no context of execution, and is
+    none that is known to be undone.
+    """
+    cancelled = not isinstance(context.original_exception, Exception)
+    if cancelled or context.connection is None or context.execution_context is None:
+        return
+    if context.connection.closed:
+        raise SessionSharedError("end the session")
+    if str(context.original_exception).startswith(_BUSY):
+        raise SessionSharedError("execute a statement")
+
+
 def _take_mark(context: ExceptionContext) -> bool:
     """Tell whether the answer to a COMMIT was awaited, once."""
     connection = context.connection
@@ -130,12 +165,19 @@ def _take_mark(context: ExceptionContext) -> bool:
 
 def _is_answer(context: ExceptionContext, error: BaseException) -> bool:
     """Tell whether a COMMIT that failed with this error is known to have stored nothing."""
-    if isinstance(error, HoldfastError):
+    if isinstance(error, HoldfastError) or str(error).startswith(_NEVER_SENT):
         return True
     if context.is_disconnect or context.sqlalchemy_exception is None:
         return False  # the connection is gone, or something else happened to it than an answer
     state = getattr(error, "sqlstate", None) or ""
     return not state.startswith(_NO_ANSWER)
+
+
+def _wrapped(context: ExceptionContext, error: Exception) -> DBAPIError:
+    """Give the error that a lost connection has on the other ways."""
+    return DBAPIError(
+        context.statement, None, error, hide_parameters=True, connection_invalidated=True
+    )
 
 
 def _noting(commit: Callable[[Any], None], is_lost: Callable[[Any], bool]) -> Callable[[Any], None]:

@@ -1,23 +1,33 @@
 """Make psycopg begin when SQLAlchemy does, and refuse a COMMIT that would be a ROLLBACK."""
 
-from collections.abc import Iterator
-from contextlib import suppress
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import Any
 
-from psycopg import AsyncConnection, IsolationLevel, OperationalError, ProgrammingError
-from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg import (
+    AsyncConnection,
+    AsyncPipeline,
+    IsolationLevel,
+    OperationalError,
+    ProgrammingError,
+)
+from psycopg.generators import fetch_many
+from psycopg.pq import ConnStatus, PGconn, TransactionStatus
 from psycopg.waiting import wait_async
 from sqlalchemy import Connection, Engine
 from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
-from holdfast.database.dialling import PEER
+from holdfast.database.dialling import AS_NEW, PEER
 from holdfast.database.policy import DatabasePolicy
 from holdfast.errors import TransactionAbortedError
 from holdfast.pool import PoolPolicy
 from holdfast.urls import DatabaseUrl
 
 _CANCEL_TIMEOUT = 2.0  # seconds
+_NOTHING = b"nowhere=1"  # what libpq does not connect with
 _WAKE_UP = (
     0.1  # seconds: as psycopg does while it waits; its function's own default is all the time
 )
@@ -28,6 +38,7 @@ class CountingConnection(AsyncConnection[Any]):
 
     ended = 0
     begins_with = ""  # what each BEGIN is followed by
+    is_cut = False  # whether a cancelled task did not wait for its statement
 
     async def begin(self) -> None:
         """Send the BEGIN that would precede the first statement."""
@@ -46,7 +57,49 @@ class CountingConnection(AsyncConnection[Any]):
 
         psycopg would wait for that here: ten seconds on a server that is frozen.
         """
-        return await wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)
+        try:
+            return await wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)
+        except asyncio.CancelledError:
+            self.is_cut = True
+            raise
+
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncIterator[AsyncPipeline]:
+        """Send several statements at once."""
+        with _staying_cancelled():
+            async with super().pipeline() as pipeline:
+                yield pipeline
+
+    @asynccontextmanager
+    async def _pipeline_nolock(self) -> AsyncIterator[AsyncPipeline]:
+        """Do the same for psycopg's own `executemany()`."""
+        with _staying_cancelled():
+            async with super()._pipeline_nolock() as pipeline:
+                yield pipeline
+
+    def pass_on(self) -> "CountingConnection":
+        """Give the server's session to a new object, in the middle of a cancelled statement.
+
+        Whoever has kept this one, or what it has made, finds it closed.
+        """
+        heir = type(self)(self.pgconn)
+        heir.begins_with, heir.is_cut = self.begins_with, self.is_cut
+        heir.prepare_threshold = self.prepare_threshold
+        heir._adapters = self._adapters  # noqa: SLF001  -- how SQLAlchemy has JSON written
+        self.pgconn = PGconn.connect_start(_NOTHING)
+        return heir
+
+    async def end_statement(self) -> None:
+        """Have the server end what a cancelled task did not wait for, and hear that it has.
+
+        Nothing is sent of what the task would have sent next.
+        """
+        if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
+            return
+        if not self.is_cut or self.pgconn.flush():
+            raise ProgrammingError("another task waits for it, or it has not been sent as a whole")
+        await self.cancel_safe(timeout=_CANCEL_TIMEOUT)
+        await self.wait(fetch_many(self.pgconn))
 
     # SQLAlchemy forgets a connection when a task is cancelled while one of these is set. Nothing is
     # sent for it; psycopg lets the loop turn all the same, now and then.
@@ -137,6 +190,11 @@ def transaction(connection: Connection) -> object:
     return None if driver.info.transaction_status == TransactionStatus.IDLE else driver.ended
 
 
+def renew(record: Any) -> Callable[[], Awaitable[None]]:
+    """Give what ends what a cancelled task has left, and undoes what its session has set."""
+    return partial(_renew, record)
+
+
 def is_lost(driver: CountingConnection) -> bool:
     """Tell whether the server has hung up, by what has arrived since the last answer."""
     try:
@@ -163,6 +221,29 @@ def _commit(connection: Any) -> None:
         connection.rollback()
         raise TransactionAbortedError
     connection.commit()
+
+
+async def _renew(record: Any) -> None:
+    # Not before: what the task did in `finally` has found a statement under way.
+    adapted = record.dbapi_connection
+    driver: CountingConnection = adapted.driver_connection.pass_on()
+    record.dbapi_connection = type(adapted)(adapted.dbapi, driver)
+    await driver.end_statement()
+    await driver.rollback()
+    await driver.set_autocommit(True)
+    await driver.execute(AS_NEW.encode())
+    await driver.set_autocommit(False)
+
+
+@contextmanager
+def _staying_cancelled() -> Iterator[None]:
+    """Have a task that is cancelled leave a pipeline as such, which cannot be left: it is busy."""
+    try:
+        yield
+    except OperationalError as error:
+        if isinstance(error.__context__, asyncio.CancelledError):
+            raise error.__context__ from None
+        raise
 
 
 def _at_once(setting: Iterator[Any]) -> None:

@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from holdfast.database.sessions import OwnedSession
 from holdfast.errors import CommitUnknownError, HoldfastError
 
-# In a transaction: its number if it wrote, whether a COMMIT is on disk when it is answered, and
-# which history of which server it belongs to.
+# In a transaction: its number if it wrote, whether a COMMIT is wherever it has to be when it is
+# answered, and which history of which server it belongs to.
 _TICKET = text(
     """
     SELECT pg_current_xact_id_if_assigned()::text AS number,
-        current_setting('synchronous_commit') <> 'off' AS durable,
+        current_setting('synchronous_commit') IN ('on', 'remote_apply') AS durable,
         (SELECT system_identifier FROM pg_control_system()) AS system,
         substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) AS timeline
     """
@@ -57,8 +57,9 @@ class Resolving:
     """Commits, and looks the outcome up when the answer is lost.
 
     The server's word is believed where it is the same server with the same history (system
-    identifier and timeline), and only of a transaction that was on disk when it was committed: a
-    standby that was promoted, or a crash with `synchronous_commit` off, may know nothing of it.
+    identifier and timeline), and only of a transaction with `synchronous_commit` on (or
+    `remote_apply`, which is more): a standby that was promoted may know nothing of it, nor may the
+    server after a crash where it was off, or the standby that follows where it was `local`.
 
     Args:
         reading: connections to ask on.

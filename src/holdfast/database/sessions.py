@@ -1,7 +1,8 @@
 """Sessions that cannot end a transaction which is not theirs, or write where they only read."""
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from asyncio import Task, current_task
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 from weakref import ref
 
@@ -10,6 +11,7 @@ from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
     InvalidRequestError,
+    ResourceClosedError,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
@@ -37,6 +39,8 @@ SQLITE_BEGIN = "holdfast_sqlite_begin"
 class _TellingSession(Session):
     """Says so when two tasks use it, and gives its connection back all the same."""
 
+    _flusher: Task[Any] | None = None
+
     def close(self) -> None:
         self._refuse_changing()
         transaction = self.get_transaction()
@@ -54,23 +58,36 @@ class _TellingSession(Session):
 
     def reset(self) -> None:
         self._refuse_changing()
-        super().reset()
+        with self._letting_go():
+            super().reset()
 
     def invalidate(self) -> None:
         self._refuse_changing()
-        super().invalidate()
+        with self._letting_go():
+            super().invalidate()
 
     def commit(self) -> None:
         if _CLOSING in self.info:
             raise SessionSharedError("commit")  # there is nothing left, and nothing would be stored
         super().commit()
 
+    def expunge_all(self) -> None:
+        if _CLOSING not in self.info:
+            self._refuse_letting_go()
+        super().expunge_all()
+
     def flush(self, objects: Sequence[Any] | None = None) -> None:
+        before, self._flusher = self._flusher, current_task()
         try:
             super().flush(objects)
         except SessionSharedError:
             self._close_late()
             raise
+        except ResourceClosedError as error:
+            _blame_sharing(error)
+            raise
+        finally:
+            self._flusher = before
 
     def _connection_for_bind(self, *args: Any, **options: Any) -> Any:
         try:
@@ -94,6 +111,20 @@ class _TellingSession(Session):
         if self._is_changing():
             self.info[_OVER] = True
             raise SessionSharedError("end the session")
+
+    @contextmanager
+    def _letting_go(self) -> Iterator[None]:
+        """Let all objects go, as what ends a session does by itself."""
+        self.info[_CLOSING] = True
+        try:
+            yield
+        finally:
+            self.info.pop(_CLOSING, None)
+
+    def _refuse_letting_go(self) -> None:
+        # A flush that goes on would store its objects without their values, or not know them.
+        if self._flusher not in {None, current_task()}:
+            raise SessionSharedError("let go of all objects")
 
     def _is_changing(self) -> bool:
         """Tell whether a task is in the middle of beginning or ending a transaction."""
@@ -271,6 +302,18 @@ def _look_at_connection(
         # The session has it already, and would use it if somebody swallowed the error.
         _give_back(began, connection)
         raise
+
+
+def _blame_sharing(error: ResourceClosedError) -> None:
+    """Raise what came first, where it was another task that closed the transaction.
+
+    SQLAlchemy rolls back what failed, and says that it is closed already.
+    """
+    before = error.__context__
+    while before is not None and not isinstance(before, SessionSharedError):
+        before = before.__context__
+    if before is not None:
+        raise SessionSharedError("end the session") from error
 
 
 def _refuse_late(session: _TellingSession) -> None:

@@ -118,7 +118,8 @@ class Lane:
         The connection may be at work for somebody else.
         """
         connection = self.connection
-        if connection.closed or connection.get_transaction() is not self._transaction:
+        is_over = connection.closed or connection.invalidated
+        if is_over or connection.get_transaction() is not self._transaction:
             raise ResourceClosedError(
                 "the transaction in which this stream began has ended; read it to its end inside"
             )

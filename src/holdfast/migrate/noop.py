@@ -99,6 +99,8 @@ def _read_heads(config: Path) -> tuple[str, ...] | None:
         scripts = [_read_script(path) for path in folder.glob("*.py")] if folder else []
     except (OSError, ValueError, KeyError, SyntaxError, Error):
         return None
+    except SystemError:  # of Python 3.11, where two threads parse at once
+        return None
     if any(script.get(name) for script in scripts for name in _BEYOND):
         return None
     followed = {down for script in scripts for down in _names(script.get("down_revision"))}

@@ -221,12 +221,15 @@ def _failures(db: "Database", config: "Config") -> Iterator[None]:
     from alembic.util import CommandError
     from sqlalchemy.exc import DBAPIError
 
+    from holdfast.migrate.missing import explain
+
     try:
         yield
     except (HoldfastError, asyncio.CancelledError, KeyboardInterrupt):
         raise
     except CommandError as error:
-        raise MigrationError(f"{db.url.place}: {error}") from error
+        said = explain(error, config.config_file_name or "", config.attributes.get(BEFORE, ()))
+        raise MigrationError(f"{db.url.place}: {said}") from error
     except BaseException as error:
         cause = error.orig if isinstance(error, DBAPIError) else f"{type(error).__name__}: {error}"
         sent = error.statement if isinstance(error, DBAPIError) else None

@@ -32,6 +32,12 @@ def expiry(record: ConnectionPoolEntry, max_lifetime: float) -> float:
     return expires
 
 
+def keep_age(one: ConnectionPoolEntry, other: ConnectionPoolEntry) -> None:
+    """Have one place in the pool expire when the other would have."""
+    if _EXPIRES in one.info:
+        other.info[_EXPIRES] = one.info[_EXPIRES]
+
+
 def is_quiet(record: ConnectionPoolEntry) -> bool:
     """Tell that nothing has arrived on an idle connection, whose end would be among that.
 

@@ -5,7 +5,7 @@ import copy
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -28,12 +28,15 @@ from holdfast.pool.holders import Holder, Lease, describe
 from holdfast.pool.line import Line, Place
 from holdfast.pool.outside import explain_outside
 from holdfast.pool.policy import PoolPolicy
+from holdfast.pool.record import Record
 
 # A server that does not answer a ping by then is not worth a caller's time.
 _PING_TIMEOUT = 2.0  # seconds
+_RENEW_TIMEOUT = 2.0  # what has not ended by then is closed, which ends it, too
 _TRY_AGAIN = 1.0  # seconds until another attempt where a connection could not be made
 
 Background = set[asyncio.Task[Any]]
+Renew = Callable[[Record], Callable[[], Awaitable[None]]]
 
 
 class ElasticPool(Pool):
@@ -48,6 +51,9 @@ class ElasticPool(Pool):
         policy: sizes and limits.
         facts: told when a connection is held for too long.
         leaving: holds the pool's tasks; whoever closes the engine awaits them.
+        renew: gives what makes a connection as new that a cancelled task has left in the middle of
+            something, or raises; its place gets another object for it. Without it such a
+            connection is closed.
         **options: of `sqlalchemy.pool.Pool`.
     """
 
@@ -61,12 +67,14 @@ class ElasticPool(Pool):
         policy: PoolPolicy,
         facts: Events,
         leaving: Background,
+        renew: Renew | None = None,
         **options: Any,
     ) -> None:
         super().__init__(creator, **options)
         self.policy = policy
         self._facts = facts
         self._leaving = leaving
+        self.renew = renew
         self._loop: asyncio.AbstractEventLoop | None = None
         self._idle: deque[tuple[ConnectionPoolEntry, float]] = deque()
         self._leases: dict[ConnectionPoolEntry, Lease] = {}
@@ -88,6 +96,7 @@ class ElasticPool(Pool):
             policy=self.policy,
             facts=self._facts,
             leaving=self._leaving,
+            renew=self.renew,
             recycle=self._recycle,
             echo=self.echo,
             logging_name=self._orig_logging_name,
@@ -219,26 +228,23 @@ class ElasticPool(Pool):
         return None
 
     async def _wait(self, lease: Lease) -> ConnectionPoolEntry | None:
-        record = await self._wait_in_line(lease)
+        place: Place = asyncio.get_running_loop().create_future()
+        self._line.join(place, lease)
+        self._grow()
+        self._alarm.set(self._line.deadline(lease))
+        try:
+            record = await place
+        except BaseException:
+            self._line.leave(place)
+            if place.done() and not place.cancelled() and place.exception() is None:
+                self._do_return_conn(place.result())  # handed over in the same moment
+            raise
         if not record._is_hard_or_soft_invalidated():  # type: ignore[attr-defined]  # noqa: SLF001
             return record
         # Since it was handed over another caller has found its server gone or demoted.
         del self._leases[record]
         self._retire(record)
         return None
-
-    async def _wait_in_line(self, lease: Lease) -> ConnectionPoolEntry:
-        place: Place = asyncio.get_running_loop().create_future()
-        self._line.join(place, lease)
-        self._grow()
-        self._alarm.set(self._line.deadline(lease))
-        try:
-            return await place
-        except BaseException:
-            self._line.leave(place)
-            if place.done() and not place.cancelled() and place.exception() is None:
-                self._do_return_conn(place.result())  # handed over in the same moment
-            raise
 
     def _offer(self, record: ConnectionPoolEntry, *, new: bool = False) -> None:
         """Hand a connection to whoever has waited longest, or keep it for the next."""
@@ -368,6 +374,32 @@ class ElasticPool(Pool):
             first[0].set_exception(_copied(error))
             if self._connecting or not unavailable:
                 return  # the next may have more luck
+
+    def _create_connection(self) -> ConnectionPoolEntry:
+        return Record(self, self._cut)
+
+    def _cut(self, record: Record) -> None:
+        """Have what a cancelled task left made as new, for to connect takes ten times as long."""
+        if self.renew is not None and self._is_at_home():
+            self._start(self._take_back(record, self.renew(record)), self._connecting)
+        else:
+            self._close_connection(record.dbapi_connection, terminate=True)
+
+    async def _take_back(self, record: Record, renew: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.current_task()
+        try:
+            async with asyncio.timeout(_RENEW_TIMEOUT):
+                await renew()
+                await greenlet_spawn(self.dispatch.connect, record.dbapi_connection, record)
+        except Exception:  # noqa: BLE001  -- whatever it is, another one will do
+            self._connecting.discard(task)
+            self._close_connection(record.dbapi_connection, terminate=True)
+        except BaseException:
+            self._abandon([record])  # the loop ends
+            raise
+        else:
+            self._connecting.discard(task)
+            self._offer(record)
 
     def _retire(self, record: ConnectionPoolEntry) -> "asyncio.Task[Any] | None":
         """Close a connection that nobody has, politely."""

@@ -43,6 +43,7 @@ class Sandbox:
         _emulate(engine)
         pool = _pool(db)
         pool.policy = replace(pool.policy, min_size=0, idle_timeout=0, max_lifetime=0)
+        pool.renew = None  # it would end the test's own transaction
         event.listen(engine, "do_connect", self._connect)
         event.listen(engine, "checkout", _check_out)
         event.listen(engine, "before_cursor_execute", _note)

@@ -4,6 +4,7 @@ from holdfast.urls.address import Host
 from holdfast.urls.parsing import DRIVERS, parse
 from holdfast.urls.providers import Pooler
 from holdfast.urls.redaction import redact
+from holdfast.urls.rendering import render
 from holdfast.urls.tls import Tls, TlsMode
 from holdfast.urls.url import (
     POOLER_SETTINGS,
@@ -26,4 +27,5 @@ __all__ = [
     "TlsMode",
     "parse",
     "redact",
+    "render",
 ]

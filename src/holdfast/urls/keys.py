@@ -1,6 +1,5 @@
 """The keys that a URL's query may have: libpq's, and those that providers add."""
 
-import difflib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -235,5 +234,7 @@ def _unknown(
 
 
 def _guess(text: str, known: Iterable[str]) -> str:
-    nearest = difflib.get_close_matches(text.lower(), list(known), n=1)
+    from difflib import get_close_matches  # noqa: PLC0415  -- only a mistake needs it
+
+    nearest = get_close_matches(text.lower(), list(known), n=1)
     return f"; did you mean {nearest[0]}?" if nearest else ""

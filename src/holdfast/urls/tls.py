@@ -3,7 +3,7 @@
 import os
 import ssl
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -83,9 +83,13 @@ class Tls:
         """
         # Elsewhere libpq would check by it, and fall back to no TLS at all where that fails.
         root = self._root() if self.insists else None
+        return replace(self, root=_bundle() or SYSTEM if root == SYSTEM else root).keys()
+
+    def keys(self) -> dict[str, str]:
+        """Give what a URL says for it, the key's password included; no file is looked for."""
         said = {
             "sslmode": self.mode,
-            "sslrootcert": _bundle() or SYSTEM if root == SYSTEM else root,
+            "sslrootcert": self.root,
             "sslcert": self.certificate,
             "sslkey": self.key,
             "sslpassword": self.password,

@@ -26,7 +26,7 @@ def _small(monkeypatch):
     monkeypatch.setattr(play, "SAID", 6)
     monkeypatch.setattr(play, "TASKS", 12)
     monkeypatch.setattr(play, "CONNECTIONS", 6)
-    monkeypatch.setattr(play, "PAUSE", 0.1)
+    monkeypatch.setattr(play, "PAUSE", 0.02)
 
 
 def test_it_is_as_large_as_it_says():
@@ -65,12 +65,22 @@ async def test_connections_are_really_cut(console, monkeypatch):
     """Back ends end while messages are written, and no more of them are there than allowed."""
     seen = []
     monkeypatch.setattr(demo, "print_report", lambda _console, report: seen.append(report.played))
-    monkeypatch.setattr(play, "PAUSE", 0.02)
 
     assert await demo.run(console)
 
     assert seen[0].cut > 0
     assert 0 < seen[0].connections <= 6
+
+
+@pytest.mark.usefixtures("_given")
+async def test_a_run_without_trouble_shows_nothing(console, monkeypatch):
+    """Where no back end was terminated the run fails, although every message is there."""
+    monkeypatch.setattr(play, "PAUSE", 60)
+
+    assert not await demo.run(console)
+
+    [broken] = [line for line in console.file.getvalue().splitlines() if "BROKEN" in line]
+    assert "0 back ends were terminated meanwhile" in broken
 
 
 async def lose_one(session, conversation, role, **message):

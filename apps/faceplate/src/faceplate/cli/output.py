@@ -1,6 +1,7 @@
 """What commands read and print: tables for people, JSON for programs, secrets for neither."""
 
 import json
+import re
 import sys
 import uuid
 from collections.abc import Iterable, Mapping
@@ -23,6 +24,8 @@ After = Annotated[str | None, typer.Option(help="Go on after a page: the `next` 
 
 _WIDTH = 200  # of a pipe, which has none of its own
 _HIDDEN = "***"
+# --token=abc, API_KEY=abc, Authorization: Bearer abc; also behind --header= or the like.
+_NAMED = re.compile(r"(-*[\w.-]+)(=|: *)(.+)", re.DOTALL)
 # A message is written by anybody, and may not move the cursor of whoever reads it.
 _CONTROLS = {
     code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"
@@ -109,7 +112,8 @@ def read_json(option: str, given: str | None) -> Any:
 def hide_secrets(config: object, *, secret: bool = False) -> object:
     """Give a configuration without what may be a password or a token.
 
-    Hidden are all values of `env` and `headers`, those whose names say so, and passwords in URLs.
+    Hidden are all values of `env` and `headers`, those whose names say so, also among arguments
+    (`--token abc`, `--token=abc`), and passwords in URLs.
     """
     if isinstance(config, dict):
         return {
@@ -117,10 +121,34 @@ def hide_secrets(config: object, *, secret: bool = False) -> object:
             for name, value in config.items()
         }
     if isinstance(config, list):
-        return [hide_secrets(value, secret=secret) for value in config]
+        return _hide_all(config) if secret else _hide_arguments(config)
     if secret and config is not None:
         return _HIDDEN
     return redact(config) if isinstance(config, str) else config
+
+
+def _hide_all(values: list[object]) -> list[object]:
+    return [hide_secrets(each, secret=True) for each in values]
+
+
+def _hide_arguments(arguments: list[object]) -> list[object]:
+    """Hide the value that an argument names, in itself or in the next one."""
+    shown: list[object] = []
+    announced = False
+    for each in arguments:
+        text = each if isinstance(each, str) else ""
+        hidden = announced and not text.startswith("--")  # a token may well begin with one -
+        plainly = text and not hidden
+        shown.append(_hide_in(redact(text)) if plainly else hide_secrets(each, secret=hidden))
+        announced = not hidden and text.startswith("-") and "=" not in text and _is_secret(text)
+    return shown
+
+
+def _hide_in(argument: str) -> str:
+    if not (found := _NAMED.fullmatch(argument)):
+        return argument
+    name, sign, value = found.groups()
+    return f"{name}{sign}{_HIDDEN if _is_secret(name) else _hide_in(value)}"
 
 
 def _is_secret(name: str) -> bool:

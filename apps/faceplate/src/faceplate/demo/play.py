@@ -172,6 +172,8 @@ class Demo:
                 f"there were never more than {CONNECTIONS} connections": (
                     0 < trouble.most <= CONNECTIONS
                 ),
+                # Without this one, the others would say nothing.
+                f"{trouble.cut:,} back ends were terminated meanwhile": trouble.cut > 0,
             },
         )
 
