@@ -123,17 +123,15 @@ async def test_a_silent_host_does_not_starve_the_next(both, driver):
             await reader.read()
         writer.close()
 
-    silent = await asyncio.start_server(swallow, "127.0.0.1", 0)
-    port = silent.sockets[0].getsockname()[1]
-    url = f"postgresql+{driver}://owner@/app?host=127.0.0.1:{port}&host={folder(both.primary)}"
     asked = []
-    async with Database(url, policy=DatabasePolicy(connect_timeout=2)) as db:
-        for _ in range(3):
-            async with db.engine.connect() as connection:
-                asked.append(await connection.scalar(WHERE))
-            await db.engine.dispose()
-    silent.close()
-    await silent.wait_closed()
+    async with await asyncio.start_server(swallow, "127.0.0.1", 0) as silent:
+        port = silent.sockets[0].getsockname()[1]
+        url = f"postgresql+{driver}://owner@/app?host=127.0.0.1:{port}&host={folder(both.primary)}"
+        async with Database(url, policy=DatabasePolicy(connect_timeout=6)) as db:
+            for _ in range(3):
+                async with db.engine.connect() as connection:
+                    asked.append(await connection.scalar(WHERE))
+                await db.engine.dispose()
 
     assert asked == [False] * 3
 
