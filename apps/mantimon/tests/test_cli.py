@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mantimon import cli
+from mantimon.cli import cards as cards_commands
 from mantimon.services.card_service import CardService
 
 
@@ -145,7 +146,7 @@ def test_errors_for_programs(mantimon):
 def test_a_broken_bundle_is_a_failure(mantimon, monkeypatch, tmp_path):
     """Card files that cannot be read end the command with 1 and what is wrong with them."""
     (tmp_path / "_index.json").write_text("{", encoding="utf-8")
-    monkeypatch.setattr(cli, "get_card_service", CardService(tmp_path).load)
+    monkeypatch.setattr(cards_commands, "get_card_service", CardService(tmp_path).load)
 
     code, out, err = mantimon("cards", "stats")
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 
@@ -15,8 +15,17 @@ from holdfast.errors import ConfigurationError, HoldfastError
 from holdfast.events import logger
 from holdfast.urls import redact
 
+# No such schema, table, column or function: the tables are of another version, or not made yet.
+_NOT_MIGRATED = frozenset({"3F000", "42P01", "42703", "42883"})
 
-def end(app: typer.Typer, failures: tuple[type[Exception], ...]) -> NoReturn:
+
+def end(
+    app: typer.Typer,
+    *,
+    failures: tuple[type[Exception], ...],
+    wrong: tuple[type[Exception], ...],
+    migrate: str,
+) -> NoReturn:
     """Run the command that the arguments name, and end the program with its exit code."""
     as_json = "--json" in sys.argv
     # Closed by the caller; the next file that is opened would be standard output.
@@ -28,6 +37,8 @@ def end(app: typer.Typer, failures: tuple[type[Exception], ...]) -> NoReturn:
         fail(error.format_message(), error.exit_code, as_json=as_json)
     except failures as error:
         fail(redact(str(error)), 1, as_json=as_json)
+    except wrong as error:
+        fail(redact(str(error)), 2, as_json=as_json)
     except ConfigurationError as error:
         fail(redact(str(error)), 2, as_json=as_json)
     except HoldfastError as error:
@@ -38,6 +49,10 @@ def end(app: typer.Typer, failures: tuple[type[Exception], ...]) -> NoReturn:
     except OSError as error:
         _drop_output()
         fail(f"{type(error).__name__}: {error}", 1, as_json=as_json)
+    except Exception as error:
+        if not _is_of_database(error):
+            raise
+        fail(redact(_refused(error, migrate)), 1, as_json=as_json)
 
 
 @contextmanager
@@ -61,6 +76,20 @@ def _call(app: typer.Typer, *, as_json: bool) -> NoReturn:
         raise SystemExit(app(standalone_mode=not as_json))
     finally:
         sys.stdout.flush()  # later, Python would print what it thinks of a full disk
+
+
+def _is_of_database(error: Exception) -> bool:
+    # Where SQLAlchemy is not imported there is none, and the import takes a third of a second.
+    known = sys.modules.get("sqlalchemy.exc")
+    return known is not None and isinstance(error, known.DBAPIError)
+
+
+def _refused(error: Any, migrate: str) -> str:
+    """Say what the database answered, without the statement; its first line has the fact."""
+    said = f"the database said: {str(error.orig).partition(chr(10))[0]}"
+    if getattr(error.orig, "sqlstate", None) in _NOT_MIGRATED:
+        return f"{said}; its tables are not those of this version: {migrate}"
+    return said
 
 
 def _drop_output() -> None:

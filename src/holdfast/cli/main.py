@@ -19,21 +19,30 @@ def main() -> None:
         raise SystemExit(INTERRUPTED) from None
 
 
-def run(app: "typer.Typer", *, failures: tuple[type[Exception], ...] = ()) -> NoReturn:
+def run(
+    app: "typer.Typer",
+    *,
+    failures: tuple[type[Exception], ...] = (),
+    wrong: tuple[type[Exception], ...] = (),
+    migrate: str = "holdfast migrate",
+) -> NoReturn:
     """Run an application's command line, and end the program as `holdfast` itself ends.
 
     The exit code is 0 when it is done, 1 when it failed, 2 when it was used wrongly and 130 after
-    Ctrl-C. An error of Holdfast or of the system is one line on the error stream, an object with
-    `--json`, and never a password. An output that is closed or full ends it without a traceback.
+    Ctrl-C. An error of Holdfast, of the database or of the system is one line on the error stream,
+    an object with `--json`, and never a password. An output that is closed or full ends it
+    without a traceback.
 
     Args:
         app: its commands; with `pretty_exceptions_enable=False`, what is not expected stays a
             plain traceback.
         failures: errors that are a failure in one line too, whatever they are a kind of.
+        wrong: errors of the application that mean: used wrongly.
+        migrate: the command that makes the tables, named where they are not those of this version.
     """
     try:
         from holdfast.cli.ending import end
 
-        end(app, failures)
+        end(app, failures=failures, wrong=wrong, migrate=migrate)
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None

@@ -13,3 +13,7 @@ class InvalidInputError(MantimonError, ValueError):
 
 class EmailTakenError(MantimonError):
     """A first log-in came with the email address of another account; nothing was written."""
+
+
+class NotFoundError(MantimonError, LookupError):
+    """Somebody or something that was named does not exist; nothing was written."""

@@ -9,6 +9,7 @@ from faceplate.cli import configs, conversations, messages, users
 from faceplate.cli.output import AsJson, print_json
 from faceplate.cli.running import ask
 from faceplate.db.start import migrate_database
+from faceplate.errors import InvalidInputError
 from faceplate.services.context import get_context
 from holdfast.cli import run
 
@@ -72,4 +73,4 @@ def context(
 
 def main() -> None:
     """Run the command line."""
-    run(app)
+    run(app, wrong=(InvalidInputError,), migrate="faceplate migrate")

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import lru_cache
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
@@ -24,10 +25,14 @@ def get_database() -> Database:
     return make_database(get_settings().database_url.get_secret_value())
 
 
-def make_database(url: str) -> Database:
+def make_database(url: str, *, connections: int | None = None) -> Database:
     """Make a database with the application's limits; no I/O is done here.
 
     They come from `MANTIMON_DB_…`, those of its pool from `MANTIMON_DB_POOL_…`.
+
+    Args:
+        url: the database.
+        connections: at most so many, none of them kept open for later: for a command that ends.
 
     Raises:
         ConfigurationError: a limit is wrong; the message names its variable.
@@ -35,6 +40,8 @@ def make_database(url: str) -> Database:
     policy = settings.load(
         DatabasePolicy, prefix="MANTIMON_DB_", environ={**_DEFAULTS, **os.environ}
     )
+    if connections is not None:
+        policy = replace(policy, pool=replace(policy.pool, min_size=0, max_size=connections))
     return Database(url, policy=policy)
 
 
