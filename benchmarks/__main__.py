@@ -6,7 +6,17 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from benchmarks import importing, pooling, reading, running, starting, testing, writing
+from benchmarks import (
+    importing,
+    loading,
+    pooling,
+    reading,
+    running,
+    searching,
+    starting,
+    testing,
+    writing,
+)
 from benchmarks.measure import Measured, Row, measure
 from benchmarks.report import save, show
 
@@ -26,6 +36,9 @@ ROWS: tuple[Row, ...] = (
     testing.WORKERS,
     starting.COLD,
     starting.WARM,
+    loading.LOAD,
+    loading.GAME,
+    searching.ROW,
     importing.ROW,
 )
 
@@ -34,7 +47,7 @@ NAMES = (
     "read.one", "read.one.lane", "read.bulk", "write.one", "write.bulk", "pool.burst",
     "pool.burst.lane", "pool.queue", "run.overhead", "cancel.storm", "state.save", "state.load",
     "state.flush", "state.recover", "test.sandbox", "test.database", "test.workers", "up.cold",
-    "up.warm", "migrate.noop", "cards.load", "import",
+    "up.warm", "migrate.noop", "cards.load", "cards.load.game", "cards.search", "import",
 )  # fmt: skip
 
 

@@ -218,6 +218,25 @@ def test_the_collector_runs_again_after_a_load(tmp_path: Path) -> None:
     assert gc.isenabled()
 
 
+def test_what_was_loaded_is_old_at_once() -> None:
+    """The next collection of young objects does not look through all that a load has made."""
+    service = CardService().load()
+
+    young = {id(each) for n in (0, 1) for each in gc.get_objects(generation=n)}
+    assert not any(id(card.attacks) in young for card in service)
+
+
+def test_what_a_program_has_frozen_stays_frozen() -> None:
+    """A load does not give back to the collector what a program has taken from it."""
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        CardService().load()
+        assert 0 < frozen <= gc.get_freeze_count()
+    finally:
+        gc.unfreeze()
+
+
 def test_a_collector_that_was_off_stays_off() -> None:
     """A load does not switch on what the program had switched off."""
     gc.disable()

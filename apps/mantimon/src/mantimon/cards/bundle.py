@@ -142,19 +142,32 @@ def _content(name: str, folder: int) -> bytes:
 
 def _decode(contents: Mapping[str, bytes]) -> CardBundle | None:
     """Decode and check all files at full speed; `None` if anything at all is wrong."""
+    by_set: dict[str, tuple[CardDefinition, ...]] = {}
+    names: set[str | None] = {None}
+    earlier: set[str | None] = set()
     try:
         sets = _index_decoder.decode(contents[INDEX_FILE]).sets
-        lists = [_cards_decoder.decode(contents[card_set.file]) for card_set in sets]
+        # Each set is checked when it is decoded, while its cards are in the processor's cache.
+        for card_set in sets:
+            found = _in_order(_cards_decoder.decode(contents[card_set.file]))
+            if found is None or breaks_a_rule(found, card_set):
+                return None
+            by_set[card_set.code] = found
+            names.update([card.name for card in found])
+            if card_set.complete:
+                earlier.update([card.evolves_from for card in found])
     except (KeyError, RecursionError, UnicodeDecodeError, msgspec.DecodeError):
         return None
-    by_set = {card_set.code: _in_order(cards) for card_set, cards in zip(sets, lists, strict=True)}
     cards = {card.id: card for card in chain.from_iterable(by_set.values())}
     bundle = CardBundle(sets=sets, cards=cards, cards_by_set=by_set)
-    return bundle if _agrees(bundle, contents) and _is_sound(bundle) else None
+    return bundle if earlier <= names and _agrees(bundle, contents) else None
 
 
-def _in_order(cards: list[CardDefinition]) -> tuple[CardDefinition, ...]:
+def _in_order(cards: list[CardDefinition]) -> tuple[CardDefinition, ...] | None:
+    """Sort the cards of a set by number; `None` if two have one."""
     numbers = [card.number for card in cards]
+    if len(set(numbers)) != len(numbers):
+        return None
     return tuple(cards if numbers == sorted(numbers) else sorted(cards, key=attrgetter("number")))
 
 
@@ -170,20 +183,6 @@ def _agrees(bundle: CardBundle, contents: Mapping[str, bytes]) -> bool:
     )
 
 
-def _is_sound(bundle: CardBundle) -> bool:
-    """Tell whether all cards keep the rules, have a number of their own and evolve from a card."""
-    names = {card.name for card in bundle.cards.values()}
-    for card_set in bundle.sets:
-        cards = bundle.cards_by_set[card_set.code]
-        earlier = {card.evolves_from for card in cards} if card_set.complete else set()
-        numbers = {card.number for card in cards}
-        if len(numbers) != len(cards) or not earlier <= names | {None}:
-            return False
-        if breaks_a_rule(cards, card_set):
-            return False
-    return True
-
-
 @contextmanager
 def _paused_collector() -> Iterator[None]:
     """Keep the garbage collector from walking the growing heap: up to 7 times the load itself."""
@@ -193,4 +192,8 @@ def _paused_collector() -> Iterator[None]:
         yield
     finally:
         if running:
+            if not gc.get_freeze_count():
+                # To the oldest objects at once: among the youngest, all would be walked after all.
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
