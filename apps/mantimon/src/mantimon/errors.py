@@ -17,3 +17,7 @@ class EmailTakenError(MantimonError):
 
 class NotFoundError(MantimonError, LookupError):
     """Somebody or something that was named does not exist; nothing was written."""
+
+
+class IllegalActionError(MantimonError, ValueError):
+    """Something that the rules of the game do not allow now; the game is as it was."""

@@ -1,0 +1,362 @@
+"""Games from their beginning to their place in the history, each step safe to be done again."""
+
+import random
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Interval,
+    Row,
+    Select,
+    Text,
+    cast,
+    delete,
+    extract,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
+
+from holdfast.models import clock_timestamp, uuid7
+from mantimon.campaign.clubs import CLUBS, Npc
+from mantimon.db.models import ActiveGame, EndReason, GameHistory, GameType, User
+from mantimon.errors import InvalidInputError, NotFoundError
+from mantimon.games.dealing import deal, find_problem
+from mantimon.games.replay import make_replay
+from mantimon.games.state import ENERGY, GameState, Rules, Seat
+from mantimon.services.card_service import CardService
+from mantimon.services.collections import get_owned
+from mantimon.services.decks import DeckList, find_problems
+from mantimon.services.inputs import show
+from mantimon.services.starters import choose_starter
+
+NPCS: Final[Mapping[str, Npc]] = {
+    npc.id: npc for club in CLUBS for npc in (*club.members, club.leader)
+}
+_MOST_TURNS = 2**31 - 1  # what the column holds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewGame:
+    """Who is to play what; against a player with a deck, or against an NPC, who has one.
+
+    The id is chosen here, so that a game that is started again is the same game.
+    """
+
+    game_type: GameType
+    player1_id: uuid.UUID
+    deck1: DeckList
+    player2_id: uuid.UUID | None = None
+    deck2: DeckList | None = None
+    npc_id: str | None = None
+    rules: Rules = field(default_factory=Rules)
+    id: uuid.UUID = field(default_factory=uuid7)
+
+
+class TurnWrite(StrEnum):
+    """What became of a turn that was to be written."""
+
+    WRITTEN = "written"
+    SUPERSEDED = "superseded"  # this turn or a later one is there already
+    OVER = "over"  # the game has ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GameResult:
+    """How a game ended; without a winner it is a draw, or an NPC has won."""
+
+    winner_id: uuid.UUID | None
+    end_reason: EndReason
+    turn_count: int
+    replay_data: dict[str, Any] | None = None
+
+
+async def start_game(
+    session: AsyncSession, new: NewGame, *, cards: CardService, seed: int | str
+) -> GameState:
+    """Shuffle, deal, and store a game that begins.
+
+    Started again, with the same id, it is the same game, as far as it has come. So work that is
+    repeated makes no second one, and `seed` instead of a source of chance deals the same hands.
+
+    Raises:
+        InvalidInputError: it names everything that is wrong: the seats do not fit the type, a
+            player or an NPC that does not exist, every problem of both decks. Or the id belongs
+            to another game, or to one that is over. Nothing is written.
+    """
+    deck2 = _deck_of_rival(new, cards)
+    problems = [
+        *_wrong_seats(new),
+        *await _unknown_players(session, new),
+        *await _wrong_deck(session, new.player1_id, new.deck1, "player 1's deck", cards),
+    ]
+    if new.player2_id and new.deck2:
+        problems += await _wrong_deck(
+            session, new.player2_id, new.deck2, "player 2's deck", cards
+        )
+    if problems or deck2 is None:
+        raise InvalidInputError("; ".join(problems))
+    state = deal(
+        _spread(new.deck1),
+        _spread(deck2),
+        new.rules,
+        {card.id: card for card in cards},
+        random.Random(seed),  # noqa: S311  -- a caller who plays for something gives a secret one
+    )
+    if await _insert(session, new, state):
+        return state
+    return await _get_started(session, new)
+
+
+async def write_turn(session: AsyncSession, game_id: uuid.UUID, state: GameState) -> TurnWrite:
+    """Store a game as it is at the beginning of a turn, unless this or a later turn is there.
+
+    The time for the turn runs from now, by the database's clock. `version` rises, so that nobody
+    takes what was there before for the same state.
+
+    Raises:
+        NotFoundError: there is no such game, and there was none that has ended.
+    """
+    now = clock_timestamp()
+    seconds = timedelta(seconds=state.rules.turn_seconds)
+    statement = (
+        update(ActiveGame)
+        .where(ActiveGame.id == game_id, ActiveGame.turn_number < state.turn_number)
+        .values(
+            game_state=_document(state),
+            turn_number=state.turn_number,
+            version=ActiveGame.version + 1,
+            last_action_at=now,
+            turn_deadline=now + literal(seconds, Interval()),
+        )
+        .returning(ActiveGame.id)
+        .execution_options(synchronize_session=False)
+    )
+    if await session.scalar(statement):
+        return TurnWrite.WRITTEN
+    if await session.scalar(select(ActiveGame.id).where(ActiveGame.id == game_id)):
+        return TurnWrite.SUPERSEDED
+    await _get_finished(session, game_id)
+    return TurnWrite.OVER
+
+
+async def finish_game(
+    session: AsyncSession, game_id: uuid.UUID, result: GameResult
+) -> GameHistory:
+    """Move a game into the history, under the same id; once, however often it is asked for.
+
+    Whoever asks again, or at the same time, gets what the first one stored, whatever the own
+    result is.
+
+    Raises:
+        InvalidInputError: it names everything that is wrong with the result: a winner who did
+            not play, none where somebody must have won, one of a draw, a number of turns that
+            is none. Nothing is written.
+        NotFoundError: there is no such game, and there was none that has ended.
+    """
+    seats = select(ActiveGame.player1_id, ActiveGame.player2_id).where(ActiveGame.id == game_id)
+    # Who plays never changes, so what is found wrong here stays wrong.
+    players = (await session.execute(seats)).one_or_none()
+    if players is None:
+        return await _get_finished(session, game_id)
+    if wrong := [*_wrong_result(result, players)]:
+        raise InvalidInputError("; ".join(wrong))
+    game = (await session.execute(_take(game_id))).one_or_none()
+    if game is None:  # somebody else took it meanwhile
+        return await _get_finished(session, game_id)
+    history = GameHistory(
+        id=game_id,
+        game_type=game.game_type,
+        player1_id=game.player1_id,
+        player2_id=game.player2_id,
+        npc_id=game.npc_id,
+        duration_seconds=game.seconds,
+        winner_id=result.winner_id,
+        end_reason=result.end_reason,
+        turn_count=result.turn_count,
+        replay_data=result.replay_data,
+    )
+    session.add(history)
+    await session.flush()
+    return history
+
+
+def get_result(
+    state: GameState, player1_id: uuid.UUID, player2_id: uuid.UUID | None
+) -> GameResult:
+    """Give the result of a state that has ended; `player2_id` is None for an NPC.
+
+    Raises:
+        InvalidInputError: the game goes on.
+    """
+    if state.outcome is None:
+        raise InvalidInputError(f"the game goes on: it is for {state.waiting_for} to act")
+    players = {Seat.PLAYER1: player1_id, Seat.PLAYER2: player2_id}
+    return GameResult(
+        winner_id=state.outcome.winner and players[state.outcome.winner],
+        end_reason=state.outcome.reason,
+        turn_count=state.turn_number,
+        replay_data=make_replay(state),
+    )
+
+
+async def get_games_of(session: AsyncSession, player_id: uuid.UUID) -> list[ActiveGame]:
+    """Give the games that a player is in, in either seat, the one with the newest action first.
+
+    Their `game_state` is not loaded: it is for the game that is chosen.
+    """
+    return list(await session.scalars(select_games_of(player_id)))
+
+
+def select_games_of(player_id: uuid.UUID) -> Select[ActiveGame]:
+    """Build the query of `get_games_of`: both indexes together find the few games of a player."""
+    return (
+        select(ActiveGame)
+        .where(or_(ActiveGame.player1_id == player_id, ActiveGame.player2_id == player_id))
+        .order_by(ActiveGame.last_action_at.desc(), ActiveGame.id.desc())
+        .options(defer(ActiveGame.game_state, raiseload=True))
+    )
+
+
+def get_npc_deck(npc: Npc, cards: CardService) -> DeckList:
+    """Give the deck that an NPC plays with: the starter of the element, of the first set."""
+    return choose_starter(npc.element, cards.get_cards_by_set(cards.sets[0].code))
+
+
+def _deck_of_rival(new: NewGame, cards: CardService) -> DeckList | None:
+    if new.npc_id in NPCS:
+        return get_npc_deck(NPCS[new.npc_id], cards)
+    return new.deck2
+
+
+def _wrong_seats(new: NewGame) -> Iterator[str]:
+    if new.player2_id and new.npc_id is not None:
+        yield "a game is against a player or an NPC, and both are given"
+    elif new.player2_id is None and new.npc_id is None:
+        yield "a game is against a player or an NPC, and none is given"
+    elif (new.game_type is GameType.CAMPAIGN) is not (new.npc_id is not None):
+        yield "a campaign game, and no other, is against an NPC"
+    if new.player1_id == new.player2_id:
+        yield f"player {new.player1_id} cannot play in both seats"
+    if new.npc_id is not None and new.npc_id not in NPCS:
+        yield f"there is no NPC {show(new.npc_id)}"
+    if (new.deck2 is None) is not (new.player2_id is None):
+        yield "a second deck is given with a second player, and only then"
+
+
+async def _unknown_players(session: AsyncSession, new: NewGame) -> list[str]:
+    wanted = [each for each in (new.player1_id, new.player2_id) if each]
+    # Nobody can be deleted until the game is stored.
+    known = await session.scalars(
+        select(User.id).where(User.id.in_(wanted)).with_for_update(read=True, key_share=True)
+    )
+    missing = set(wanted).difference(known)
+    return [f"there is no player {each}" for each in dict.fromkeys(wanted) if each in missing]
+
+
+async def _wrong_deck(
+    session: AsyncSession, player_id: uuid.UUID, deck: DeckList, name: str, cards: CardService
+) -> list[str]:
+    found = find_problems(deck, owned=await get_owned(session, player_id), cards=cards)
+    return [f"{name}: {problem}" for problem in found]
+
+
+def _spread(deck: DeckList) -> list[str]:
+    """Give a deck card by card, in an order that does not depend on that of the mapping."""
+    energy = {f"{ENERGY}{element}": count for element, count in deck.energy_cards.items()}
+    counts = sorted({**deck.cards, **energy}.items())
+    return [card for card, count in counts for _ in range(count)]
+
+
+async def _insert(session: AsyncSession, new: NewGame, state: GameState) -> bool:
+    statement = (
+        insert(ActiveGame)
+        .values(
+            id=new.id,
+            game_type=new.game_type,
+            player1_id=new.player1_id,
+            player2_id=new.player2_id,
+            npc_id=new.npc_id,
+            rules_config=_plain_rules(new.rules),
+            game_state=_document(state),
+        )
+        .on_conflict_do_nothing(index_elements=["id"])
+        .returning(ActiveGame.id)
+    )
+    if await session.scalar(statement) is None:
+        return False
+    # After the INSERT, which waits for a game of this id that is just being finished.
+    over = await session.scalar(select(GameHistory.id).where(GameHistory.id == new.id))
+    if over:
+        await session.execute(delete(ActiveGame).where(ActiveGame.id == new.id))
+        raise _is_over(new.id)
+    return True
+
+
+async def _get_started(session: AsyncSession, new: NewGame) -> GameState:
+    game = await session.scalar(
+        select(ActiveGame)
+        .where(ActiveGame.id == new.id)
+        .execution_options(populate_existing=True)
+    )
+    if game is None:
+        raise _is_over(new.id)
+    same = ("game_type", "player1_id", "player2_id", "npc_id")
+    if any(getattr(game, name) != getattr(new, name) for name in same):
+        raise InvalidInputError(f"game {new.id} is one of other players; a game has its own id")
+    return GameState.from_json(game.game_state, version=game.version)
+
+
+def _is_over(game_id: uuid.UUID) -> InvalidInputError:
+    return InvalidInputError(f"game {game_id} is over; a new game has a new id")
+
+
+def _document(state: GameState) -> ColumnElement[Any]:
+    """Give the state as JSON text: to take it apart for a JSON column would cost ten times more."""
+    return cast(literal(state.to_json().decode(), Text()), JSONB())
+
+
+def _wrong_result(result: GameResult, players: Sequence[uuid.UUID | None]) -> Iterator[str]:
+    drawn = result.end_reason == EndReason.DRAW
+    if result.winner_id is not None and result.winner_id not in players:
+        yield f"winner {result.winner_id} has not played in this game"
+    if drawn and result.winner_id is not None:
+        yield "a draw has no winner"
+    if not drawn and result.winner_id is None and None not in players:
+        yield f"somebody has won a game that ended by {result.end_reason}, and no winner is given"
+    if type(result.turn_count) is not int or not 0 <= result.turn_count <= _MOST_TURNS:
+        yield f"turn_count is {show(result.turn_count)}; it is between 0 and {_MOST_TURNS}"
+
+
+def _take(game_id: uuid.UUID) -> "Any":
+    past = extract("epoch", clock_timestamp() - ActiveGame.started_at)
+    return (
+        delete(ActiveGame)
+        .where(ActiveGame.id == game_id)
+        .returning(
+            ActiveGame.game_type,
+            ActiveGame.player1_id,
+            ActiveGame.player2_id,
+            ActiveGame.npc_id,
+            cast(func.greatest(func.floor(past), 0), Integer).label("seconds"),
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def _get_finished(session: AsyncSession, game_id: uuid.UUID) -> GameHistory:
+    found = await session.scalar(select(GameHistory).where(GameHistory.id == game_id))
+    if found is None:
+        raise NotFoundError(f"there is no game {game_id}")
+    return found
