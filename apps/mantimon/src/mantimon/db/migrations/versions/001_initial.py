@@ -1,6 +1,7 @@
 """Make the tables of players, what they own, and the games they play."""
 
 from datetime import datetime
+from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +13,7 @@ branch_labels = None
 depends_on = None
 
 _NOW = sa.text("clock_timestamp()")
+_PARTITIONS = Path(__file__).with_name("001_partitions.sql")
 
 
 def upgrade() -> None:
@@ -181,7 +183,8 @@ def upgrade() -> None:
             name=op.f("fk_game_history_winner_id_users"),
             ondelete="SET NULL",
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_game_history")),
+        sa.PrimaryKeyConstraint("id", "played_at", name=op.f("pk_game_history")),
+        postgresql_partition_by="RANGE (played_at)",
     )
     op.create_index(
         "ix_game_history_player1_id_played_at_id", "game_history", ["player1_id", "played_at", "id"]
@@ -196,9 +199,13 @@ def upgrade() -> None:
         ["played_at", "winner_id"],
         postgresql_where=sa.text("winner_id IS NOT NULL"),
     )
+    op.execute(_PARTITIONS.read_text(encoding="utf-8"))
+    # The first ones, so that the tables can be used as they are.
+    op.execute("SELECT make_game_history_partitions(now(), now() + interval '3 months')")
 
 
 def downgrade() -> None:
+    op.execute("DROP FUNCTION make_game_history_partitions")
     op.drop_table("game_history")
     op.drop_table("decks")
     op.drop_table("collections")
