@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mantimon.cards.definition import Attack, Element, Stage
+from mantimon.errors import IllegalActionError
 from mantimon.games.state import Condition, Creature, Event
 from mantimon.games.table import UNTIL_CURED, Table
 
@@ -21,8 +22,9 @@ class Blow:
 
 def do_attack(table: Table, attack: Attack) -> None:
     """Let the active creature of whose turn it is attack the other one."""
-    attacker, defender = table.mine.active, table.theirs.active
-    assert attacker is not None and defender is not None, "checked before anything is done"  # noqa: PT018
+    attacker, defender = table.active, table.theirs.active
+    if defender is None:
+        raise IllegalActionError("there is nobody to attack")
     blow = Blow(attacker=attacker, defender=defender, damage=attack.damage)
     table.log(Event.ATTACK, card=attacker.top, target=defender.top, note=attack.name)
     if change := CHANGES.get(attack.text):

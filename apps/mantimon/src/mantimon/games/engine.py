@@ -13,8 +13,8 @@ from mantimon.errors import IllegalActionError
 from mantimon.games.actions import Action, ActionKind
 from mantimon.games.attacks import do_attack
 from mantimon.games.items import EFFECTS
-from mantimon.games.legality import find_problem, get_attack, get_in_hand
-from mantimon.games.state import CardInstance, Condition, Creature, Event, GameState, Outcome, Seat
+from mantimon.games.legality import get_attack, get_card, get_target, require_allowed
+from mantimon.games.state import CardInstance, Condition, Event, GameState, Outcome, Seat
 from mantimon.games.table import Catalogue, Table
 
 
@@ -31,8 +31,7 @@ def play(state: GameState, action: Action, cards: Catalogue, rng: random.Random)
         IllegalActionError: the rules do not allow it now; the message says why.
     """
     table = Table(state.copy(), cards, rng)
-    if problem := find_problem(table, action):
-        raise IllegalActionError(f"{action.seat} cannot {action.kind.replace('_', ' ')}: {problem}")
+    require_allowed(table, action)
     _DO[action.kind](table, action)
     _settle(table)
     return table.state
@@ -60,7 +59,7 @@ def _play_basic(table: Table, action: Action) -> None:
 
 
 def _evolve(table: Table, action: Action) -> None:
-    card, creature = _take_from_hand(table, action), _target(table, action)
+    card, creature = _take_from_hand(table, action), get_target(table.mine, action)
     table.log(Event.EVOLVE, card=card, target=creature.top)
     creature.cards.append(card)
     creature.since = table.state.turn_number
@@ -68,7 +67,7 @@ def _evolve(table: Table, action: Action) -> None:
 
 
 def _attach(table: Table, action: Action) -> None:
-    card, creature = _take_from_hand(table, action), _target(table, action)
+    card, creature = _take_from_hand(table, action), get_target(table.mine, action)
     creature.energy.append(card)
     table.mine.attached = True
     table.log(Event.ATTACH, card=card, target=creature.top)
@@ -77,8 +76,7 @@ def _attach(table: Table, action: Action) -> None:
 def _use(table: Table, action: Action) -> None:
     card = _take_from_hand(table, action)
     definition = table.cards[card.card]
-    creature = table.mine.find(action.target) or table.mine.active
-    assert creature is not None, "there is an active creature in every turn"
+    creature = get_target(table.mine, action) if action.target else table.active
     table.mine.supported |= definition.type is CardType.SUPPORTER
     table.log(Event.USE, card=card, target=creature.top if action.target else None)
     EFFECTS[definition.text].do(table, creature)
@@ -86,9 +84,7 @@ def _use(table: Table, action: Action) -> None:
 
 
 def _retreat(table: Table, action: Action) -> None:
-    side, creature = table.mine, _target(table, action)
-    active = side.active
-    assert active is not None, "checked before"
+    side, active, creature = table.mine, table.active, get_target(table.mine, action)
     cost = table.definition(active).retreat_cost or 0
     table.log(Event.RETREAT, card=active.top, target=creature.top, amount=cost)
     table.discard_energy(side, active, active.energy[len(active.energy) - cost :])
@@ -97,17 +93,13 @@ def _retreat(table: Table, action: Action) -> None:
 
 
 def _attack(table: Table, action: Action) -> None:
-    active = table.mine.active
-    attack = active and get_attack(table, active, action.attack)
-    assert attack is not None, "checked before"
-    do_attack(table, attack)
+    do_attack(table, get_attack(table, action))
     _end_turn(table, action)
 
 
 def _promote(table: Table, action: Action) -> None:
     side = table.state.side(action.seat)
-    creature = side.find(action.target)
-    assert creature is not None, "checked before"
+    creature = get_target(side, action)
     table.bring_forward(side, creature)
     table.log(Event.PROMOTE, seat=action.seat, target=creature.top)
 
@@ -223,16 +215,9 @@ def _end(table: Table, reason: EndReason, winner: Seat | None) -> None:
 
 
 def _take_from_hand(table: Table, action: Action) -> CardInstance:
-    card = get_in_hand(table.mine, action.card)
-    assert card is not None, "checked before"
+    card = get_card(table.mine, action)
     table.mine.hand.remove(card)
     return card
-
-
-def _target(table: Table, action: Action) -> Creature:
-    creature = table.mine.find(action.target)
-    assert creature is not None, "checked before"
-    return creature
 
 
 _DO: Final[Mapping[ActionKind, Callable[[Table, Action], None]]] = {

@@ -114,8 +114,9 @@ def _strengthen(table: Table, _: Creature) -> None:
 
 
 def _cure(table: Table, creature: Creature) -> None:
-    for condition in _CURED:
-        creature.conditions.pop(condition, None)
+    for condition in sorted(_CURED.intersection(creature.conditions)):
+        del creature.conditions[condition]
+        table.log(Event.CURE, target=creature.top, note=condition)
 
 
 def _needs_curing(table: Table) -> str | None:

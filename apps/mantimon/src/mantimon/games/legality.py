@@ -1,13 +1,14 @@
-"""Say why an action is not allowed, and find those that are."""
+"""Refuse what the rules do not allow, saying why, and find what they do."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from mantimon.cards.definition import Attack, CardDefinition, CardType
+from mantimon.errors import IllegalActionError
 from mantimon.games.actions import Action, ActionKind
 from mantimon.games.attacks import can_pay
 from mantimon.games.dealing import is_playable_basic
-from mantimon.games.items import EFFECTS
+from mantimon.games.items import EFFECTS, Effect
 from mantimon.games.state import CardInstance, Condition, Creature, Side
 from mantimon.games.table import Table
 
@@ -15,25 +16,24 @@ _NO_ATTACK: Final = (Condition.ASLEEP, Condition.STUNNED, Condition.TIRED)
 _NO_RETREAT: Final = (Condition.ASLEEP, Condition.STUNNED, Condition.ROOTED)
 
 
-def find_problem(table: Table, action: Action) -> str | None:
-    """Say why an action is not allowed now; None for one that is."""
+def require_allowed(table: Table, action: Action) -> None:
+    """Refuse an action that is not allowed now.
+
+    Raises:
+        IllegalActionError: the message says why.
+    """
     state = table.state
-    if state.outcome:
-        return "the game is over"
+    _require(state.outcome is None, "the game is over")
     if action.kind is ActionKind.CONCEDE:
-        return None
-    if action.seat is not state.waiting_for:
-        return f"it is for {state.waiting_for} to act"
-    promoting = state.turn_number > 0 and state.side(action.seat).active is None
-    if promoting is not (action.kind is ActionKind.PROMOTE):
-        return (
-            "a creature of the bench has to be promoted first"
-            if promoting
-            else "there is an active creature already"
-        )
-    if state.turn_number == 0 and action.kind not in _IN_SET_UP:
-        return "in the set-up basic creatures are put down, and nothing else is done"
-    return _CHECKS[action.kind](table, action)
+        return
+    _require(action.seat is state.waiting_for, "it is for the other player to act")
+    _require(
+        state.turn_number > 0 or action.kind in _IN_SET_UP,
+        "in the set-up basic creatures are put down, and nothing else is done",
+    )
+    if state.turn_number > 0 and state.side(action.seat).active is None:
+        _require(action.kind is ActionKind.PROMOTE, "a creature of the bench is promoted first")
+    _CHECKS[action.kind](table, action)
 
 
 def find_actions(table: Table) -> list[Action]:
@@ -41,18 +41,52 @@ def find_actions(table: Table) -> list[Action]:
 
     There is always one, until the game is over.
     """
-    return [each for each in _candidates(table) if find_problem(table, each) is None]
+    return [each for each in _candidates(table) if _is_allowed(table, each)]
 
 
-def get_attack(table: Table, creature: Creature, name: str | None) -> Attack | None:
-    """Give the attack of that name that a creature has, or None."""
-    attacks = table.definition(creature).attacks
-    return next((attack for attack in attacks if attack.name == name), None)
+def get_attack(table: Table, action: Action) -> Attack:
+    """Give the attack of the active creature that is named.
+
+    Raises:
+        IllegalActionError: it has none of that name.
+    """
+    attacks = table.definition(table.active).attacks
+    attack = next((attack for attack in attacks if attack.name == action.attack), None)
+    if attack is None:
+        raise IllegalActionError(f"the active creature has no attack {action.attack!r}")
+    return attack
 
 
-def get_in_hand(side: Side, card_id: str | None) -> CardInstance | None:
-    """Give the card of that id in a hand, or None."""
-    return next((card for card in side.hand if card.id == card_id), None)
+def get_card(side: Side, action: Action) -> CardInstance:
+    """Give the card in the hand that is named.
+
+    Raises:
+        IllegalActionError: it is not there.
+    """
+    card = next((card for card in side.hand if card.id == action.card), None)
+    if card is None:
+        raise IllegalActionError(f"{action.card!r} is not in the hand")
+    return card
+
+
+def get_target(side: Side, action: Action) -> Creature:
+    """Give the creature in play that is named.
+
+    Raises:
+        IllegalActionError: there is none on that side.
+    """
+    creature = side.find(action.target)
+    if creature is None:
+        raise IllegalActionError(f"{action.target!r} is not in play on the own side")
+    return creature
+
+
+def _is_allowed(table: Table, action: Action) -> bool:
+    try:
+        require_allowed(table, action)
+    except IllegalActionError:
+        return False
+    return True
 
 
 def _candidates(table: Table) -> Iterator[Action]:
@@ -88,127 +122,100 @@ def _use_of(table: Table, card: CardInstance) -> tuple[ActionKind, bool]:
     return ActionKind.USE, effect is not None and effect.on is not None
 
 
-def _definition(table: Table, action: Action) -> CardDefinition | str:
-    """Give what the card in the hand is, or say why it cannot be used."""
-    card = get_in_hand(table.mine, action.card)
-    if card is None:
-        return f"{action.card} is not in the hand"
-    return f"{card.id} is an energy" if card.energy else table.cards[card.card]
-
-
-def _target(table: Table, action: Action) -> Creature | str:
-    creature = table.mine.find(action.target)
-    return creature or f"{action.target} is not in play on the side of {action.seat}"
-
-
-def _play_basic(table: Table, action: Action) -> str | None:
+def _play_basic(table: Table, action: Action) -> None:
     card = _definition(table, action)
-    if isinstance(card, str):
-        return card
-    if not is_playable_basic(card):
-        return f"{card.name} is no basic creature"
-    if action.target is not None:
-        return "a basic creature is played without a target"
-    if table.mine.active and len(table.mine.bench) >= table.state.rules.bench_size:
-        return f"the bench is full with {table.state.rules.bench_size}"
-    return None
+    _require(is_playable_basic(card), f"{card.name} is no basic creature")
+    _require(action.target is None, "a basic creature is played without a target")
+    room = table.state.rules.bench_size
+    on_bench = len(table.mine.bench) if table.mine.active else 0
+    _require(on_bench < room, f"the bench is full with {room}")
 
 
-def _evolve(table: Table, action: Action) -> str | None:
-    card, creature = _definition(table, action), _target(table, action)
-    if isinstance(card, str):
-        return card
-    if isinstance(creature, str):
-        return creature
+def _evolve(table: Table, action: Action) -> None:
+    card, creature = _definition(table, action), get_target(table.mine, action)
     below = table.definition(creature).name
-    if card.evolves_from != below:
-        return f"{card.name} does not evolve from {below}"
-    if card.hp is None:
-        return f"{card.name} has no HP"
-    if table.state.turn_number <= 2:
-        return "nobody evolves in the first turn of a player"
-    if creature.since == table.state.turn_number:
-        return f"{below} came in this turn"
-    return None
+    _require(card.evolves_from == below, f"{card.name} does not evolve from {below}")
+    _require(card.hp is not None, f"{card.name} has no HP")
+    _require(table.state.turn_number > 2, "nobody evolves in the first turn of a player")
+    _require(creature.since < table.state.turn_number, f"{below} came in this turn")
 
 
-def _attach(table: Table, action: Action) -> str | None:
-    card, creature = get_in_hand(table.mine, action.card), _target(table, action)
-    if card is None:
-        return f"{action.card} is not in the hand"
-    if not card.energy:
-        return f"{table.cards[card.card].name} is no energy"
-    if isinstance(creature, str):
-        return creature
-    return "an energy was attached in this turn" if table.mine.attached else None
+def _attach(table: Table, action: Action) -> None:
+    _require(get_card(table.mine, action).energy is not None, f"{action.card} is no energy")
+    get_target(table.mine, action)
+    _require(not table.mine.attached, "an energy was attached in this turn")
 
 
-def _use(table: Table, action: Action) -> str | None:
+def _use(table: Table, action: Action) -> None:
     card = _definition(table, action)
-    if isinstance(card, str):
-        return card
-    if card.type is CardType.CREATURE:
-        return f"{card.name} is a creature"
-    if card.type is CardType.SUPPORTER and table.mine.supported:
-        return "a supporter was played in this turn"
+    _require(card.type is not CardType.CREATURE, f"{card.name} is a creature")
+    again = card.type is CardType.SUPPORTER and table.mine.supported
+    _require(not again, "a supporter was played in this turn")
     effect = EFFECTS.get(card.text)
     if effect is None:
-        return f"{card.name} does nothing in this game"
+        raise IllegalActionError(f"{card.name} does nothing in this game")
+    _require_use(table, action, card, effect)
+
+
+def _require_use(table: Table, action: Action, card: CardDefinition, effect: Effect) -> None:
     if effect.needs and (problem := effect.needs(table)):
-        return problem
+        raise IllegalActionError(problem)
     if effect.on is None:
-        return None if action.target is None else f"{card.name} takes no target"
-    creature = _target(table, action)
-    if isinstance(creature, str):
-        return creature
-    if not effect.on(table, creature):
-        return f"{card.name} is of no use for {table.definition(creature).name}"
-    return None
+        _require(action.target is None, f"{card.name} takes no target")
+    else:
+        creature = get_target(table.mine, action)
+        name = table.definition(creature).name
+        _require(effect.on(table, creature), f"{card.name} is of no use for {name}")
 
 
-def _retreat(table: Table, action: Action) -> str | None:
-    active, creature = table.mine.active, _target(table, action)
-    if isinstance(creature, str):
-        return creature
-    if active is None or creature is active:
-        return "the creature that comes has to be on the bench"
-    if table.mine.retreated:
-        return "a creature retreated in this turn"
-    name, cost = table.definition(active).name, table.definition(active).retreat_cost or 0
-    if held := next((each for each in _NO_RETREAT if each in active.conditions), None):
-        return f"{name} is {held} and cannot retreat"
-    if len(active.energy) < cost:
-        return f"{name} has {len(active.energy)} energy; retreating costs {cost}"
-    return None
+def _retreat(table: Table, action: Action) -> None:
+    active, creature = table.active, get_target(table.mine, action)
+    _require(creature is not active, "the creature that comes has to be on the bench")
+    _require(not table.mine.retreated, "a creature retreated in this turn")
+    _require_free(table, active, _NO_RETREAT, "retreat")
+    cost, has = table.definition(active).retreat_cost or 0, len(active.energy)
+    _require(has >= cost, f"retreating costs {cost} energy, and there is {has}")
 
 
-def _attack(table: Table, action: Action) -> str | None:
-    active = table.mine.active
-    attack = active and get_attack(table, active, action.attack)
-    if active is None or attack is None:
-        return f"the active creature has no attack {action.attack!r}"
-    name = table.definition(active).name
-    if table.state.turn_number == 1:
-        return "nobody attacks in the first turn of the game"
-    if held := next((each for each in _NO_ATTACK if each in active.conditions), None):
-        return f"{name} is {held} and cannot attack"
-    if not can_pay(active, attack):
-        return f"{name} lacks energy for {attack.name}: it costs {', '.join(attack.cost)}"
-    return None
+def _attack(table: Table, action: Action) -> None:
+    attack = get_attack(table, action)
+    _require(table.state.turn_number > 1, "nobody attacks in the first turn of the game")
+    _require_free(table, table.active, _NO_ATTACK, "attack")
+    cost = ", ".join(attack.cost)
+    _require(can_pay(table.active, attack), f"{attack.name} costs {cost}, and that is not there")
 
 
-def _promote(table: Table, action: Action) -> str | None:
+def _promote(table: Table, action: Action) -> None:
     side = table.state.side(action.seat)
-    on_bench = any(each.id == action.target for each in side.bench)
-    return None if on_bench else f"{action.target} is not on the bench of {action.seat}"
+    _require(side.active is None, "there is an active creature already")
+    get_target(side, action)
 
 
-def _end_turn(table: Table, _: Action) -> str | None:
-    return None if table.mine.active else "a basic creature has to be put down first"
+def _end_turn(table: Table, _: Action) -> None:
+    _require(table.mine.active is not None, "a basic creature has to be put down first")
+
+
+def _definition(table: Table, action: Action) -> CardDefinition:
+    card = get_card(table.mine, action)
+    _require(card.energy is None, f"{card.id} is an energy")
+    return table.cards[card.card]
+
+
+def _require_free(
+    table: Table, creature: Creature, conditions: tuple[Condition, ...], what: str
+) -> None:
+    held = [each for each in conditions if each in creature.conditions]
+    name = table.definition(creature).name
+    _require(not held, f"{name} is {' and '.join(held)} and cannot {what}")
+
+
+def _require(holds: bool, why: str) -> None:  # noqa: FBT001  -- reads as a sentence
+    if not holds:
+        raise IllegalActionError(why)
 
 
 _IN_SET_UP: Final = (ActionKind.PLAY_BASIC, ActionKind.END_TURN)
-_CHECKS: Final[Mapping[ActionKind, Callable[[Table, Action], str | None]]] = {
+_CHECKS: Final[Mapping[ActionKind, Callable[[Table, Action], None]]] = {
     ActionKind.PLAY_BASIC: _play_basic,
     ActionKind.EVOLVE: _evolve,
     ActionKind.ATTACH: _attach,

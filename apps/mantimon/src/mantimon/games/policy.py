@@ -6,7 +6,7 @@ from typing import Final
 
 from mantimon.games.actions import Action, ActionKind
 from mantimon.games.attacks import can_pay
-from mantimon.games.legality import find_actions, get_attack, get_in_hand
+from mantimon.games.legality import find_actions, get_attack, get_card, get_target
 from mantimon.games.state import Creature, GameState
 from mantimon.games.table import Catalogue, Table
 
@@ -43,21 +43,18 @@ def _is_hopeless(state: GameState) -> bool:
 
 
 def _of_basic(table: Table, action: Action) -> float:
-    card = get_in_hand(table.mine, action.card)
-    hp = (card and table.cards[card.card].hp) or 0
+    hp = table.cards[get_card(table.mine, action).card].hp or 0
     if table.mine.active is None:
         return 50 + hp / 1_000
     return 40 + hp / 1_000 if len(table.mine.bench) < 2 else _END + 0.5
 
 
 def _of_evolving(table: Table, action: Action) -> float:
-    return 60 + (action.target == _active_id(table))
+    return 60 + (action.target == table.active.id)
 
 
 def _of_attaching(table: Table, action: Action) -> float:
-    creature = table.mine.find(action.target)
-    if creature is None:
-        return _END
+    creature = get_target(table.mine, action)
     most = max((len(each.cost) for each in table.definition(creature).attacks), default=0)
     lacks = most - len(creature.energy)
     return 30 + (2 if creature is table.mine.active else 1) * (lacks > 0)
@@ -73,26 +70,20 @@ def _of_using(table: Table, action: Action) -> float:
 
 
 def _of_retreating(table: Table, action: Action) -> float:
-    creature = table.mine.find(action.target)
-    return 15 if creature and _is_better(table, creature) else _END - 1
+    return 15 if _is_better(table, get_target(table.mine, action)) else _END - 1
 
 
 def _of_attack(table: Table, action: Action) -> float:
-    active = table.mine.active
-    attack = active and get_attack(table, active, action.attack)
-    return 1 + (attack.damage if attack else 0) / 1_000
+    return 1 + get_attack(table, action).damage / 1_000
 
 
 def _of_promoting(table: Table, action: Action) -> float:
-    creature = table.state.side(action.seat).find(action.target)
-    return _strength(table, creature) if creature else _END
+    return _strength(table, get_target(table.state.side(action.seat), action))
 
 
 def _is_better(table: Table, creature: Creature) -> bool:
     """Tell whether the active one is nearly done for, and another can attack in its place."""
-    active = table.mine.active
-    if active is None:
-        return True
+    active = table.active
     left = (table.definition(active).hp or 0) - active.damage
     return left <= 30 and _strength(table, creature) > _strength(table, active)
 
@@ -103,13 +94,8 @@ def _strength(table: Table, creature: Creature) -> float:
     return (definition.hp or 0) - creature.damage + damage
 
 
-def _active_id(table: Table) -> str | None:
-    return table.mine.active.id if table.mine.active else None
-
-
 def _text(table: Table, action: Action) -> str:
-    card = get_in_hand(table.mine, action.card)
-    return table.cards[card.card].text if card else ""
+    return table.cards[get_card(table.mine, action).card].text
 
 
 _WORTH: Final[Mapping[ActionKind, Callable[[Table, Action], float]]] = {

@@ -66,6 +66,7 @@ class Event(StrEnum):
     DAMAGE = "damage"
     HEAL = "heal"
     CONDITION = "condition"
+    CURE = "cure"
     DISCARD = "discard"
     RETURN = "return"
     KNOCK_OUT = "knock_out"

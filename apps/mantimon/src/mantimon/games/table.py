@@ -4,6 +4,7 @@ import random
 from collections.abc import Mapping
 
 from mantimon.cards.definition import CardDefinition, Element
+from mantimon.errors import IllegalActionError
 from mantimon.games.state import (
     CardInstance,
     Condition,
@@ -37,6 +38,17 @@ class Table:
     def mine(self) -> Side:
         """The side whose turn it is."""
         return self.state.side(self.seat)
+
+    @property
+    def active(self) -> Creature:
+        """The active creature of whose turn it is.
+
+        Raises:
+            IllegalActionError: there is none yet, in the set-up.
+        """
+        if self.mine.active is None:
+            raise IllegalActionError("there is no active creature yet")
+        return self.mine.active
 
     @property
     def theirs(self) -> Side:

@@ -2,17 +2,17 @@
 
 import random
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
+import msgspec
 from sqlalchemy import (
     ColumnElement,
     Integer,
     Interval,
-    Row,
     Select,
     Text,
     cast,
@@ -27,41 +27,19 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
+from sqlalchemy.sql.dml import ReturningDelete
 
-from holdfast.models import clock_timestamp, uuid7
-from mantimon.campaign.clubs import CLUBS, Npc
-from mantimon.db.models import ActiveGame, EndReason, GameHistory, GameType, User
+from holdfast.models import clock_timestamp
+from mantimon.db.models import ActiveGame, EndReason, GameHistory
 from mantimon.errors import InvalidInputError, NotFoundError
-from mantimon.games.dealing import deal, find_problem
+from mantimon.games.dealing import deal
 from mantimon.games.replay import make_replay
-from mantimon.games.state import ENERGY, GameState, Rules, Seat
+from mantimon.games.state import GameState, Seat
 from mantimon.services.card_service import CardService
-from mantimon.services.collections import get_owned
-from mantimon.services.decks import DeckList, find_problems
 from mantimon.services.inputs import show
-from mantimon.services.starters import choose_starter
+from mantimon.services.pairings import NewGame, get_second_deck, require_playable, spread
 
-NPCS: Final[Mapping[str, Npc]] = {
-    npc.id: npc for club in CLUBS for npc in (*club.members, club.leader)
-}
 _MOST_TURNS = 2**31 - 1  # what the column holds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewGame:
-    """Who is to play what; against a player with a deck, or against an NPC, who has one.
-
-    The id is chosen here, so that a game that is started again is the same game.
-    """
-
-    game_type: GameType
-    player1_id: uuid.UUID
-    deck1: DeckList
-    player2_id: uuid.UUID | None = None
-    deck2: DeckList | None = None
-    npc_id: str | None = None
-    rules: Rules = field(default_factory=Rules)
-    id: uuid.UUID = field(default_factory=uuid7)
 
 
 class TurnWrite(StrEnum):
@@ -95,21 +73,10 @@ async def start_game(
             player or an NPC that does not exist, every problem of both decks. Or the id belongs
             to another game, or to one that is over. Nothing is written.
     """
-    deck2 = _deck_of_rival(new, cards)
-    problems = [
-        *_wrong_seats(new),
-        *await _unknown_players(session, new),
-        *await _wrong_deck(session, new.player1_id, new.deck1, "player 1's deck", cards),
-    ]
-    if new.player2_id and new.deck2:
-        problems += await _wrong_deck(
-            session, new.player2_id, new.deck2, "player 2's deck", cards
-        )
-    if problems or deck2 is None:
-        raise InvalidInputError("; ".join(problems))
+    await require_playable(session, new, cards)
     state = deal(
-        _spread(new.deck1),
-        _spread(deck2),
+        spread(new.deck1),
+        spread(get_second_deck(new, cards)),
         new.rules,
         {card.id: card for card in cards},
         random.Random(seed),  # noqa: S311  -- a caller who plays for something gives a secret one
@@ -151,9 +118,7 @@ async def write_turn(session: AsyncSession, game_id: uuid.UUID, state: GameState
     return TurnWrite.OVER
 
 
-async def finish_game(
-    session: AsyncSession, game_id: uuid.UUID, result: GameResult
-) -> GameHistory:
+async def finish_game(session: AsyncSession, game_id: uuid.UUID, result: GameResult) -> GameHistory:
     """Move a game into the history, under the same id; once, however often it is asked for.
 
     Whoever asks again, or at the same time, gets what the first one stored, whatever the own
@@ -192,9 +157,7 @@ async def finish_game(
     return history
 
 
-def get_result(
-    state: GameState, player1_id: uuid.UUID, player2_id: uuid.UUID | None
-) -> GameResult:
+def get_result(state: GameState, player1_id: uuid.UUID, player2_id: uuid.UUID | None) -> GameResult:
     """Give the result of a state that has ended; `player2_id` is None for an NPC.
 
     Raises:
@@ -204,7 +167,7 @@ def get_result(
         raise InvalidInputError(f"the game goes on: it is for {state.waiting_for} to act")
     players = {Seat.PLAYER1: player1_id, Seat.PLAYER2: player2_id}
     return GameResult(
-        winner_id=state.outcome.winner and players[state.outcome.winner],
+        winner_id=players[state.outcome.winner] if state.outcome.winner else None,
         end_reason=state.outcome.reason,
         turn_count=state.turn_number,
         replay_data=make_replay(state),
@@ -229,56 +192,6 @@ def select_games_of(player_id: uuid.UUID) -> Select[ActiveGame]:
     )
 
 
-def get_npc_deck(npc: Npc, cards: CardService) -> DeckList:
-    """Give the deck that an NPC plays with: the starter of the element, of the first set."""
-    return choose_starter(npc.element, cards.get_cards_by_set(cards.sets[0].code))
-
-
-def _deck_of_rival(new: NewGame, cards: CardService) -> DeckList | None:
-    if new.npc_id in NPCS:
-        return get_npc_deck(NPCS[new.npc_id], cards)
-    return new.deck2
-
-
-def _wrong_seats(new: NewGame) -> Iterator[str]:
-    if new.player2_id and new.npc_id is not None:
-        yield "a game is against a player or an NPC, and both are given"
-    elif new.player2_id is None and new.npc_id is None:
-        yield "a game is against a player or an NPC, and none is given"
-    elif (new.game_type is GameType.CAMPAIGN) is not (new.npc_id is not None):
-        yield "a campaign game, and no other, is against an NPC"
-    if new.player1_id == new.player2_id:
-        yield f"player {new.player1_id} cannot play in both seats"
-    if new.npc_id is not None and new.npc_id not in NPCS:
-        yield f"there is no NPC {show(new.npc_id)}"
-    if (new.deck2 is None) is not (new.player2_id is None):
-        yield "a second deck is given with a second player, and only then"
-
-
-async def _unknown_players(session: AsyncSession, new: NewGame) -> list[str]:
-    wanted = [each for each in (new.player1_id, new.player2_id) if each]
-    # Nobody can be deleted until the game is stored.
-    known = await session.scalars(
-        select(User.id).where(User.id.in_(wanted)).with_for_update(read=True, key_share=True)
-    )
-    missing = set(wanted).difference(known)
-    return [f"there is no player {each}" for each in dict.fromkeys(wanted) if each in missing]
-
-
-async def _wrong_deck(
-    session: AsyncSession, player_id: uuid.UUID, deck: DeckList, name: str, cards: CardService
-) -> list[str]:
-    found = find_problems(deck, owned=await get_owned(session, player_id), cards=cards)
-    return [f"{name}: {problem}" for problem in found]
-
-
-def _spread(deck: DeckList) -> list[str]:
-    """Give a deck card by card, in an order that does not depend on that of the mapping."""
-    energy = {f"{ENERGY}{element}": count for element, count in deck.energy_cards.items()}
-    counts = sorted({**deck.cards, **energy}.items())
-    return [card for card, count in counts for _ in range(count)]
-
-
 async def _insert(session: AsyncSession, new: NewGame, state: GameState) -> bool:
     statement = (
         insert(ActiveGame)
@@ -288,7 +201,7 @@ async def _insert(session: AsyncSession, new: NewGame, state: GameState) -> bool
             player1_id=new.player1_id,
             player2_id=new.player2_id,
             npc_id=new.npc_id,
-            rules_config=_plain_rules(new.rules),
+            rules_config=msgspec.to_builtins(new.rules),
             game_state=_document(state),
         )
         .on_conflict_do_nothing(index_elements=["id"])
@@ -306,9 +219,7 @@ async def _insert(session: AsyncSession, new: NewGame, state: GameState) -> bool
 
 async def _get_started(session: AsyncSession, new: NewGame) -> GameState:
     game = await session.scalar(
-        select(ActiveGame)
-        .where(ActiveGame.id == new.id)
-        .execution_options(populate_existing=True)
+        select(ActiveGame).where(ActiveGame.id == new.id).execution_options(populate_existing=True)
     )
     if game is None:
         raise _is_over(new.id)
@@ -339,7 +250,7 @@ def _wrong_result(result: GameResult, players: Sequence[uuid.UUID | None]) -> It
         yield f"turn_count is {show(result.turn_count)}; it is between 0 and {_MOST_TURNS}"
 
 
-def _take(game_id: uuid.UUID) -> "Any":
+def _take(game_id: uuid.UUID) -> "ReturningDelete[*tuple[Any, ...]]":
     past = extract("epoch", clock_timestamp() - ActiveGame.started_at)
     return (
         delete(ActiveGame)
