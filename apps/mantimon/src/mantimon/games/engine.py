@@ -192,7 +192,8 @@ def _nobody_to_promote(table: Table) -> bool:
 def _begin_turn(table: Table) -> None:
     """Let the other player begin a turn; in the set-up, put creatures down."""
     state = table.state
-    state.turn_of, state.turn_over = state.turn_of.rival, False
+    state.turn_over = False
+    table.pass_turn()
     if state.turn_number == 0 and table.mine.active is None:
         return
     if state.turn_number >= state.rules.turn_limit:

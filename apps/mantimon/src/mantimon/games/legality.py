@@ -1,6 +1,6 @@
 """Refuse what the rules do not allow, saying why, and find what they do."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from mantimon.cards.definition import Attack, CardDefinition, CardType
@@ -99,8 +99,8 @@ def _candidates(table: Table) -> Iterator[Action]:
             yield Action(seat=seat, kind=ActionKind.PROMOTE, target=creature.id)
         return
     for card in {card.card: card for card in reversed(side.hand)}.values():
-        kind, on_creature = _use_of(table, card)
-        for target in [each.id for each in side.in_play] if on_creature else [None]:
+        kind, targets = _use_of(table, side, card)
+        for target in targets:
             yield Action(seat=seat, kind=kind, card=card.id, target=target)
     for creature in side.bench:
         yield Action(seat=seat, kind=ActionKind.RETREAT, target=creature.id)
@@ -110,16 +110,22 @@ def _candidates(table: Table) -> Iterator[Action]:
     yield Action(seat=seat, kind=ActionKind.END_TURN)
 
 
-def _use_of(table: Table, card: CardInstance) -> tuple[ActionKind, bool]:
-    """Tell what can be done with a card, and whether it is done to a creature."""
+def _use_of(
+    table: Table, side: Side, card: CardInstance
+) -> tuple[ActionKind, Sequence[str | None]]:
+    """Tell what a card in the hand is for, and on whom it might be used; None is nobody."""
     if card.energy:
-        return ActionKind.ATTACH, True
+        return ActionKind.ATTACH, [each.id for each in side.in_play]
     definition = table.cards[card.card]
-    if definition.type is CardType.CREATURE:
-        basic = definition.evolves_from is None
-        return (ActionKind.PLAY_BASIC, False) if basic else (ActionKind.EVOLVE, True)
-    effect = EFFECTS.get(definition.text)
-    return ActionKind.USE, effect is not None and effect.on is not None
+    if definition.type is not CardType.CREATURE:
+        effect = EFFECTS.get(definition.text)
+        on_creature = effect is not None and effect.on is not None
+        return ActionKind.USE, [each.id for each in side.in_play] if on_creature else [None]
+    if definition.evolves_from is None:
+        return ActionKind.PLAY_BASIC, [None]
+    below = definition.evolves_from
+    fitting = [each.id for each in side.in_play if table.definition(each).name == below]
+    return ActionKind.EVOLVE, fitting
 
 
 def _play_basic(table: Table, action: Action) -> None:

@@ -22,22 +22,24 @@ UNTIL_CURED = 1_000_000  # a turn that no game reaches
 
 
 class Table:
-    """A state that is changed in place, the cards' definitions, and chance."""
+    """A state that is changed in place, the cards' definitions, and chance.
+
+    `seat` is whose turn it is, `mine` and `theirs` are the sides as they see it.
+    """
 
     def __init__(self, state: GameState, cards: Catalogue, rng: random.Random) -> None:
         self.state = state
         self.cards = cards
         self.rng = rng
+        self._turn_to(state.turn_of)
 
-    @property
-    def seat(self) -> Seat:
-        """Whose turn it is."""
-        return self.state.turn_of
+    def pass_turn(self) -> None:
+        """Give the turn to the other player."""
+        self._turn_to(self.seat.rival)
 
-    @property
-    def mine(self) -> Side:
-        """The side whose turn it is."""
-        return self.state.side(self.seat)
+    def _turn_to(self, seat: Seat) -> None:
+        self.state.turn_of = seat
+        self.seat, self.mine, self.theirs = seat, self.state.side(seat), self.state.side(seat.rival)
 
     @property
     def active(self) -> Creature:
@@ -49,11 +51,6 @@ class Table:
         if self.mine.active is None:
             raise IllegalActionError("there is no active creature yet")
         return self.mine.active
-
-    @property
-    def theirs(self) -> Side:
-        """The other side."""
-        return self.state.side(self.seat.rival)
 
     def log(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import (
@@ -15,6 +15,7 @@ from sqlalchemy import (
     Interval,
     Select,
     Text,
+    bindparam,
     cast,
     delete,
     extract,
@@ -39,7 +40,8 @@ from mantimon.services.card_service import CardService
 from mantimon.services.inputs import show
 from mantimon.services.pairings import NewGame, get_second_deck, require_playable, spread
 
-_MOST_TURNS = 2**31 - 1  # what the column holds
+_ACTIVE: Final = ActiveGame.metadata.tables[ActiveGame.__tablename__]
+_MOST_TURNS: Final = 2**31 - 1  # what the column holds
 
 
 class TurnWrite(StrEnum):
@@ -48,6 +50,26 @@ class TurnWrite(StrEnum):
     WRITTEN = "written"
     SUPERSEDED = "superseded"  # this turn or a later one is there already
     OVER = "over"  # the game has ended
+
+
+def _document(text: ColumnElement[str]) -> ColumnElement[Any]:
+    """Take a state as JSON text: as objects, for a JSON column, it would cost ten times more."""
+    return cast(text, JSONB())
+
+
+# Built once, and without the ORM: it is sent at each turn of each game.
+_WRITE_TURN: Final = (
+    update(_ACTIVE)
+    .where(_ACTIVE.c.id == bindparam("game"), _ACTIVE.c.turn_number < bindparam("turn"))
+    .values(
+        game_state=_document(bindparam("state", type_=Text())),
+        turn_number=bindparam("turn"),
+        version=_ACTIVE.c.version + 1,
+        last_action_at=clock_timestamp(),
+        turn_deadline=clock_timestamp() + bindparam("seconds", type_=Interval()),
+    )
+    .returning(_ACTIVE.c.id)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,22 +117,13 @@ async def write_turn(session: AsyncSession, game_id: uuid.UUID, state: GameState
     Raises:
         NotFoundError: there is no such game, and there was none that has ended.
     """
-    now = clock_timestamp()
-    seconds = timedelta(seconds=state.rules.turn_seconds)
-    statement = (
-        update(ActiveGame)
-        .where(ActiveGame.id == game_id, ActiveGame.turn_number < state.turn_number)
-        .values(
-            game_state=_document(state),
-            turn_number=state.turn_number,
-            version=ActiveGame.version + 1,
-            last_action_at=now,
-            turn_deadline=now + literal(seconds, Interval()),
-        )
-        .returning(ActiveGame.id)
-        .execution_options(synchronize_session=False)
-    )
-    if await session.scalar(statement):
+    turn = {
+        "game": game_id,
+        "turn": state.turn_number,
+        "state": state.to_json().decode(),
+        "seconds": timedelta(seconds=state.rules.turn_seconds),
+    }
+    if await session.scalar(_WRITE_TURN, turn):
         return TurnWrite.WRITTEN
     if await session.scalar(select(ActiveGame.id).where(ActiveGame.id == game_id)):
         return TurnWrite.SUPERSEDED
@@ -202,7 +215,7 @@ async def _insert(session: AsyncSession, new: NewGame, state: GameState) -> bool
             player2_id=new.player2_id,
             npc_id=new.npc_id,
             rules_config=msgspec.to_builtins(new.rules),
-            game_state=_document(state),
+            game_state=_document(literal(state.to_json().decode(), Text())),
         )
         .on_conflict_do_nothing(index_elements=["id"])
         .returning(ActiveGame.id)
@@ -231,11 +244,6 @@ async def _get_started(session: AsyncSession, new: NewGame) -> GameState:
 
 def _is_over(game_id: uuid.UUID) -> InvalidInputError:
     return InvalidInputError(f"game {game_id} is over; a new game has a new id")
-
-
-def _document(state: GameState) -> ColumnElement[Any]:
-    """Give the state as JSON text: to take it apart for a JSON column would cost ten times more."""
-    return cast(literal(state.to_json().decode(), Text()), JSONB())
 
 
 def _wrong_result(result: GameResult, players: Sequence[uuid.UUID | None]) -> Iterator[str]:
