@@ -11,7 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Display
 
 from mantimon.cli.output import AsJson, print_json
-from mantimon.config import get_settings
+from mantimon.config import Environment, get_settings
+from mantimon.errors import InvalidInputError
 from mantimon.simulation import SimulationPlan, SimulationReport
 from mantimon.simulation import simulate as run_simulation
 
@@ -32,7 +33,10 @@ def simulate(
     same seed they take the same course.
     """
     plan = SimulationPlan(games=games, seed=seed, players=players, workers=workers)
-    url = get_settings().database_url.get_secret_value()
+    settings = get_settings()
+    if settings.environment is Environment.PROD:
+        raise InvalidInputError("ENVIRONMENT is prod, and simulated games would count as real ones")
+    url = settings.database_url.get_secret_value()
     with _show_progress() as progress:
         report = asyncio.run(run_simulation(url, plan, progress))
     if as_json:

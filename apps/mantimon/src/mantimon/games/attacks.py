@@ -162,9 +162,6 @@ CHANGES: Final[Mapping[str, Change]] = {
     "If this creature has any damage on it, this attack does 20 more damage.": _more(
         lambda _, blow: blow.attacker.damage > 0, 20
     ),
-    "If the defending creature has any damage on it, this attack does 30 more damage.": _more(
-        lambda _, blow: blow.defender.damage > 0, 30
-    ),
     "If the defending creature has evolved, this attack does 20 more damage.": _more(
         lambda table, blow: table.definition(blow.defender).stage is not Stage.BASIC, 20
     ),

@@ -42,7 +42,7 @@ class SimulationPlan:
 
     def __post_init__(self) -> None:
         wrong = [
-            f"{name} is {show(value)}; it is between {least} and {most}"
+            f"{name} is {show(value)}, and is to be from {least} to {most}"
             for name, (least, most) in LIMITS.items()
             if type(value := getattr(self, name)) is not int or not least <= value <= most
         ]

@@ -7,7 +7,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -78,12 +77,14 @@ async def _work() -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(told), sys.stdin)
     job = msgspec.json.decode(await told.readline(), type=Job)
     async with make_database(job.url, connections=CONNECTIONS) as db:
-        playing = asyncio.create_task(play_games(db, job, get_card_service(), _report))
-        deserted = asyncio.create_task(told.read())
-        deserted.add_done_callback(lambda _: playing.cancel())
-        with suppress(asyncio.CancelledError):  # nobody is there to be told
-            await playing
-        deserted.cancel()
+        watching = asyncio.create_task(_end_when_deserted(told))
+        await play_games(db, job, get_card_service(), _report)
+        watching.cancel()
+
+
+async def _end_when_deserted(told: asyncio.StreamReader) -> None:
+    await told.read()
+    os._exit(1)  # at once, and without a word: the server takes back what was not committed
 
 
 def _report(message: Played | Failed) -> None:
