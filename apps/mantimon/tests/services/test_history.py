@@ -3,7 +3,7 @@
 import asyncio
 import json
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from sqlalchemy import select, text
@@ -67,7 +67,7 @@ async def _fill(url):
             await session.execute(text(FILL_GAMES))
         async with db.engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await connection.execute(text("VACUUM ANALYZE game_history, users"))
+            await connection.execute(text("VACUUM ANALYZE game_history, standings, users"))
 
 
 @pytest.fixture
@@ -229,6 +229,98 @@ async def test_leaderboard_counts_wins_in_the_period(games):
     assert {id_: name for id_, name, _ in found} == names
     assert sum(count for _, _, count in found) == 2 * 24 * 60 * 9 // 10
     assert found == sorted(found, key=lambda row: (-row[2], row[0]))
+
+
+COUNTED = """
+    SELECT winner_id, count(*) FROM game_history
+    WHERE winner_id IS NOT NULL AND played_at >= :since AND played_at < :until GROUP BY winner_id"""
+MARCH = datetime(2030, 3, 1, tzinfo=UTC)
+TOKYO = timezone(timedelta(hours=9))
+
+
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [
+        (BEGIN, BEGIN + timedelta(31)),
+        (BEGIN + timedelta(31), MARCH),
+        (BEGIN, MARCH),
+        (BEGIN - timedelta(31), MARCH + timedelta(31)),
+        (BEGIN.astimezone(TOKYO), MARCH.astimezone(TOKYO)),
+        (datetime(2030, 2, 1, tzinfo=TOKYO), datetime(2030, 3, 1, tzinfo=TOKYO)),
+        (BEGIN + timedelta(31, microseconds=1), MARCH),
+        (BEGIN, BEGIN),
+    ],
+)
+async def test_whole_months_are_what_their_games_add_up_to(games, since, until):
+    """The board is the same whether the database has counted ahead or counts now."""
+    found = await get_leaderboard(games, since, until, limit=1_000)
+
+    wins = await games.execute(text(COUNTED), {"since": since, "until": until})
+    assert {id_: count for id_, _, count in found} == dict(wins.all())
+    assert found == sorted(found, key=lambda row: (-row[2], row[0]))
+
+
+async def test_leaderboard_of_a_month_reads_the_best_alone(games):
+    """Of a whole month as many rows are read as are asked for, in order, and no game."""
+    read, plan = await explain(games, select_leaderboard(BEGIN, BEGIN + timedelta(31), 10))
+
+    assert read - {"pk_users"} == {"ix_standings_best"}
+    kept = [node for node in nodes(plan) if node.get("Relation Name") == "standings"]
+    assert [(node["Node Type"], node["Actual Rows"]) for node in kept] == [("Index Only Scan", 10)]
+
+
+async def test_wins_are_counted_however_games_are_stored(session, make, player, rival, store):
+    """One by one and many at once, in two months; a draw is nobody's win."""
+    now = datetime.now(UTC)
+    this = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    then = (this + timedelta(31)).replace(day=1)
+    await store(make.history(player, winner_id=player.id, played_at=then))
+    await store(
+        *(make.history(player, winner_id=rival.id, played_at=then) for _ in range(3)),
+        make.history(player, played_at=then, end_reason="draw"),
+        make.history(player, winner_id=player.id, played_at=this),
+    )
+
+    board = await get_leaderboard(session, then, (then + timedelta(31)).replace(day=1))
+    assert [(id_, wins) for id_, _, wins in board] == [(rival.id, 3), (player.id, 1)]
+    (only,) = await get_leaderboard(session, this, then)
+    assert (only[0], only[2]) == (player.id, 1)
+
+
+async def test_a_deleted_player_is_on_no_board(session, make, player, rival, store):
+    """Who is deleted is taken from the boards too, by the database alone."""
+    this = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    period = this, (this + timedelta(31)).replace(day=1)
+    await store(*(make.history(player, winner_id=each.id) for each in (player, rival)))
+    await session.execute(text("DELETE FROM users WHERE id = :id"), {"id": player.id})
+
+    board = await get_leaderboard(session, *period)
+    assert [id_ for id_, _, _ in board] == [rival.id]
+
+
+STORE = """
+    INSERT INTO game_history (id, game_type, player1_id, winner_id, end_reason)
+    SELECT gen_random_uuid(), 'ranked', winner, winner, 'prizes_taken'
+    FROM unnest(CAST(:winners AS uuid[])) AS winner"""
+
+
+async def test_wins_stored_at_once_are_all_counted(clone, make):
+    """Forty tasks that store games of the same players count each, and none waits in a circle."""
+    async with Database(clone.app) as db:
+        users = [make.user() for _ in range(50)]
+        async with db.begin() as session:
+            session.add_all(users)
+        winners = [user.id for user in users]
+
+        async def store_games(number):
+            order = winners if number % 2 else winners[::-1]
+            async with db.begin() as session:  # which would not try again after a deadlock
+                await session.execute(text(STORE), {"winners": order})
+
+        await asyncio.gather(*map(store_games, range(40)))
+        async with db.read() as session:
+            kept = await session.execute(text("SELECT user_id, wins FROM standings"))
+            assert dict(kept.all()) == dict.fromkeys(winners, 40)
 
 
 @pytest.mark.parametrize(
