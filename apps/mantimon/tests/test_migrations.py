@@ -22,6 +22,7 @@ TABLES = {
     "campaign_progress",
     "active_games",
     "game_history",
+    "standings",
 }
 CONSTRAINTS = """
     SELECT conrelid::regclass::text, conname

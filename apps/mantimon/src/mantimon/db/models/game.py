@@ -2,10 +2,10 @@
 
 import uuid
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, text
-from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
+from sqlalchemy.orm import Mapped, declared_attr, mapped_column, relationship, validates
 
 from holdfast.models import ValueEnum, clock_timestamp, json_type
 from mantimon.db.base import Base, Choice
@@ -102,7 +102,11 @@ class GameHistory(Base):
         Index(None, "winner_id"),
         {"postgresql_partition_by": "RANGE (played_at)"},
     )
-    __mapper_args__: ClassVar[dict[str, Any]] = {"eager_defaults": True, "primary_key": ["id"]}
+
+    @declared_attr.directive
+    @classmethod
+    def __mapper_args__(cls) -> dict[str, Any]:
+        return {"eager_defaults": True, "primary_key": ["id"]}
 
     game_type: Mapped[GameType] = mapped_column(ValueEnum(GameType))
     player1_id: Mapped[uuid.UUID | None] = mapped_column(

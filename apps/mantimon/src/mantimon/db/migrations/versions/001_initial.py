@@ -13,7 +13,7 @@ branch_labels = None
 depends_on = None
 
 _NOW = sa.text("clock_timestamp()")
-_PARTITIONS = Path(__file__).with_name("001_partitions.sql")
+_SQL = Path(__file__).parent
 
 
 def upgrade() -> None:
@@ -199,14 +199,30 @@ def upgrade() -> None:
         ["played_at", "winner_id"],
         postgresql_where=sa.text("winner_id IS NOT NULL"),
     )
-    op.execute(_PARTITIONS.read_text(encoding="utf-8"))
+    op.create_table(
+        "standings",
+        sa.Column("month", sa.Date(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("wins", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_standings_user_id_users"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("month", "user_id", name=op.f("pk_standings")),
+    )
+    op.create_index("ix_standings_best", "standings", ["month", sa.text("wins DESC"), "user_id"])
+    op.create_index("ix_standings_user_id", "standings", ["user_id"])
+    for file in ("001_partitions.sql", "001_standings.sql"):
+        for statement in (_SQL / file).read_text(encoding="utf-8").split(";;"):
+            op.execute(statement)
     # The first ones, so that the tables can be used as they are.
     op.execute("SELECT make_game_history_partitions(now(), now() + interval '3 months')")
 
 
 def downgrade() -> None:
-    op.execute("DROP FUNCTION make_game_history_partitions")
+    op.drop_table("standings")
     op.drop_table("game_history")
+    op.execute("DROP FUNCTION make_game_history_partitions")
+    op.execute("DROP FUNCTION count_wins")
     op.drop_table("decks")
     op.drop_table("collections")
     op.drop_table("campaign_progress")

@@ -24,11 +24,14 @@ BEGIN
         RAISE EXCEPTION 'no partitions from % until %: a period begins in 2000 or later, and ends '
             'within five years', since, until USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    -- One at a time: whoever comes second finds them there.
-    PERFORM pg_advisory_xact_lock(hashtextextended('make_game_history_partitions', 0));
     WHILE month <= until LOOP
         name := 'game_history_' || to_char(month, 'YYYY_MM');
         IF to_regclass(name) IS NULL THEN
+            -- One at a time, and only where one is missing: it is kept until the commit. To attach
+            -- takes this lock anyway; reading and writing goes on.
+            LOCK TABLE game_history IN SHARE UPDATE EXCLUSIVE MODE;
+        END IF;
+        IF to_regclass(name) IS NULL THEN  -- whoever comes second finds it there
             EXECUTE format('CREATE TABLE %I (LIKE game_history INCLUDING ALL)', name);
             EXECUTE format(
                 'ALTER TABLE game_history ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
