@@ -30,7 +30,7 @@ from mantimon.services.games import (
     start_game,
     write_turn,
 )
-from mantimon.services.pairings import NPCS, NewGame
+from mantimon.services.pairings import NPCS, NewGame, require_playable
 from mantimon.services.starters import choose_starter
 
 NPC = "club_1_ignace"
@@ -286,9 +286,10 @@ async def test_a_player_who_goes_while_a_game_begins(database, cards, register, 
     """A player cannot be deleted under a game that begins; afterwards the game goes, too."""
     ranked = against(await register(database), deck)
     async with database.begin() as session:
-        await start_game(session, ranked, cards=cards, seed=1)
+        await require_playable(session, ranked, cards)
         gone = asyncio.create_task(_delete(database, ranked.player2_id))
         await _until_waiting(database)
+        await start_game(session, ranked, cards=cards, seed=1)
     await gone
 
     assert await count(database, ActiveGame) == 0
@@ -304,7 +305,7 @@ async def _until_waiting(db):
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE wait_event_type = 'Lock' AND datname = current_database()"
     )
-    async with db.read() as session:
+    async with asyncio.timeout(30), db.read() as session:
         while not await session.scalar(waiting):  # noqa: ASYNC110  -- a server has no event
             await asyncio.sleep(0.01)
 

@@ -99,7 +99,7 @@ class Outside:
 
     async def until_games_are_played(self, workers=2):
         """Wait until each worker is in the middle of a game, and one game is over."""
-        async with Database(self._url) as db:
+        async with asyncio.timeout(120), Database(self._url) as db:
             while True:
                 async with db.read() as session:
                     active = await session.scalars(
@@ -113,8 +113,9 @@ class Outside:
 
     async def until_gone(self, pids):
         """Wait until none of these processes is there."""
-        while any(map(is_there, pids)):  # noqa: ASYNC110  -- they are nobody's children
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(120):
+            while any(map(is_there, pids)):  # noqa: ASYNC110  -- they are nobody's children
+                await asyncio.sleep(0.01)
 
 
 @pytest.fixture
