@@ -17,3 +17,15 @@ class EmailTakenError(MantimonError):
 
 class NotFoundError(MantimonError, LookupError):
     """Somebody or something that was named does not exist; nothing was written."""
+
+
+class NoPackError(MantimonError):
+    """A booster was to be opened by somebody who has no pack; nothing was written."""
+
+
+class NotEnoughMantibucksError(MantimonError):
+    """Something costs more than the player has; nothing was written."""
+
+
+class NotReachedError(MantimonError):
+    """A game against somebody whom the player may not challenge yet; nothing was written."""

@@ -11,7 +11,8 @@ from mantimon.db.models import CardSource, Deck
 from mantimon.errors import InvalidInputError
 from mantimon.services.boosters import draw_booster
 from mantimon.services.collections import add_copies
-from mantimon.services.decks import DeckList, build_deck, find_problems, suggest_deck
+from mantimon.services.deck_rules import DeckList, find_problems
+from mantimon.services.decks import build_deck, suggest_deck
 from mantimon.services.starters import choose_starter
 
 LONG = pytest.param("x" * 100_000, id="long")

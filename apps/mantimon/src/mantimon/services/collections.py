@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from holdfast.models import clock_timestamp
 from mantimon.db.models import CardSource, Collection
 from mantimon.errors import InvalidInputError
-from mantimon.services.inputs import require_counts
+from mantimon.services.inputs import LARGEST_STORED, LONGEST_ID, fits, require_counts, show
+from mantimon.services.paging import Page, read_page
 
-MOST_OWNED = 2**31 - 1  # what the column holds
 _OUT_OF_RANGE = "22003"  # numeric_value_out_of_range
 
 
@@ -68,6 +68,26 @@ async def get_owned(session: AsyncSession, user_id: uuid.UUID) -> dict[str, int]
     return dict((await session.execute(statement)).all())
 
 
+async def list_owned(
+    session: AsyncSession, user_id: uuid.UUID, *, after: str | None = None, limit: int = 100
+) -> Page[Collection, str]:
+    """Give a page of the cards that a player owns, by card id in order.
+
+    Args:
+        session: also one of `Database.read()`.
+        user_id: the player.
+        after: `next` of the page before.
+        limit: 1 to 10,000 of them.
+
+    Raises:
+        InvalidInputError: the limit or the place is none.
+    """
+    if after is not None and not fits(after, LONGEST_ID):
+        raise InvalidInputError(f"after is {show(after)}; it is the `next` of the page before")
+    owned = select(Collection).where(Collection.user_id == user_id)
+    return await read_page(session, owned, Collection.card_definition_id, after=after, limit=limit)
+
+
 @contextmanager
 def _refusing_too_many() -> Iterator[None]:
     try:
@@ -76,6 +96,6 @@ def _refusing_too_many() -> Iterator[None]:
         if getattr(error.orig, "sqlstate", None) != _OUT_OF_RANGE:
             raise
         raise InvalidInputError(
-            f"a player cannot own more than {MOST_OWNED} copies of a card; "
+            f"a player cannot own more than {LARGEST_STORED} copies of a card; "
             "roll the transaction back"
         ) from error
