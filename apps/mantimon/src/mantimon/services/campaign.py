@@ -78,8 +78,7 @@ async def lock_campaign(session: AsyncSession, user_id: uuid.UUID) -> CampaignPr
     """
     # Of no key: whoever stores what belongs to the player need not wait.
     locked = _of(user_id).with_for_update(key_share=True)
-    found = await session.scalar(locked, execution_options={"populate_existing": True})
-    return _require(user_id, found)
+    return _require(user_id, await session.scalar(locked))
 
 
 def _win(progress: CampaignProgress, club: Club, npc: Npc) -> None:
@@ -147,4 +146,6 @@ def _require(user_id: uuid.UUID, found: CampaignProgress | None) -> CampaignProg
 
 
 def _of(user_id: uuid.UUID) -> Select[CampaignProgress]:
-    return select(CampaignProgress).where(CampaignProgress.user_id == user_id)
+    found = select(CampaignProgress).where(CampaignProgress.user_id == user_id)
+    # As it is stored, not as the session has seen it before.
+    return found.execution_options(populate_existing=True)

@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass
 from unicodedata import category
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -70,7 +70,7 @@ async def get_player(session: AsyncSession, user_id: uuid.UUID) -> User:
     Raises:
         NotFoundError: there is no such player.
     """
-    return _require(user_id, await session.get(User, user_id))
+    return _require(user_id, await session.scalar(_of(user_id)))
 
 
 async def lock_player(session: AsyncSession, user_id: uuid.UUID) -> User:
@@ -82,9 +82,8 @@ async def lock_player(session: AsyncSession, user_id: uuid.UUID) -> User:
     Raises:
         NotFoundError: there is no such player.
     """
-    locked = {"key_share": True}
-    user = await session.get(User, user_id, with_for_update=locked, populate_existing=True)
-    return _require(user_id, user)
+    locked = _of(user_id).with_for_update(key_share=True)
+    return _require(user_id, await session.scalar(locked))
 
 
 async def find_player(session: AsyncSession, email: str) -> User | None:
@@ -123,6 +122,11 @@ async def delete_player(session: AsyncSession, user_id: uuid.UUID) -> None:
     gone = await session.scalar(delete(User).where(User.id == user_id).returning(User.id))
     if gone is None:
         raise _unknown(user_id)
+
+
+def _of(user_id: uuid.UUID) -> Select[User]:
+    # As it is stored, not as the session has seen it before.
+    return select(User).where(User.id == user_id).execution_options(populate_existing=True)
 
 
 def _require(user_id: uuid.UUID, user: User | None) -> User:

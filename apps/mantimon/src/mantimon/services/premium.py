@@ -25,12 +25,16 @@ async def is_premium(session: AsyncSession, user_id: uuid.UUID, *, at: datetime)
         InvalidInputError: the moment has no time zone.
         NotFoundError: there is no such player.
     """
-    _require_aware(at)
     return has_premium(await get_player(session, user_id), at=at)
 
 
 def has_premium(user: User, *, at: datetime) -> bool:
-    """Tell the same of a player who has been read."""
+    """Tell the same of a player who has been read.
+
+    Raises:
+        InvalidInputError: the moment has no time zone.
+    """
+    _require_aware(at)
     return user.is_premium if user.premium_until is None else at < user.premium_until
 
 
