@@ -25,4 +25,4 @@ def _app() -> None:
 
 def main() -> None:
     """Run the command line."""
-    run(app, failures=(CardBundleError,), wrong=(InvalidInputError,), migrate="mantimon migrate")
+    run(app, failures=(CardBundleError,), wrong=(InvalidInputError,))
