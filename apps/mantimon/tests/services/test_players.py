@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from holdfast.errors import CommitUnknownError
+from holdfast.errors import CommitUnknownError, ConfigurationError
 from mantimon.db.models import CampaignProgress, CardSource, Collection, OAuthProvider, User
 from mantimon.db.session import get_session
 from mantimon.errors import EmailTakenError, InvalidInputError, NotFoundError
@@ -232,13 +232,24 @@ async def test_an_identity_that_is_none_is_refused(session, field, wrong):
 
 async def test_find_a_player(session, player):
     """A player is found by id and by exactly the address."""
-    email = player.email
+    player_id, email = player.id, player.email
 
-    assert (await get_player(session, player.id)).email == email
-    assert (await lock_player(session, player.id)).email == email
-    assert (await find_player(session, email)).id == player.id
-    for other in (email.upper(), "nobody@example.test", "", "nul\0", "\ud800", "x" * 9_999):
-        assert await find_player(session, other) is None
+    assert (await get_player(session, player_id)).email == email
+    assert (await lock_player(session, player_id)).email == email
+    for named in (email, str(player_id), player_id.hex.upper()):
+        assert (await find_player(session, named)).id == player_id
+
+
+@pytest.mark.parametrize(
+    "named", ["PLAYER1@example.test", "nobody@example.test", "", "nul\0", "\ud800", "x" * 9_999]
+)
+async def test_somebody_who_is_not_found(session, player, named):
+    """What names nobody is repeated in one short line."""
+    with pytest.raises(NotFoundError, match=r"^there is no player '") as error:
+        await find_player(session, named)
+
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 200
 
 
 @pytest.mark.parametrize("use", [get_player, lock_player, delete_player])
@@ -258,9 +269,16 @@ async def test_pages_of_players(session, store, make):
 
     first = await list_players(session, limit=4)
     last = await list_players(session, after=first.next, limit=2)
-    assert [[player.id for player in page.items] for page in (first, last)] == [ids[:4], ids[4:]]
+    assert [player.id for player in [*first.items, *last.items]] == ids
+    assert len(first.items) == 4
     assert last.next is None
-    assert (await list_players(session, after=ids[-1])).items == []
+
+
+@pytest.mark.parametrize("after", ["", "nowhere", "7-7", "\ud800"])
+async def test_a_page_after_nothing(session, after):
+    """What no page gave as `next` is one line."""
+    with pytest.raises(ConfigurationError, match=r"^after is .*the page before has given"):
+        await list_players(session, after=after)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 10_001, 1.5, True, None])

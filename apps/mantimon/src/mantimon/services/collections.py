@@ -10,10 +10,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.models import clock_timestamp
+from holdfast.paging import Page
 from mantimon.db.models import CardSource, Collection
 from mantimon.errors import InvalidInputError
-from mantimon.services.inputs import LARGEST_STORED, LONGEST_ID, fits, require_counts, show
-from mantimon.services.paging import Page, read_page
+from mantimon.services.inputs import LARGEST_STORED, require_counts
+from mantimon.services.paging import read_page
 
 _OUT_OF_RANGE = "22003"  # numeric_value_out_of_range
 
@@ -70,8 +71,8 @@ async def get_owned(session: AsyncSession, user_id: uuid.UUID) -> dict[str, int]
 
 async def list_owned(
     session: AsyncSession, user_id: uuid.UUID, *, after: str | None = None, limit: int = 100
-) -> Page[Collection, str]:
-    """Give a page of the cards that a player owns, by card id in order.
+) -> Page[Collection]:
+    """Give a page of the cards that a player owns, in the order in which they first came.
 
     Args:
         session: also one of `Database.read()`.
@@ -80,12 +81,11 @@ async def list_owned(
         limit: 1 to 10,000 of them.
 
     Raises:
-        InvalidInputError: the limit or the place is none.
+        InvalidInputError: the limit is not between 1 and 10,000.
+        ConfigurationError: no page ended at `after`.
     """
-    if after is not None and not fits(after, LONGEST_ID):
-        raise InvalidInputError(f"after is {show(after)}; it is the `next` of the page before")
     owned = select(Collection).where(Collection.user_id == user_id)
-    return await read_page(session, owned, Collection.card_definition_id, after=after, limit=limit)
+    return await read_page(session, Collection, owned, after=after, limit=limit)
 
 
 @contextmanager

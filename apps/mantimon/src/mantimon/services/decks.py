@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from sqlalchemy import Select, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from holdfast.paging import Page
 from mantimon.cards.definition import ENERGY_TYPES, CardDefinition, CardType, Stage
 from mantimon.db.models import Deck
 from mantimon.errors import InvalidInputError, NotFoundError
@@ -19,7 +20,7 @@ from mantimon.services.card_service import CardService
 from mantimon.services.collections import get_owned
 from mantimon.services.deck_rules import DECK_SIZE, MOST_OF_A_NAME, DeckList, find_problems
 from mantimon.services.inputs import fits, require_counts, show
-from mantimon.services.paging import Page, read_page
+from mantimon.services.paging import read_page
 
 LONGEST_NAME = 100
 # A third of a deck is energy; a suggested deck is filled up with it.
@@ -110,9 +111,9 @@ async def list_decks(
     session: AsyncSession,
     user_id: uuid.UUID,
     *,
-    after: uuid.UUID | None = None,
+    after: str | None = None,
     limit: int = 100,
-) -> Page[Deck, uuid.UUID]:
+) -> Page[Deck]:
     """Give a page of a player's decks, the oldest first.
 
     Args:
@@ -122,9 +123,10 @@ async def list_decks(
         limit: 1 to 10,000 of them.
 
     Raises:
-        InvalidInputError: the limit is none.
+        InvalidInputError: the limit is not between 1 and 10,000.
+        ConfigurationError: no page ended at `after`.
     """
-    return await read_page(session, _of(user_id), Deck.id, after=after, limit=limit)
+    return await read_page(session, Deck, _of(user_id), after=after, limit=limit)
 
 
 async def revalidate(

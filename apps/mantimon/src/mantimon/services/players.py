@@ -9,10 +9,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.models import clock_timestamp
+from holdfast.paging import Page
 from mantimon.db.models import CampaignProgress, OAuthProvider, User
 from mantimon.errors import EmailTakenError, InvalidInputError, NotFoundError
 from mantimon.services.inputs import fits, show
-from mantimon.services.paging import Page, read_page
+from mantimon.services.paging import read_page
 
 # The lengths of the columns.
 LONGEST_OAUTH_ID = 255
@@ -86,16 +87,24 @@ async def lock_player(session: AsyncSession, user_id: uuid.UUID) -> User:
     return _require(user_id, await session.scalar(locked))
 
 
-async def find_player(session: AsyncSession, email: str) -> User | None:
-    """Give the player with exactly this address; None where there is none."""
-    if not fits(email, LONGEST_EMAIL):
-        return None
-    return (await session.scalars(select(User).where(User.email == email))).one_or_none()
+async def find_player(session: AsyncSession, named: str) -> User:
+    """Give the player that an id, or exactly the e-mail address, names.
+
+    Raises:
+        NotFoundError: there is no such player.
+    """
+    try:
+        return await get_player(session, uuid.UUID(named))
+    except ValueError:
+        user = await _with_email(session, named)
+    if user is None:
+        raise NotFoundError(f"there is no player {show(named)}")
+    return user
 
 
 async def list_players(
-    session: AsyncSession, *, after: uuid.UUID | None = None, limit: int = 100
-) -> Page[User, uuid.UUID]:
+    session: AsyncSession, *, after: str | None = None, limit: int = 100
+) -> Page[User]:
     """Give a page of the players, the oldest account first.
 
     Args:
@@ -104,9 +113,10 @@ async def list_players(
         limit: 1 to 10,000 of them.
 
     Raises:
-        InvalidInputError: the limit is none.
+        InvalidInputError: the limit is not between 1 and 10,000.
+        ConfigurationError: no page ended at `after`.
     """
-    return await read_page(session, select(User), User.id, after=after, limit=limit)
+    return await read_page(session, User, select(User), after=after, limit=limit)
 
 
 async def delete_player(session: AsyncSession, user_id: uuid.UUID) -> None:
@@ -122,6 +132,12 @@ async def delete_player(session: AsyncSession, user_id: uuid.UUID) -> None:
     gone = await session.scalar(delete(User).where(User.id == user_id).returning(User.id))
     if gone is None:
         raise _unknown(user_id)
+
+
+async def _with_email(session: AsyncSession, email: str) -> User | None:
+    if not fits(email, LONGEST_EMAIL):
+        return None
+    return (await session.scalars(select(User).where(User.email == email))).one_or_none()
 
 
 def _of(user_id: uuid.UUID) -> Select[User]:
