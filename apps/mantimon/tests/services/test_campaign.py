@@ -108,6 +108,15 @@ async def test_a_rematch_with_a_leader(begin):
     assert progress.defeated_npcs == [*MEMBERS, LEADER]
 
 
+async def test_a_medal_that_is_there_already(begin):
+    """However it came, the medal is not given twice, nor the packs; the next club is open."""
+    player_id = await begin(defeated_npcs=MEMBERS, medals=[FIRST.medal])
+    progress = await play(player_id, LEADER)
+
+    assert (progress.medals, progress.booster_packs) == ([FIRST.medal], 0)
+    assert progress.current_club == SECOND.id
+
+
 @pytest.mark.parametrize("won", [True, False])
 @pytest.mark.parametrize("beaten", [[], MEMBERS[:1], MEMBERS[1:]])
 async def test_the_leader_comes_last(begin, read_campaign, beaten, won):

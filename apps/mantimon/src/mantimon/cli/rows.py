@@ -71,8 +71,6 @@ def _text(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {count}" for name, count in value.items())
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return str(value)
