@@ -5,15 +5,8 @@ import json
 import sys
 
 import pytest
-import typer
 
-from holdfast.cli import run
-from mantimon.cli import campaign, decks, players
-from mantimon.errors import InvalidInputError
-
-APP = typer.Typer(name="mantimon", pretty_exceptions_enable=False, rich_markup_mode=None)
-for name, part in (("players", players), ("decks", decks), ("campaign", campaign)):
-    APP.add_typer(part.app, name=name)
+from mantimon import cli
 
 
 @pytest.fixture
@@ -24,7 +17,7 @@ def mantimon(on_clone, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["mantimon", *map(str, arguments)])
         monkeypatch.setattr(sys, "stdin", None if stdin is None else io.StringIO(stdin))
         with pytest.raises(SystemExit) as ended:
-            run(APP, wrong=(InvalidInputError,))
+            cli.main()
         printed = capsys.readouterr()
         return ended.value.code or 0, printed.out, printed.err
 
