@@ -13,13 +13,12 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import InvalidRequestError
 
 from holdfast.errors import CommitUnknownError
-from mantimon.db.models import ActiveGame, CardSource, EndReason, GameHistory, GameType, User
+from mantimon.db.models import ActiveGame, CampaignProgress, EndReason, GameHistory, GameType, User
 from mantimon.errors import InvalidInputError, NotFoundError
 from mantimon.games.engine import play
 from mantimon.games.policy import choose_action
 from mantimon.games.state import GameState, Outcome, Rules, Seat
-from mantimon.services.collections import add_copies
-from mantimon.services.decks import DeckList
+from mantimon.services.deck_rules import DeckList
 from mantimon.services.games import (
     GameResult,
     TurnWrite,
@@ -30,10 +29,10 @@ from mantimon.services.games import (
     start_game,
     write_turn,
 )
-from mantimon.services.pairings import NPCS, NewGame, require_playable
-from mantimon.services.starters import choose_starter
+from mantimon.services.pairings import NewGame, require_playable
+from mantimon.services.starters import choose_starter, give_starter
 
-NPC = "club_1_ignace"
+NPC = "club_1_brann"
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +42,8 @@ def deck(first_set):
 
 
 @pytest.fixture
-def register(make, deck):
-    """Give what stores players who own that deck."""
+def register(make, cards):
+    """Give what stores players who own that deck and have begun their campaign."""
 
     async def registered(db, count=2):
         async with db.begin() as session:
@@ -52,7 +51,7 @@ def register(make, deck):
             session.add_all(users)
             await session.flush()
             for user in users:
-                await add_copies(session, user.id, deck.cards, CardSource.STARTER)
+                await give_starter(session, user.id, "tide", "M1", cards=cards)
             return [user.id for user in users]
 
     return registered
@@ -68,6 +67,15 @@ async def players(db, register):
 async def begun(database, cards, register, deck):
     """Give a ranked game that has begun, on a database of its own."""
     new = against(await register(database), deck)
+    await database.run(start_game, new, cards=cards, seed=1)
+    return new
+
+
+@pytest.fixture
+async def campaign_game(database, cards, register, deck):
+    """Give a campaign game that has begun, on a database of its own."""
+    player, _ = await register(database)
+    new = against_npc(player, deck)
     await database.run(start_game, new, cards=cards, seed=1)
     return new
 
@@ -138,7 +146,7 @@ async def test_a_campaign_game_is_against_the_npc_s_own_deck(db, cards, first_se
     state = await db.run(start_game, against_npc(players[0], deck), cards=cards, seed=1)
 
     theirs = Counter(card.card for card in state.player2.all_cards())
-    starter = choose_starter(NPCS[NPC].element, first_set)
+    starter = choose_starter("flame", first_set)
     assert theirs == {**starter.cards, "energy-flame": 20}
 
 
@@ -168,15 +176,6 @@ async def test_the_same_seed_deals_the_same(db, cards, players, deck):
         (
             {"player2_id": None, "deck2": None, "npc_id": NPC},
             "a campaign game, and no other, is against an NPC",
-        ),
-        (
-            {
-                "player2_id": None,
-                "deck2": None,
-                "npc_id": "nobody",
-                "game_type": GameType.CAMPAIGN,
-            },
-            "there is no NPC 'nobody'",
         ),
         ({"deck2": None}, "a second deck is given with a second player, and only then"),
     ],
@@ -215,7 +214,7 @@ async def test_everything_wrong_is_said_at_once(db, cards, players, deck):
     assert "player 1's deck: the deck has 3 cards; it needs 60" in str(refused.value)
     for problem in (
         "both are given",
-        "there is no NPC 'nobody'",
+        "there is no opponent 'nobody'; those of Emberhall are club_1_brann",
         "player 1's deck: the deck has 3 cards; it needs 60",
         "player 2's deck: there is no card 'm9-999'",
         "player 2's deck: the deck has no basic creature",
@@ -525,15 +524,59 @@ async def test_a_result_that_cannot_be(db, cards, ranked, wrong, says):
     assert (await count(db, ActiveGame), await count(db, GameHistory)) == (1, 0)
 
 
+async def campaign_of(db, player):
+    async with db.read() as session:
+        mine = select(CampaignProgress).where(CampaignProgress.user_id == player)
+        return await session.scalar(mine)
+
+
 @pytest.mark.parametrize("won", [True, False])
 async def test_a_campaign_game_ends(db, cards, players, deck, won):
-    """An NPC that wins is no player, so there is no winner; the reason tells it from a draw."""
+    """An NPC that wins is no player, so there is no winner; it counts once for the campaign."""
     new = against_npc(players[0], deck)
     await db.run(start_game, new, cards=cards, seed=1)
-    played = await db.run(finish_game, new.id, won_by(players[0] if won else None))
+    for _ in range(2):
+        played = await db.run(finish_game, new.id, won_by(players[0] if won else None))
 
     assert played.npc_id == NPC
     assert played.winner_id == (players[0] if won else None)
+    progress = await campaign_of(db, players[0])
+    assert (progress.total_wins, progress.total_losses) == (won, not won)
+    assert progress.defeated_npcs == ([NPC] if won else [])
+
+
+@pytest.mark.parametrize("npc", ["club_1_ignace", "club_2_osk"])
+async def test_an_npc_who_cannot_be_challenged_yet(db, cards, players, deck, npc):
+    """A leader comes after the members, and a club after the one before it."""
+    wrong = against_npc(players[0], deck, npc_id=npc)
+
+    with pytest.raises(InvalidInputError, match=npc):
+        await db.run(start_game, wrong, cards=cards, seed=1)
+    assert await count(db, ActiveGame) == 0
+
+
+@pytest.mark.parametrize("reached", [True, False])
+async def test_a_campaign_counts_once(faults, database, campaign_game, reached):
+    """Whether the COMMIT arrived or not, a game that is ended again is one win."""
+    result = won_by(campaign_game.player1_id)
+    faults.cut_commit(reached=reached)
+
+    with pytest.raises(CommitUnknownError):
+        await database.run(finish_game, campaign_game.id, result)
+    await database.run(finish_game, campaign_game.id, result)
+    assert (await campaign_of(database, campaign_game.player1_id)).total_wins == 1
+
+
+async def test_two_campaign_games_that_end_at_once(database, cards, campaign_game, deck):
+    """Games of one player that end together wait for each other, and each counts."""
+    other = against_npc(campaign_game.player1_id, deck)
+    await database.run(start_game, other, cards=cards, seed=2)
+    result = won_by(campaign_game.player1_id)
+    async with asyncio.TaskGroup() as group:
+        for game in (campaign_game, other):
+            group.create_task(database.run(finish_game, game.id, result))
+
+    assert (await campaign_of(database, campaign_game.player1_id)).total_wins == 2
 
 
 async def test_a_whole_game(db, cards, ranked):

@@ -7,7 +7,7 @@ import pytest
 from holdfast.models import uuid7
 from mantimon.db.models import GameType
 from mantimon.errors import InvalidInputError
-from mantimon.services.decks import DeckList
+from mantimon.services.deck_rules import DeckList
 from mantimon.simulation import SimulationPlan
 from mantimon.simulation.messages import SimulatedPlayer
 from mantimon.simulation.plan import make_game_id, pair

@@ -8,7 +8,15 @@ from sqlalchemy import delete, func, select, update
 
 from holdfast.database import Database
 from holdfast.models import uuid7
-from mantimon.db.models import ActiveGame, Collection, Deck, EndReason, GameHistory, User
+from mantimon.db.models import (
+    ActiveGame,
+    CampaignProgress,
+    Collection,
+    Deck,
+    EndReason,
+    GameHistory,
+    User,
+)
 from mantimon.services.card_service import get_card_service
 from mantimon.simulation import SimulationPlan, oauth_prefix, simulate
 from mantimon.simulation.checking import GameFacts, Stored, find_problems, predict, read_games
@@ -99,6 +107,10 @@ async def test_connections_that_are_lost(faults, database, job, cards):
 
     assert sorted(each.number for each in told) == job.numbers
     assert await problems_of(database, job) == []
+    async with database.read() as session:
+        against_npcs = select(func.count()).where(GameHistory.npc_id.is_not(None))
+        counted = select(func.sum(CampaignProgress.total_wins + CampaignProgress.total_losses))
+        assert await session.scalar(counted) == await session.scalar(against_npcs) > 0
 
 
 async def test_what_is_wrong_is_found(database, job, cards):

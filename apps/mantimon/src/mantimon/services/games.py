@@ -36,12 +36,12 @@ from mantimon.errors import InvalidInputError, NotFoundError
 from mantimon.games.dealing import deal
 from mantimon.games.replay import make_replay
 from mantimon.games.state import GameState, Seat
+from mantimon.services.campaign import record_campaign_game
 from mantimon.services.card_service import CardService
-from mantimon.services.inputs import show
+from mantimon.services.inputs import LARGEST_STORED, show
 from mantimon.services.pairings import NewGame, get_second_deck, require_playable, spread
 
 _ACTIVE: Final = ActiveGame.metadata.tables[ActiveGame.__tablename__]
-_MOST_TURNS: Final = 2**31 - 1  # what the column holds
 
 
 class TurnWrite(StrEnum):
@@ -91,9 +91,10 @@ async def start_game(
     repeated makes no second one, and `seed` instead of a source of chance deals the same hands.
 
     Raises:
-        InvalidInputError: it names everything that is wrong: the seats do not fit the type, a
-            player or an NPC that does not exist, every problem of both decks. Or the id belongs
-            to another game, or to one that is over. Nothing is written.
+        InvalidInputError: it names everything that is wrong: seats that do not fit the type, a
+            player or an NPC that does not exist, an NPC whom the player may not challenge yet,
+            every problem of both decks. Or the id belongs to another game, or to one that is
+            over. Nothing is written.
     """
     await require_playable(session, new, cards)
     state = deal(
@@ -135,7 +136,7 @@ async def finish_game(session: AsyncSession, game_id: uuid.UUID, result: GameRes
     """Move a game into the history, under the same id; once, however often it is asked for.
 
     Whoever asks again, or at the same time, gets what the first one stored, whatever the own
-    result is.
+    result is. A game against an NPC counts for the player's campaign, in the same transaction.
 
     Raises:
         InvalidInputError: it names everything that is wrong with the result: a winner who did
@@ -167,6 +168,9 @@ async def finish_game(session: AsyncSession, game_id: uuid.UUID, result: GameRes
     )
     session.add(history)
     await session.flush()
+    if game.npc_id is not None:
+        won = result.winner_id == game.player1_id
+        await record_campaign_game(session, game.player1_id, game.npc_id, won=won)
     return history
 
 
@@ -254,8 +258,8 @@ def _wrong_result(result: GameResult, players: Sequence[uuid.UUID | None]) -> It
         yield "a draw has no winner"
     if not drawn and result.winner_id is None and None not in players:
         yield f"somebody has won a game that ended by {result.end_reason}, and no winner is given"
-    if type(result.turn_count) is not int or not 0 <= result.turn_count <= _MOST_TURNS:
-        yield f"turn_count is {show(result.turn_count)}; it is between 0 and {_MOST_TURNS}"
+    if type(result.turn_count) is not int or not 0 <= result.turn_count <= LARGEST_STORED:
+        yield f"turn_count is {show(result.turn_count)}; it is between 0 and {LARGEST_STORED}"
 
 
 def _take(game_id: uuid.UUID) -> "ReturningDelete[*tuple[Any, ...]]":

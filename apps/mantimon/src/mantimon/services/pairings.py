@@ -1,27 +1,22 @@
 """Who is to play whom with which decks, and everything that is wrong with it."""
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.models import uuid7
-from mantimon.campaign.clubs import CLUBS, Npc
+from mantimon.campaign.clubs import find_npc
 from mantimon.db.models import GameType, User
-from mantimon.errors import InvalidInputError
+from mantimon.errors import InvalidInputError, NotFoundError, NotReachedError
 from mantimon.games.state import ENERGY, Rules
+from mantimon.services.campaign import find_opponent
 from mantimon.services.card_service import CardService
 from mantimon.services.collections import get_owned
-from mantimon.services.decks import DeckList, find_problems
-from mantimon.services.inputs import show
+from mantimon.services.deck_rules import DeckList, find_problems
 from mantimon.services.starters import choose_starter
-
-NPCS: Final[Mapping[str, Npc]] = {
-    npc.id: npc for club in CLUBS for npc in (*club.members, club.leader)
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +41,13 @@ async def require_playable(session: AsyncSession, new: NewGame, cards: CardServi
 
     Raises:
         InvalidInputError: it names everything that is wrong: seats that do not fit the type, a
-            player or an NPC that does not exist, every problem of both decks.
+            player or an NPC that does not exist, an NPC whom the player may not challenge yet,
+            every problem of both decks.
     """
-    problems = [*_wrong_seats(new), *await _unknown_players(session, new)]
+    unknown = await _unknown_players(session, new)
+    problems = [*_wrong_seats(new), *unknown]
+    if new.npc_id is not None and not unknown:
+        problems += await _out_of_reach(session, new.player1_id, new.npc_id)
     for name, player, deck in (
         ("player 1's deck", new.player1_id, new.deck1),
         ("player 2's deck", new.player2_id, new.deck2),
@@ -67,9 +66,9 @@ def get_second_deck(new: NewGame, cards: CardService) -> DeckList:
     Raises:
         InvalidInputError: there is none.
     """
-    if new.npc_id is not None and new.npc_id in NPCS:
-        first_set = cards.get_cards_by_set(cards.sets[0].code)
-        return choose_starter(NPCS[new.npc_id].element, first_set)
+    if new.npc_id is not None and (found := find_npc(new.npc_id)):
+        _, npc = found
+        return choose_starter(npc.element, cards.get_cards_by_set(cards.sets[0].code))
     if new.deck2 is None:
         raise InvalidInputError("there is no second deck")
     return new.deck2
@@ -91,8 +90,6 @@ def _wrong_seats(new: NewGame) -> Iterator[str]:
         yield "a campaign game, and no other, is against an NPC"
     if new.player1_id == new.player2_id:
         yield f"player {new.player1_id} cannot play in both seats"
-    if new.npc_id is not None and new.npc_id not in NPCS:
-        yield f"there is no NPC {show(new.npc_id)}"
     if (new.deck2 is None) is not (new.player2_id is None):
         yield "a second deck is given with a second player, and only then"
 
@@ -105,3 +102,11 @@ async def _unknown_players(session: AsyncSession, new: NewGame) -> list[str]:
     )
     missing = set(wanted).difference(known)
     return [f"there is no player {each}" for each in dict.fromkeys(wanted) if each in missing]
+
+
+async def _out_of_reach(session: AsyncSession, player_id: uuid.UUID, npc_id: str) -> list[str]:
+    try:
+        await find_opponent(session, player_id, npc_id)
+    except (NotFoundError, NotReachedError) as error:
+        return [str(error)]
+    return []

@@ -4,7 +4,7 @@ import uuid
 
 from msgspec import Struct
 
-from mantimon.services.decks import DeckList
+from mantimon.services.deck_rules import DeckList
 
 
 class SimulatedPlayer(Struct, frozen=True, kw_only=True):

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from mantimon.campaign.clubs import CLUBS
 from mantimon.db.models import GameType
 from mantimon.errors import InvalidInputError
 from mantimon.services.inputs import show
-from mantimon.services.pairings import NPCS, NewGame
+from mantimon.services.pairings import NewGame
 from mantimon.simulation.messages import SimulatedPlayer
 
 # The least and the most: a game needs two players, and one machine has its limits.
@@ -21,6 +22,8 @@ LIMITS: Final[Mapping[str, tuple[int, int]]] = {
 }
 # How often each type is played.
 _TYPES: Final = {GameType.CAMPAIGN: 40, GameType.FREEPLAY: 30, GameType.RANKED: 30}
+# Whom every player may challenge at any time, so that no game depends on those before it.
+_OPPONENTS: Final = CLUBS[0].members
 _NUMBER_BITS = 32  # of a game's id
 
 
@@ -71,7 +74,7 @@ def pair(run: uuid.UUID, seed: int, number: int, players: Sequence[SimulatedPlay
         deck1=player1.deck,
         player2_id=None if against_npc else player2.id,
         deck2=None if against_npc else player2.deck,
-        npc_id=rng.choice(list(NPCS)) if against_npc else None,
+        npc_id=rng.choice(_OPPONENTS).id if against_npc else None,
     )
 
 

@@ -11,7 +11,8 @@ from mantimon.cards.definition import ENERGY_TYPES
 from mantimon.db.models import Deck, OAuthProvider
 from mantimon.services.card_service import CardService
 from mantimon.services.collections import get_owned
-from mantimon.services.decks import DeckList, build_deck, suggest_deck
+from mantimon.services.deck_rules import DeckList
+from mantimon.services.decks import build_deck, suggest_deck
 from mantimon.services.players import Identity, log_in
 from mantimon.services.starters import give_starter
 from mantimon.simulation.messages import SimulatedPlayer
