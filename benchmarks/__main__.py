@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Sequence
 
 from benchmarks import (
+    history,
     importing,
     loading,
     pooling,
@@ -39,6 +40,8 @@ ROWS: tuple[Row, ...] = (
     loading.LOAD,
     loading.GAME,
     searching.ROW,
+    history.PAGES,
+    history.BOARD,
     importing.ROW,
 )
 
@@ -47,7 +50,8 @@ NAMES = (
     "read.one", "read.one.lane", "read.bulk", "write.one", "write.bulk", "pool.burst",
     "pool.burst.lane", "pool.queue", "run.overhead", "cancel.storm", "state.save", "state.load",
     "state.flush", "state.recover", "test.sandbox", "test.database", "test.workers", "up.cold",
-    "up.warm", "migrate.noop", "cards.load", "cards.load.game", "cards.search", "import",
+    "up.warm", "migrate.noop", "cards.load", "cards.load.game", "cards.search", "history.page",
+    "history.board", "import",
 )  # fmt: skip
 
 

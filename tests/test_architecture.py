@@ -22,7 +22,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("errors", "events"),
     (
-        "urls", "retry", "pool", "models", "fastlane", "tenancy", "redis", "services", "settings",
+        "urls", "retry", "pool", "models", "paging", "fastlane", "tenancy", "redis", "services",
+        "settings",
     ),
     ("database",),
     ("migrate", "state", "observe"),

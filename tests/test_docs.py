@@ -5,8 +5,9 @@ DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL of real servers. A comment behind
 what it prints; … stands for any part of the line. A shell block runs when it is
 marked with `<!-- run -->` on the line above. A block that cannot run is marked with
 `<!-- no-run: reason -->`. The blocks of a page whose first line names a file, as in
-`# tests/test_shop.py`, make a project, whose tests pytest runs. The applications' own tests run
-their pages.
+`# tests/test_shop.py`, make a project, whose tests pytest runs. One that names a file of this
+repository, as in `# apps/mantimon/…`, shows a part of it, word for word; a line of … leaves some
+out. The applications' own tests run their pages.
 """
 
 import os
@@ -37,7 +38,9 @@ BLOCK = re.compile(
 )
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 ELSEWHERE = re.compile(r"^(https?:|mailto:|#)")
-FILE = re.compile(r"# ([\w/]+\.\w+)\n")
+FILE = re.compile(r"(?:#|--) ([\w/]+\.\w+)\n")
+OURS = ("apps/", "src/")
+LEFT_OUT = re.compile(r"^ *…\n", re.MULTILINE)
 PRINTED = re.compile(r"^ *print\(.*\)  # (.+)$", re.MULTILINE)
 TEST = re.compile(r"^(?:async )?def test_", re.MULTILINE)
 
@@ -57,14 +60,34 @@ class Block:
     def runs(self) -> bool:
         """Whether the tests execute it by itself."""
         if self.language == "python":
-            return self.mark != "no-run" and not self.file
+            return self.mark != "no-run" and not self.file and not self.source
         return self.language in SHELLS and self.mark == "run"
 
     @property
     def file(self) -> str | None:
         """The file of the page's project that it is, None for any other block."""
+        return None if self._named.startswith(OURS) else self._named or None
+
+    @property
+    def source(self) -> str | None:
+        """The file of this repository that it shows a part of, None for any other block."""
+        return self._named if self._named.startswith(OURS) else None
+
+    @property
+    def _named(self) -> str:
         named = FILE.match(self.text)
-        return named[1] if named else None
+        return named[1] if named else ""
+
+    def missing(self, shown: str) -> list[str]:
+        """Give the pieces of it that a file has not, in this order."""
+        missing, at = [], 0
+        for piece in LEFT_OUT.split(self.text.partition("\n")[2]):
+            found = shown.find(piece.strip("\n") + "\n", at)
+            if found < 0:
+                missing.append(piece)
+            else:
+                at = found + len(piece)
+        return missing
 
     @property
     def script(self) -> str:
@@ -182,6 +205,26 @@ def test_the_project_of_a_page_passes_its_tests(page, tmp_path):
     assert result.returncode == 0, result.stdout
     passed = re.search(r"(\d+) passed", result.stdout)
     assert int(passed[1]) >= sum(len(TEST.findall(block.text)) for block in files)
+
+
+@pytest.mark.parametrize(
+    "block", [pytest.param(block, id=block.name) for block in EXAMPLES if block.source]
+)
+def test_code_that_is_shown_is_the_code(block):
+    """What a page shows of a file stands in it."""
+    assert block.missing((ROOT / block.source).read_text(encoding="utf-8")) == []
+
+
+def test_what_a_file_has_not_is_found(tmp_path):
+    """Pieces that are changed, gone or in another order are named; others may be left out."""
+    text = "# src/a.py\n{}\n    …\n{}\n"
+    (tmp_path / "page.md").write_text("".join(
+        f"```python\n{text.format(*pieces)}```\n" for pieces in ("ac", "ca", "ax")
+    ))  # fmt: skip
+
+    assert [block.missing("a\nb\nc\n") for block in blocks_of(tmp_path / "page.md")] == [
+        [], ["a\n"], ["x\n"],
+    ]  # fmt: skip
 
 
 def test_the_readme_works_as_it_is_pasted(tmp_path):

@@ -510,6 +510,31 @@ Table("decks", metadata, Column("id", Integer, primary_key=True))
         assert await migrate.revision(pg_db, shop.ini, "nothing") is None
 
 
+class TestPartitions:
+    """A table may have a partition for each month; the models know of the table only."""
+
+    TABLE = """
+from sqlalchemy import MetaData, Table, Column, Integer
+metadata = MetaData(schema={schema!r})
+Table("plays", metadata, Column("month", Integer, primary_key=True, autoincrement=False),
+    postgresql_partition_by="RANGE (month)")
+"""
+
+    @pytest.mark.parametrize("schema", [None, "shop"])
+    async def test_they_are_no_change(self, pg_db, project, schema):
+        """Autogenerate would not drop what was made since."""
+        project.write_models(self.TABLE.format(schema=schema), base="metadata")
+        await migrate.revision(pg_db, project.ini, "plays")
+        await migrate.upgrade(pg_db, project.ini)
+        plays = f"{schema}.plays" if schema else "plays"
+        async with pg_db.begin() as session:
+            await session.execute(
+                text(f"CREATE TABLE {plays}_1 PARTITION OF {plays} FOR VALUES FROM (1) TO (2)")
+            )
+
+        assert await migrate.revision(pg_db, project.ini, "nothing") is None
+
+
 class TestSqlite:
     """SQLite changes a table by making it anew."""
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import text
 
 from holdfast import migrate
 from holdfast.database import Database
@@ -22,11 +22,18 @@ TABLES = {
     "campaign_progress",
     "active_games",
     "game_history",
+    "standings",
 }
 CONSTRAINTS = """
-    SELECT conrelid::regclass::text, conname FROM pg_constraint
-    WHERE connamespace = 'public'::regnamespace AND contype <> 'n'
+    SELECT conrelid::regclass::text, conname
+    FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid
+    WHERE connamespace = 'public'::regnamespace AND contype <> 'n' AND NOT relispartition
         AND conrelid <> 'alembic_version'::regclass
+"""
+OWN = """
+    SELECT relname FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+        AND relname <> 'alembic_version'
 """
 
 
@@ -43,10 +50,9 @@ def command(name, *arguments, url):
 
 
 async def tables(url):
-    """Give the tables of a database, but for Alembic's own."""
-    async with Database(url) as db, db.engine.connect() as connection:
-        found = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
-    return set(found) - {"alembic_version"}
+    """Give the tables of a database, but for partitions and Alembic's own."""
+    async with Database(url) as db, db.read() as session:
+        return set(await session.scalars(text(OWN)))
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ Nothing else belongs there: URL, limits and locks come from the caller or the en
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from configparser import InterpolationError
 from contextlib import ExitStack
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,10 @@ POLICY = "holdfast.policy"
 BEFORE = "holdfast.before"
 AFTER = "holdfast.after"
 AUTOGENERATE = "autogenerate"
+_PARTITIONS = (
+    "SELECT nspname, relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+    "WHERE relispartition"
+)
 
 
 def run_env(metadata: "MetaData") -> None:
@@ -111,7 +116,9 @@ def _migrate(connection: "Connection", metadata: "MetaData") -> None:
     )
 
     policy = context.config.attributes.get(POLICY) or MigrationPolicy()
-    context.configure(connection=connection, **_options(metadata, connection.dialect.name))
+    options = _options(metadata, connection.dialect.name)
+    options["include_name"] = partial(_is_own, _schemas(metadata), _read_partitions(connection))
+    context.configure(connection=connection, **options)
     with prepared(connection, policy), ExitStack() as transaction:
         with waiting(policy):
             transaction.enter_context(context.begin_transaction())
@@ -140,23 +147,49 @@ def _print_sql(metadata: "MetaData") -> None:
 def _options(metadata: "MetaData", dialect: str) -> dict[str, Any]:
     from holdfast.migrate.rendering import render_item
 
-    schemas = {metadata.schema, *(table.schema for table in metadata.tables.values())}
-
-    def include_name(name: str | None, kind: str, _parents: object) -> bool:
-        return kind != "schema" or name in schemas
-
     return {
         "target_metadata": metadata,
         "version_table_schema": metadata.schema,
         # Only the models' own: what stands in others would be taken for tables to drop.
-        "include_schemas": schemas != {None},
-        "include_name": include_name,
+        "include_schemas": _schemas(metadata) != {None},
         "render_item": render_item,
         "render_as_batch": dialect == "sqlite",
         # With the engine's BEGIN, SQLite takes DDL back too.
         "transactional_ddl": True,
         "process_revision_directives": _drop_empty,
     }
+
+
+def _schemas(metadata: "MetaData") -> frozenset[str | None]:
+    return frozenset({metadata.schema, *(table.schema for table in metadata.tables.values())})
+
+
+def _read_partitions(connection: "Connection") -> Callable[[], frozenset[tuple[str | None, str]]]:
+    """Give a function that reads once which tables are partitions, by schema and name."""
+    from sqlalchemy import text
+
+    @cache
+    def read() -> frozenset[tuple[str | None, str]]:
+        if connection.dialect.name != "postgresql":
+            return frozenset()
+        rows = connection.execute(text(_PARTITIONS)).all()
+        default = connection.dialect.default_schema_name
+        return frozenset((None if schema == default else schema, name) for schema, name in rows)
+
+    return read
+
+
+def _is_own(
+    schemas: frozenset[str | None],
+    partitions: Callable[[], frozenset[tuple[str | None, str]]],
+    name: str | None,
+    kind: str,
+    parents: Mapping[str, str | None],
+) -> bool:
+    """Tell whether autogenerate compares something: partitions come and go as data does."""
+    if kind == "schema":
+        return name in schemas
+    return kind != "table" or (parents["schema_name"], name) not in partitions()
 
 
 def _drop_empty(_context: object, _revision: object, directives: list[Any]) -> None:

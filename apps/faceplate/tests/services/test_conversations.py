@@ -13,6 +13,7 @@ from faceplate.services.conversations import (
     rename_conversation,
 )
 from faceplate.services.messages import add_message
+from holdfast.errors import ConfigurationError
 
 
 async def test_create(session, user):
@@ -100,5 +101,5 @@ async def test_listing_refuses_what_is_no_page(session, user):
     """Limits and places are checked as for users."""
     with pytest.raises(InvalidInputError, match=r"^limit is 0"):
         await list_conversations(session, user.id, limit=0)
-    with pytest.raises(InvalidInputError, match=r"^after is 'x'"):
+    with pytest.raises(ConfigurationError, match=r"^after is 'x'"):
         await list_conversations(session, user.id, after="x")

@@ -10,6 +10,7 @@ from faceplate.errors import InvalidInputError, NotFoundError
 from faceplate.models import Conversation, Message
 from faceplate.services.messages import add_message, delete_message, get_message, list_messages
 from faceplate.tools import FunctionCall, ToolCall
+from holdfast.errors import ConfigurationError
 from holdfast.models import uuid7
 from holdfast.testing import count_statements
 
@@ -185,5 +186,5 @@ async def test_listing_refuses_what_is_no_page(session, conversation):
     """Limits and places are checked as for users."""
     with pytest.raises(InvalidInputError, match=r"^limit is 0"):
         await list_messages(session, conversation.id, limit=0)
-    with pytest.raises(InvalidInputError, match=r"^after is 'x'"):
+    with pytest.raises(ConfigurationError, match=r"^after is 'x'"):
         await list_messages(session, conversation.id, after="x")

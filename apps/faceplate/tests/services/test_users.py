@@ -17,6 +17,7 @@ from faceplate.services.users import (
     get_user,
     list_users,
 )
+from holdfast.errors import ConfigurationError
 
 ANN = {"email": "ann@example.test", "subject_id": "oidc|ann"}
 
@@ -123,7 +124,7 @@ async def test_a_page_that_is_full_is_the_last_one(session, store, make):
 @pytest.mark.parametrize("after", ["", "x", "1-2", "999999999999999999999-" + "0" * 32, 7])
 async def test_a_place_that_is_none(session, after):
     """What no page has given is refused in one line."""
-    with pytest.raises(InvalidInputError, match=r"^after is .*; it is what the page before"):
+    with pytest.raises(ConfigurationError, match=r"^after is .*; it is what the page before"):
         await list_users(session, after=after)
 
 

@@ -17,3 +17,19 @@ class EmailTakenError(MantimonError):
 
 class NotFoundError(MantimonError, LookupError):
     """Somebody or something that was named does not exist; nothing was written."""
+
+
+class IllegalActionError(MantimonError, ValueError):
+    """Something that the rules of the game do not allow now; the game is as it was."""
+
+
+class NoPackError(MantimonError):
+    """A booster was to be opened by somebody who has no pack; nothing was written."""
+
+
+class NotEnoughMantibucksError(MantimonError):
+    """Something costs more than the player has; nothing was written."""
+
+
+class NotReachedError(MantimonError):
+    """A game against somebody whom the player may not challenge yet; nothing was written."""

@@ -1,4 +1,5 @@
 import io
+import re
 import sys
 import uuid
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from holdfast.testing import Clone
 from mantimon.db.models import CardSource, User
 from mantimon.demo import __main__ as demo
 from mantimon.demo import play, stack
-from mantimon.services import boosters, collections
+from mantimon.services import boosters, collections, purse
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +72,25 @@ async def test_a_lost_card_is_found(console, monkeypatch):
 
     assert not await demo.run(console)
     assert console.file.getvalue().count("BROKEN") == 2
+
+
+@pytest.mark.usefixtures("_given")
+async def test_a_lost_pack_is_found(console, monkeypatch):
+    """When one booster is opened without a pack, the check of packs alone says so."""
+    calls = 0
+
+    async def forget_one(session: AsyncSession, user: uuid.UUID) -> None:
+        nonlocal calls
+        calls += 1
+        if calls != 30:
+            await purse.take_pack(session, user)
+
+    monkeypatch.setattr(boosters, "take_pack", forget_one)
+
+    assert not await demo.run(console)
+    printed = console.file.getvalue()
+    assert printed.count("BROKEN") == 1
+    assert re.search(r"BROKEN: \d+ packs bought and \d+ given: what is left", printed)
 
 
 def test_own_servers_are_started_and_stopped(monkeypatch, capsys):

@@ -14,7 +14,8 @@ from mantimon.db.models import CardSource, Collection
 from mantimon.db.session import get_session
 from mantimon.errors import InvalidInputError
 from mantimon.services.boosters import open_booster
-from mantimon.services.collections import MOST_OWNED, add_copies, get_owned
+from mantimon.services.collections import add_copies, get_owned, list_owned
+from mantimon.services.inputs import LARGEST_STORED
 
 # More digits than Python writes, for pytest as well.
 HUGE = pytest.param(10**5000, id="huge")
@@ -65,18 +66,19 @@ async def test_nothing_to_add(session, player):
 
 
 @OWN_DATABASE
-async def test_two_boosters_at_once_lose_no_card(session, player, cards):
+async def test_two_boosters_at_once_lose_no_card(session, begin, cards):
     """Sixty boosters opened at once, all for one player: every card drawn is owned."""
+    player_id = await begin(booster_packs=60)
 
     async def open_one(number):
         async with get_session() as own:
             rng = random.Random(number)
-            return await open_booster(own, player.id, "M1", cards=cards, rng=rng)
+            return await open_booster(own, player_id, "M1", cards=cards, rng=rng)
 
     boosters = await asyncio.gather(*map(open_one, range(60)))
 
     drawn = Counter(card.id for booster in boosters for card in booster)
-    assert await get_owned(session, player.id) == drawn
+    assert await get_owned(session, player_id) == drawn
     assert drawn.total() == 600
 
 
@@ -127,14 +129,14 @@ async def test_a_wrong_id_is_refused(session, player, wrong):
 async def test_more_than_the_table_holds_is_refused(session, player):
     """A quantity that would pass the column's range is one line; what was owned stays."""
     await add(player, {"a": 1, "b": 1})
-    await session.execute(update(Collection).values(quantity=MOST_OWNED))
+    await session.execute(update(Collection).values(quantity=LARGEST_STORED))
     await session.commit()
 
     with pytest.raises(InvalidInputError, match="more than 2147483647 copies of a card") as error:
         await add(player, {"a": 1, "c": 1})
 
     assert "\n" not in str(error.value)
-    assert await get_owned(session, player.id) == {"a": MOST_OWNED, "b": MOST_OWNED}
+    assert await get_owned(session, player.id) == {"a": LARGEST_STORED, "b": LARGEST_STORED}
 
 
 async def test_all_wrong_quantities_are_named(session, player):
@@ -158,3 +160,16 @@ async def test_a_rolled_back_booster_leaves_nothing(session, player):
     await session.rollback()
 
     assert await get_owned(session, player_id) == {}
+
+
+async def test_pages_of_what_is_owned(session, player, rival):
+    """Page by page every card is listed once, as they came, and nobody else's."""
+    await add(player, {"b": 1, "c": 2})
+    await add(rival, {"a": 1, "z": 1})
+    await add(player, {"a": 3, "d": 4, "c": 1})
+
+    first = await list_owned(session, player.id, limit=3)
+    last = await list_owned(session, player.id, after=first.next, limit=1)
+    listed = [(row.card_definition_id, row.quantity) for row in [*first.items, *last.items]]
+    assert listed == [("b", 1), ("c", 3), ("a", 3), ("d", 4)]
+    assert last.next is None

@@ -1,17 +1,22 @@
 """What a new player begins with, once."""
 
 import asyncio
+import random
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
 
+from mantimon.campaign.clubs import CLUBS
+from mantimon.campaign.rewards import PACK_PRICE
 from mantimon.cards.definition import ENERGY_TYPES, CardType, Element
 from mantimon.db.models import CampaignProgress, CardSource, Collection, Deck
 from mantimon.db.session import get_session
 from mantimon.errors import InvalidInputError
+from mantimon.services.boosters import open_booster
 from mantimon.services.card_service import CardQueryError
 from mantimon.services.collections import get_owned
-from mantimon.services.decks import find_problems
+from mantimon.services.deck_rules import find_problems
 from mantimon.services.starters import choose_starter, give_starter
 
 
@@ -50,7 +55,9 @@ async def test_a_player_gets_a_starter(session, player, cards):
     assert (deck.name, deck.is_valid, deck.is_starter, deck.starter_type) == (
         "Tide starter", True, True, "tide",
     )  # fmt: skip
-    assert (await session.scalars(select(CampaignProgress))).one().user_id == player.id
+    campaign = (await session.scalars(select(CampaignProgress))).one()
+    assert (campaign.user_id, campaign.booster_packs, campaign.mantibucks) == (player.id, 3, 100)
+    assert campaign.current_club == CLUBS[0].id
 
 
 @pytest.mark.holdfast(isolation="database")
@@ -61,6 +68,38 @@ async def test_a_player_gets_one_starter(session, player, cards):
     assert sorted(given) == [False] * 8 + [True]
     assert sum((await get_owned(session, player.id)).values()) == 40
     assert await session.scalar(select(func.count()).select_from(Deck)) == 1
+    assert list(await session.scalars(select(CampaignProgress.booster_packs))) == [3]
+
+
+async def test_a_second_starter_changes_nothing(session, player, cards):
+    """Whoever has begun keeps what is left, and gets no packs again."""
+    await give(player, "tide", cards)
+    async with get_session() as own:
+        await open_booster(own, player.id, "M1", cards=cards, rng=random.Random(1))
+
+    assert await give(player, "storm", cards) is False
+    assert list(await session.scalars(select(CampaignProgress.booster_packs))) == [2]
+    assert sum((await get_owned(session, player.id)).values()) == 50
+
+
+@pytest.mark.holdfast(isolation="database")
+@pytest.mark.parametrize("after", [0, 1, 2])
+async def test_a_crash_while_a_starter_is_given(session, faults, player, cards, after):
+    """Campaign, cards and deck come together or not at all; then the starter can be given."""
+    faults.drop_connection(at="INSERT", after=after, reached=True)
+    with pytest.raises(DBAPIError):
+        await give(player, "tide", cards)
+
+    for model in (CampaignProgress, Collection, Deck):
+        assert await session.scalar(select(func.count()).select_from(model)) == 0
+    assert await give(player, "tide", cards) is True
+
+
+async def test_new_players_can_buy_a_pack(session, player, cards):
+    """The mantibucks of a new player are worth a pack."""
+    await give(player, "tide", cards)
+
+    assert (await session.scalars(select(CampaignProgress.mantibucks))).one() >= PACK_PRICE
 
 
 @pytest.mark.parametrize("element", ["neutral", "gold", ""])

@@ -18,7 +18,7 @@ from faceplate.services.conversations import (
     list_conversations,
     rename_conversation,
 )
-from faceplate.services.paging import Page
+from holdfast.paging import Page
 
 Id = Annotated[uuid.UUID, typer.Argument(metavar="CONVERSATION", help="An id.")]
 

@@ -14,8 +14,8 @@ from rich.table import Table
 from sqlalchemy import inspect
 
 from faceplate.models import Base
-from faceplate.services.paging import Page
 from holdfast.errors import ConfigurationError
+from holdfast.paging import Page
 from holdfast.urls import redact
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -9,8 +9,8 @@ from faceplate.errors import NotFoundError
 from faceplate.models import Conversation
 from faceplate.models.conversation import NEW_CHAT
 from faceplate.services.inputs import require_limit, require_name
-from faceplate.services.paging import Page, make_page, read_place
 from faceplate.services.refusals import refusing
+from holdfast.paging import Page, make_page, read_place
 
 LONGEST_TITLE = 255
 

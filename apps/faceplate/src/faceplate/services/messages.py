@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from faceplate.errors import InvalidInputError, NotFoundError
 from faceplate.models import Message
 from faceplate.services.inputs import require_content, require_limit, require_role
-from faceplate.services.paging import Page, make_page, read_place
 from faceplate.services.refusals import refusing
 from faceplate.tools import ToolCall, ToolResult, plain_calls, plain_results
 from holdfast.models import uuid7
+from holdfast.paging import Page, make_page, read_place
 
 
 async def add_message(

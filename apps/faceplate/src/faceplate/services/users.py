@@ -10,8 +10,8 @@ from faceplate.emails import checked_email
 from faceplate.errors import FaceplateError, NotFoundError, TakenError
 from faceplate.models import User
 from faceplate.services.inputs import require_limit, require_name, show
-from faceplate.services.paging import Page, make_page, read_place
 from faceplate.services.refusals import refusing
+from holdfast.paging import Page, make_page, read_place
 
 LONGEST_SUBJECT = 255
 

@@ -25,6 +25,11 @@ class Club:
     members: tuple[Npc, ...]
     leader: Npc
 
+    @property
+    def everybody(self) -> tuple[Npc, ...]:
+        """The members, then the leader."""
+        return *self.members, self.leader
+
 
 def _club(number: int, name: str, medal: str, element: Element, *people: str) -> Club:
     club = f"club_{number}"
@@ -44,3 +49,12 @@ CLUBS: Final = (
     _club(7, "Nightmarket", "obsidian", Element.SHADE, "Corvin", "Lys", "Umbra"),
     _club(8, "Ironworks", "anvil", Element.IRON, "Bessa", "Klaus", "Ferrant"),
 )
+# Where a player is who has every medal, in place of a club's id.
+FINISHED: Final = "finished"
+# Where a player can be, in order.
+PLACES: Final = (*(club.id for club in CLUBS), FINISHED)
+
+
+def find_npc(npc_id: str) -> tuple[Club, Npc] | None:
+    """Give somebody to play against and the club; None where there is nobody of this id."""
+    return next(((c, npc) for c in CLUBS for npc in c.everybody if npc.id == npc_id), None)

@@ -4,7 +4,7 @@ import typer
 
 from holdfast.cli import run
 from mantimon.cards.problems import CardBundleError
-from mantimon.cli import cards
+from mantimon.cli import campaign, cards, decks, history, players
 from mantimon.errors import InvalidInputError
 
 app = typer.Typer(
@@ -16,13 +16,16 @@ app = typer.Typer(
     epilog="DATABASE_URL names the database. For example: mantimon cards list --element tide",
 )
 app.add_typer(cards.app, name="cards")
-
-
-@app.callback()
-def _app() -> None:
-    """Mantimon TCG."""
+app.add_typer(players.app, name="players")
+app.add_typer(decks.app, name="decks")
+app.add_typer(campaign.app, name="campaign")
+app.command(epilog="For example: mantimon history ann@example.com --limit 5")(history.history)
+app.command(epilog="For example: mantimon leaderboard --since 2026-11-01 --until 2026-12-01")(
+    history.leaderboard
+)
+app.command(epilog="For example: mantimon partitions --months 6")(history.partitions)
 
 
 def main() -> None:
     """Run the command line."""
-    run(app, failures=(CardBundleError,), wrong=(InvalidInputError,), migrate="mantimon migrate")
+    run(app, failures=(CardBundleError,), wrong=(InvalidInputError,))

@@ -14,13 +14,17 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.database import Database
+from mantimon.campaign.rewards import NEW_PLAYER_MANTIBUCKS, NEW_PLAYER_PACKS, PACK_PRICE
 from mantimon.cards.definition import ENERGY_TYPES
 from mantimon.db.models import Collection, Deck, OAuthProvider, User
 from mantimon.services.boosters import open_booster
+from mantimon.services.campaign import get_campaign
 from mantimon.services.card_service import CardService
 from mantimon.services.collections import get_owned
-from mantimon.services.decks import DeckList, build_deck, find_problems, suggest_deck
+from mantimon.services.deck_rules import DeckList, find_problems
+from mantimon.services.decks import build_deck, suggest_deck
 from mantimon.services.players import Identity, log_in
+from mantimon.services.purse import buy_packs, grant_mantibucks, grant_packs
 from mantimon.services.starters import choose_starter, give_starter
 
 PLAYERS = 200
@@ -28,6 +32,7 @@ BOOSTERS = 2_000
 TASKS = 50
 SEED = 372
 EXPIRE_SECONDS = 600
+EARNED_FOR_A_PACK = PACK_PRICE + 25  # so that something is left, which can be checked
 
 T = TypeVar("T")
 
@@ -72,12 +77,17 @@ class Demo:
         self._elements: dict[uuid.UUID, str] = {}
         self._drawn: dict[uuid.UUID, Counter[str]] = defaultdict(Counter)
         self._opened: Counter[str] = Counter()
+        self._bought: Counter[uuid.UUID] = Counter()
+        self._given: Counter[uuid.UUID] = Counter()
         self._opened_key = f"demo:{self._run}:opened"
 
     async def play(self, progress: Progress) -> Played:
         """Do everything, then read everything back."""
         progress.begin("players with starters", PLAYERS)
         await _at_once(range(PLAYERS), self._welcome, progress)
+        openers = Counter(self._choose_opener(number)[0] for number in range(BOOSTERS))
+        progress.begin("packs", len(openers))
+        await _at_once(openers.items(), self._stock, progress)
         progress.begin("boosters", BOOSTERS)
         begun = time.perf_counter()
         await _at_once(range(BOOSTERS), self._open_booster, progress)
@@ -109,9 +119,23 @@ class Demo:
         await give_starter(session, user.id, element, self._sets[0], cards=self._cards)
         return user.id
 
+    async def _stock(self, opener: tuple[uuid.UUID, int]) -> None:
+        """Give a player the packs that are to be opened: half are bought, the others a gift."""
+        player, packs = opener
+        bought, given = packs // 2, packs - packs // 2
+        await self._db.run(self._get_packs, player, bought, given)
+        self._bought[player], self._given[player] = bought, given
+
+    async def _get_packs(
+        self, session: AsyncSession, player: uuid.UUID, bought: int, given: int
+    ) -> None:
+        await grant_packs(session, player, given)
+        if bought:
+            await grant_mantibucks(session, player, bought * EARNED_FOR_A_PACK)
+            await buy_packs(session, player, bought)
+
     async def _open_booster(self, number: int) -> None:
-        rng = random.Random(SEED + number)  # noqa: S311  -- a demo that repeats, not a secret
-        player = rng.choice(list(self._elements))
+        player, rng = self._choose_opener(number)
         drawn = await self._db.run(
             open_booster, player, rng.choice(self._sets), cards=self._cards, rng=rng
         )
@@ -121,6 +145,11 @@ class Demo:
             pipeline.hincrby(self._opened_key, str(player), 1)
             pipeline.expire(self._opened_key, EXPIRE_SECONDS)
             await pipeline.execute()
+
+    def _choose_opener(self, number: int) -> tuple[uuid.UUID, random.Random]:
+        """Choose who opens a booster, and the chance that decides what is in it."""
+        rng = random.Random(SEED + number)  # noqa: S311  -- a demo that repeats, not a secret
+        return rng.choice(list(self._elements)), rng
 
     async def _build_deck(self, player: uuid.UUID) -> None:
         await self._db.run(self._build, player)
@@ -132,10 +161,13 @@ class Demo:
     async def _check(self, progress: Progress, boosters_per_second: float) -> Played:
         expected = {player: self._expected(player) for player in self._elements}
         owned: dict[uuid.UUID, dict[str, int]] = {}
+        purses: dict[uuid.UUID, tuple[int, int]] = {}
 
         async def read(player: uuid.UUID) -> None:
             async with self._db.read() as session:
                 owned[player] = await get_owned(session, player)
+                campaign = await get_campaign(session, player)
+                purses[player] = campaign.booster_packs, campaign.mantibucks
 
         await _at_once(list(expected), read, progress)
         decks = await self._decks()
@@ -155,6 +187,10 @@ class Demo:
                 f"{drawn:,} cards drawn and {cards_owned - drawn:,} of starters are all stored": (
                     cards_owned == sum(each.total() for each in expected.values())
                 ),
+                f"{self._bought.total():,} packs bought and {self._given.total():,} given: "
+                "what is left of packs and mantibucks adds up": (
+                    purses == {player: self._left(player) for player in self._elements}
+                ),
                 f"{len(decks)} decks follow the rules, also when read back": (
                     len(decks) == 2 * len(owned)
                     and all(self._holds(deck, owned[deck.user_id]) for deck in decks)
@@ -169,6 +205,14 @@ class Demo:
         in_set = self._cards.get_cards_by_set(self._sets[0])
         starter = choose_starter(self._elements[player], in_set)
         return Counter(starter.cards) + self._drawn[player]
+
+    def _left(self, player: uuid.UUID) -> tuple[int, int]:
+        packs = NEW_PLAYER_PACKS + self._bought[player] + self._given[player]
+        saved = EARNED_FOR_A_PACK - PACK_PRICE
+        return (
+            packs - self._opened[str(player)],
+            NEW_PLAYER_MANTIBUCKS + saved * self._bought[player],
+        )
 
     def _holds(self, deck: Deck, owned: Mapping[str, int]) -> bool:
         listed = DeckList(cards=deck.cards, energy_cards=deck.energy_cards)

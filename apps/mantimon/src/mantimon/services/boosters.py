@@ -11,6 +11,7 @@ from mantimon.cards.definition import CardDefinition, Rarity
 from mantimon.db.models import CardSource
 from mantimon.services.card_service import CardService
 from mantimon.services.collections import add_copies
+from mantimon.services.purse import take_pack
 
 # One entry for each card of a booster: the rarities that it may have, by weight.
 _COMMON = {Rarity.COMMON: 1.0}
@@ -40,13 +41,18 @@ async def open_booster(
     cards: CardService,
     rng: random.Random,
 ) -> list[CardDefinition]:
-    """Draw a booster of a set for a player; return its cards, most frequent rarity first.
+    """Open one of a player's packs as a booster of a set; the most frequent rarity comes first.
+
+    The pack goes and the cards come in one transaction, which the caller commits. Any number of
+    tasks open as many as there are packs.
 
     Raises:
         CardQueryError: there is no such set. Nothing is written.
-        sqlalchemy.exc.IntegrityError: there is no such player.
+        NoPackError: the player has no packs left, or no campaign. Nothing is written.
     """
-    drawn = draw_booster(cards.get_cards_by_set(set_code), rng)
+    in_set = cards.get_cards_by_set(set_code)
+    await take_pack(session, user_id)
+    drawn = draw_booster(in_set, rng)
     copies = Counter(card.id for card in drawn)
     await add_copies(session, user_id, copies, CardSource.BOOSTER)
     return drawn

@@ -10,11 +10,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.models import clock_timestamp
+from holdfast.paging import Page
 from mantimon.db.models import CardSource, Collection
 from mantimon.errors import InvalidInputError
-from mantimon.services.inputs import require_counts
+from mantimon.services.inputs import LARGEST_STORED, require_counts
+from mantimon.services.paging import read_page
 
-MOST_OWNED = 2**31 - 1  # what the column holds
 _OUT_OF_RANGE = "22003"  # numeric_value_out_of_range
 
 
@@ -68,6 +69,25 @@ async def get_owned(session: AsyncSession, user_id: uuid.UUID) -> dict[str, int]
     return dict((await session.execute(statement)).all())
 
 
+async def list_owned(
+    session: AsyncSession, user_id: uuid.UUID, *, after: str | None = None, limit: int = 100
+) -> Page[Collection]:
+    """Give a page of the cards that a player owns, in the order in which they first came.
+
+    Args:
+        session: also one of `Database.read()`.
+        user_id: the player.
+        after: `next` of the page before.
+        limit: 1 to 10,000 of them.
+
+    Raises:
+        InvalidInputError: the limit is not between 1 and 10,000.
+        ConfigurationError: no page ended at `after`.
+    """
+    owned = select(Collection).where(Collection.user_id == user_id)
+    return await read_page(session, Collection, owned, after=after, limit=limit)
+
+
 @contextmanager
 def _refusing_too_many() -> Iterator[None]:
     try:
@@ -76,6 +96,6 @@ def _refusing_too_many() -> Iterator[None]:
         if getattr(error.orig, "sqlstate", None) != _OUT_OF_RANGE:
             raise
         raise InvalidInputError(
-            f"a player cannot own more than {MOST_OWNED} copies of a card; "
+            f"a player cannot own more than {LARGEST_STORED} copies of a card; "
             "roll the transaction back"
         ) from error

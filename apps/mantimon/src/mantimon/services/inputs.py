@@ -6,6 +6,7 @@ from mantimon.errors import InvalidInputError
 
 MOST_AT_ONCE = 10_000  # far above any gift, deck or page; keeps a slip of the pen out
 LONGEST_ID = 64  # the column's length
+LARGEST_STORED = 2**31 - 1  # what an integer column holds
 _SHOWN = 80  # characters of a value in a message
 
 
@@ -23,14 +24,23 @@ def require_counts(what: str, counts: Mapping[str, int]) -> None:
         raise InvalidInputError(f"{what} of {', '.join(wrong)}; it is between 1 and {MOST_AT_ONCE}")
 
 
+def require_count(what: str, count: int) -> None:
+    """Refuse a count that is none.
+
+    Raises:
+        InvalidInputError: it is not between 1 and 10,000.
+    """
+    if not _is_count(count):
+        raise InvalidInputError(f"{what} is {show(count)}; it is between 1 and {MOST_AT_ONCE}")
+
+
 def require_limit(limit: int) -> None:
     """Refuse a limit that is no number of rows.
 
     Raises:
         InvalidInputError: it is not between 1 and 10,000.
     """
-    if not _is_count(limit):
-        raise InvalidInputError(f"limit is {show(limit)}; it is between 1 and {MOST_AT_ONCE}")
+    require_count("limit", limit)
 
 
 def fits(text: str, most: int) -> bool:

@@ -1,16 +1,19 @@
-"""Players come in through an OAuth provider, and are the same player every time."""
+"""Players come in through an OAuth provider, are the same player every time, and may leave."""
 
+import uuid
 from dataclasses import dataclass
 from unicodedata import category
 
-from sqlalchemy import update
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.models import clock_timestamp
-from mantimon.db.models import OAuthProvider, User
-from mantimon.errors import EmailTakenError, InvalidInputError
+from holdfast.paging import Page
+from mantimon.db.models import CampaignProgress, OAuthProvider, User
+from mantimon.errors import EmailTakenError, InvalidInputError, NotFoundError
 from mantimon.services.inputs import fits, show
+from mantimon.services.paging import read_page
 
 # The lengths of the columns.
 LONGEST_OAUTH_ID = 255
@@ -34,7 +37,9 @@ class Identity:
 async def log_in(session: AsyncSession, identity: Identity) -> User:
     """Give the player with this identity, made at the first log-in, and note the time.
 
-    Two first log-ins at once make one player. The profile of a known player stays as it is.
+    Two first log-ins at once make one player: the second waits for the first, and makes the
+    player itself when that one dies or is rolled back. The profile of a known player stays as it
+    is.
 
     Nobody is kept out by a provider's taste in names: a display name is stored without control
     characters and cut to 64 characters, and an avatar that is no http(s) URL of at most 2048
@@ -58,6 +63,96 @@ async def log_in(session: AsyncSession, identity: Identity) -> User:
             "log in with the provider that was used the first time"
         )
     return user
+
+
+async def get_player(session: AsyncSession, user_id: uuid.UUID) -> User:
+    """Give a player.
+
+    Raises:
+        NotFoundError: there is no such player.
+    """
+    return _require(user_id, await session.scalar(_of(user_id)))
+
+
+async def lock_player(session: AsyncSession, user_id: uuid.UUID) -> User:
+    """Give a player as the account is now, and let nobody else change it in the meantime.
+
+    Others wait until the transaction ends; reading, and storing what belongs to the player, goes
+    on.
+
+    Raises:
+        NotFoundError: there is no such player.
+    """
+    locked = _of(user_id).with_for_update(key_share=True)
+    return _require(user_id, await session.scalar(locked))
+
+
+async def find_player(session: AsyncSession, named: str) -> User:
+    """Give the player that an id, or exactly the e-mail address, names.
+
+    Raises:
+        NotFoundError: there is no such player.
+    """
+    try:
+        return await get_player(session, uuid.UUID(named))
+    except ValueError:
+        user = await _with_email(session, named)
+    if user is None:
+        raise NotFoundError(f"there is no player {show(named)}")
+    return user
+
+
+async def list_players(
+    session: AsyncSession, *, after: str | None = None, limit: int = 100
+) -> Page[User]:
+    """Give a page of the players, the oldest account first.
+
+    Args:
+        session: also one of `Database.read()`.
+        after: `next` of the page before.
+        limit: 1 to 10,000 of them.
+
+    Raises:
+        InvalidInputError: the limit is not between 1 and 10,000.
+        ConfigurationError: no page ended at `after`.
+    """
+    return await read_page(session, User, select(User), after=after, limit=limit)
+
+
+async def delete_player(session: AsyncSession, user_id: uuid.UUID) -> None:
+    """Delete a player with all that is the player's; games that were played stay without a name.
+
+    Raises:
+        NotFoundError: there is no such player. Nothing is written.
+    """
+    # In the order in which a booster takes the rows, so that neither waits for the other in a
+    # circle.
+    campaign = select(CampaignProgress.id).where(CampaignProgress.user_id == user_id)
+    await session.execute(campaign.with_for_update())
+    gone = await session.scalar(delete(User).where(User.id == user_id).returning(User.id))
+    if gone is None:
+        raise _unknown(user_id)
+
+
+async def _with_email(session: AsyncSession, email: str) -> User | None:
+    if not fits(email, LONGEST_EMAIL):
+        return None
+    return (await session.scalars(select(User).where(User.email == email))).one_or_none()
+
+
+def _of(user_id: uuid.UUID) -> Select[User]:
+    # As it is stored, not as the session has seen it before.
+    return select(User).where(User.id == user_id).execution_options(populate_existing=True)
+
+
+def _require(user_id: uuid.UUID, user: User | None) -> User:
+    if user is None:
+        raise _unknown(user_id)
+    return user
+
+
+def _unknown(user_id: uuid.UUID) -> NotFoundError:
+    return NotFoundError(f"there is no player {user_id}")
 
 
 async def _returning(session: AsyncSession, identity: Identity) -> User | None:

@@ -1,4 +1,4 @@
-"""What a new player begins with: a starter collection of one element, and a deck of it."""
+"""What a new player begins with: cards of one element, a deck of them, packs and mantibucks."""
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from mantimon.campaign.rewards import NEW_PLAYER_MANTIBUCKS, NEW_PLAYER_PACKS
 from mantimon.cards.definition import ENERGY_TYPES, CardDefinition, CardType, Element, Stage
 from mantimon.db.models import CampaignProgress, CardSource
 from mantimon.errors import InvalidInputError
 from mantimon.services.card_service import CardService
 from mantimon.services.collections import add_copies
-from mantimon.services.decks import DECK_SIZE, DeckList, build_deck
+from mantimon.services.deck_rules import DECK_SIZE, DeckList
+from mantimon.services.decks import build_deck
 
 STARTER_CARDS = 40
 _CREATURES = 28
@@ -23,6 +25,8 @@ async def give_starter(
     session: AsyncSession, user_id: uuid.UUID, element: str, set_code: str, *, cards: CardService
 ) -> bool:
     """Begin a player's campaign with a starter collection and its deck; once for each player.
+
+    Some booster packs and mantibucks come with it.
 
     Returns:
         False when the player has begun before; nothing is changed then, also by two requests at
@@ -37,7 +41,7 @@ async def give_starter(
     starter = choose_starter(element, cards.get_cards_by_set(set_code))
     begun = (
         insert(CampaignProgress)
-        .values(user_id=user_id)
+        .values(user_id=user_id, booster_packs=NEW_PLAYER_PACKS, mantibucks=NEW_PLAYER_MANTIBUCKS)
         .on_conflict_do_nothing(index_elements=["user_id"])
         .returning(CampaignProgress.id)
     )

@@ -5,6 +5,7 @@ from mantimon.db.models.campaign import CampaignProgress
 from mantimon.db.models.collection import CardSource, Collection
 from mantimon.db.models.deck import Deck
 from mantimon.db.models.game import ActiveGame, EndReason, GameHistory, GameType
+from mantimon.db.models.standing import standings
 from mantimon.db.models.user import OAuthProvider, User
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "GameType",
     "OAuthProvider",
     "User",
+    "standings",
 ]

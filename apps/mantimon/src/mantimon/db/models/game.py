@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, text
-from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
+from sqlalchemy.orm import Mapped, declared_attr, mapped_column, relationship, validates
 
 from holdfast.models import ValueEnum, clock_timestamp, json_type
 from mantimon.db.base import Base, Choice
@@ -78,6 +78,10 @@ class GameHistory(Base):
 
     `winner_id` is empty for a draw, and for a win against or by somebody who is no player
     (`npc_id`) or no longer one; `end_reason` tells a draw from the rest.
+
+    The table has a partition for each month of `played_at`, in UTC; `mantimon.db.partitions`
+    makes them. So the key that PostgreSQL keeps has `played_at` as well; for the rest of the
+    program it is the id, which is as unique as any UUIDv7.
     """
 
     __tablename__ = "game_history"
@@ -96,7 +100,13 @@ class GameHistory(Base):
         ),
         # Without it, deleting a player would read the whole table.
         Index(None, "winner_id"),
+        {"postgresql_partition_by": "RANGE (played_at)"},
     )
+
+    @declared_attr.directive
+    @classmethod
+    def __mapper_args__(cls) -> dict[str, Any]:
+        return {"eager_defaults": True, "primary_key": ["id"]}
 
     game_type: Mapped[GameType] = mapped_column(ValueEnum(GameType))
     player1_id: Mapped[uuid.UUID | None] = mapped_column(
@@ -111,7 +121,7 @@ class GameHistory(Base):
     turn_count: Mapped[int] = mapped_column(default=0, server_default="0")
     duration_seconds: Mapped[int] = mapped_column(default=0, server_default="0")
     replay_data: Mapped[dict[str, Any] | None] = mapped_column(json_type())
-    played_at: Mapped[datetime] = mapped_column(server_default=clock_timestamp())
+    played_at: Mapped[datetime] = mapped_column(primary_key=True, server_default=clock_timestamp())
 
     player1: Mapped[User | None] = relationship(foreign_keys=player1_id, lazy="raise_on_sql")
     player2: Mapped[User | None] = relationship(foreign_keys=player2_id, lazy="raise_on_sql")

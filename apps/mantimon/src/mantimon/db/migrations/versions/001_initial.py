@@ -1,6 +1,7 @@
 """Make the tables of players, what they own, and the games they play."""
 
 from datetime import datetime
+from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +13,7 @@ branch_labels = None
 depends_on = None
 
 _NOW = sa.text("clock_timestamp()")
+_SQL = Path(__file__).parent
 
 
 def upgrade() -> None:
@@ -181,7 +183,8 @@ def upgrade() -> None:
             name=op.f("fk_game_history_winner_id_users"),
             ondelete="SET NULL",
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_game_history")),
+        sa.PrimaryKeyConstraint("id", "played_at", name=op.f("pk_game_history")),
+        postgresql_partition_by="RANGE (played_at)",
     )
     op.create_index(
         "ix_game_history_player1_id_played_at_id", "game_history", ["player1_id", "played_at", "id"]
@@ -196,10 +199,30 @@ def upgrade() -> None:
         ["played_at", "winner_id"],
         postgresql_where=sa.text("winner_id IS NOT NULL"),
     )
+    op.create_table(
+        "standings",
+        sa.Column("month", sa.Date(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("wins", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_standings_user_id_users"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("month", "user_id", name=op.f("pk_standings")),
+    )
+    op.create_index("ix_standings_best", "standings", ["month", sa.text("wins DESC"), "user_id"])
+    op.create_index("ix_standings_user_id", "standings", ["user_id"])
+    for file in ("001_partitions.sql", "001_standings.sql"):
+        for statement in (_SQL / file).read_text(encoding="utf-8").split(";;"):
+            op.execute(statement)
+    # The first ones, so that the tables can be used as they are.
+    op.execute("SELECT make_game_history_partitions(now(), now() + interval '3 months')")
 
 
 def downgrade() -> None:
+    op.drop_table("standings")
     op.drop_table("game_history")
+    op.execute("DROP FUNCTION make_game_history_partitions")
+    op.execute("DROP FUNCTION count_wins")
     op.drop_table("decks")
     op.drop_table("collections")
     op.drop_table("campaign_progress")

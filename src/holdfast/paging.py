@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
-from faceplate.errors import InvalidInputError
-from faceplate.services.inputs import show
+from holdfast.errors import ConfigurationError
 
 T = TypeVar("T")
 
@@ -19,6 +18,7 @@ Place = tuple[datetime, uuid.UUID]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_LONGEST = 80  # characters; a place has about 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,13 @@ class Page(Generic[T]):
 
 
 def make_page(rows: Sequence[T], limit: int, place: Callable[[T], Place]) -> Page[T]:
-    """Make a page of rows of which one more was fetched than it has."""
+    """Make a page of rows of which one more was fetched than it has.
+
+    Args:
+        rows: at most `limit` + 1, in the order of the list.
+        limit: how many rows the page has.
+        place: gives the time and the id that a row is sorted by.
+    """
     items = list(rows[:limit])
     return Page(items=items, next=write_place(*place(items[-1])) if len(rows) > limit else None)
 
@@ -44,12 +50,13 @@ def read_place(written: str) -> Place:
     """Read it back.
 
     Raises:
-        InvalidInputError: no page ended there.
+        ConfigurationError: no page ended there.
     """
-    time, _, row = written.partition("-") if isinstance(written, str) else ("", "", "")
+    time, _, row = written.rpartition("-") if isinstance(written, str) else ("", "", "")
     try:
         return _EPOCH + int(time) * _MICROSECOND, uuid.UUID(row)
     except (ValueError, OverflowError):
-        raise InvalidInputError(
-            f"after is {show(written)}; it is what the page before has given as `next`"
+        said = repr(written[:_LONGEST]) if isinstance(written, str) else type(written).__name__
+        raise ConfigurationError(
+            f"after is {said}; it is what the page before has given as `next`"
         ) from None

@@ -1,0 +1,285 @@
+"""Games from their beginning to their place in the history, each step safe to be done again."""
+
+import random
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Interval,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    extract,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
+from sqlalchemy.sql.dml import ReturningDelete
+
+from holdfast.models import clock_timestamp
+from mantimon.db.models import ActiveGame, EndReason, GameHistory
+from mantimon.errors import InvalidInputError, NotFoundError
+from mantimon.games.dealing import deal
+from mantimon.games.replay import make_replay
+from mantimon.games.state import GameState, Seat
+from mantimon.services.campaign import record_campaign_game
+from mantimon.services.card_service import CardService
+from mantimon.services.inputs import LARGEST_STORED, show
+from mantimon.services.pairings import NewGame, get_second_deck, require_playable, spread
+
+_ACTIVE: Final = ActiveGame.metadata.tables[ActiveGame.__tablename__]
+
+
+class TurnWrite(StrEnum):
+    """What became of a turn that was to be written."""
+
+    WRITTEN = "written"
+    SUPERSEDED = "superseded"  # this turn or a later one is there already
+    OVER = "over"  # the game has ended
+
+
+def _document(text: ColumnElement[str]) -> ColumnElement[Any]:
+    """Take a state as JSON text: as objects, for a JSON column, it would cost ten times more."""
+    return cast(text, JSONB())
+
+
+# Built once, and without the ORM: it is sent at each turn of each game.
+_WRITE_TURN: Final = (
+    update(_ACTIVE)
+    .where(_ACTIVE.c.id == bindparam("game"), _ACTIVE.c.turn_number < bindparam("turn"))
+    .values(
+        game_state=_document(bindparam("state", type_=Text())),
+        turn_number=bindparam("turn"),
+        version=_ACTIVE.c.version + 1,
+        last_action_at=clock_timestamp(),
+        turn_deadline=clock_timestamp() + bindparam("seconds", type_=Interval()),
+    )
+    .returning(_ACTIVE.c.id)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GameResult:
+    """How a game ended; without a winner it is a draw, or an NPC has won."""
+
+    winner_id: uuid.UUID | None
+    end_reason: EndReason
+    turn_count: int
+    replay_data: dict[str, Any] | None = None
+
+
+async def start_game(
+    session: AsyncSession, new: NewGame, *, cards: CardService, seed: int | str
+) -> GameState:
+    """Shuffle, deal, and store a game that begins.
+
+    Started again, with the same id, it is the same game, as far as it has come. So work that is
+    repeated makes no second one, and `seed` instead of a source of chance deals the same hands.
+
+    Raises:
+        InvalidInputError: it names everything that is wrong: seats that do not fit the type, a
+            player or an NPC that does not exist, an NPC whom the player may not challenge yet,
+            every problem of both decks. Or the id belongs to another game, or to one that is
+            over. Nothing is written.
+    """
+    await require_playable(session, new, cards)
+    state = deal(
+        spread(new.deck1),
+        spread(get_second_deck(new, cards)),
+        new.rules,
+        {card.id: card for card in cards},
+        random.Random(seed),  # noqa: S311  -- a caller who plays for something gives a secret one
+    )
+    if await _insert(session, new, state):
+        return state
+    return await _get_started(session, new)
+
+
+async def write_turn(session: AsyncSession, game_id: uuid.UUID, state: GameState) -> TurnWrite:
+    """Store a game as it is at the beginning of a turn, unless this or a later turn is there.
+
+    The time for the turn runs from now, by the database's clock. `version` rises, so that nobody
+    takes what was there before for the same state.
+
+    Raises:
+        NotFoundError: there is no such game, and there was none that has ended.
+    """
+    turn = {
+        "game": game_id,
+        "turn": state.turn_number,
+        "state": state.to_json().decode(),
+        "seconds": timedelta(seconds=state.rules.turn_seconds),
+    }
+    if await session.scalar(_WRITE_TURN, turn):
+        return TurnWrite.WRITTEN
+    if await session.scalar(select(ActiveGame.id).where(ActiveGame.id == game_id)):
+        return TurnWrite.SUPERSEDED
+    await _get_finished(session, game_id)
+    return TurnWrite.OVER
+
+
+async def finish_game(session: AsyncSession, game_id: uuid.UUID, result: GameResult) -> GameHistory:
+    """Move a game into the history, under the same id; once, however often it is asked for.
+
+    Whoever asks again, or at the same time, gets what the first one stored, whatever the own
+    result is. A game against an NPC counts for the player's campaign, in the same transaction.
+
+    Raises:
+        InvalidInputError: it names everything that is wrong with the result: a winner who did
+            not play, none where somebody must have won, one of a draw, a number of turns that
+            is none. Nothing is written.
+        NotFoundError: there is no such game, and there was none that has ended.
+    """
+    seats = select(ActiveGame.player1_id, ActiveGame.player2_id).where(ActiveGame.id == game_id)
+    # Who plays never changes, so what is found wrong here stays wrong.
+    players = (await session.execute(seats)).one_or_none()
+    if players is None:
+        return await _get_finished(session, game_id)
+    if wrong := [*_wrong_result(result, players)]:
+        raise InvalidInputError("; ".join(wrong))
+    game = (await session.execute(_take(game_id))).one_or_none()
+    if game is None:  # somebody else took it meanwhile
+        return await _get_finished(session, game_id)
+    history = GameHistory(
+        id=game_id,
+        game_type=game.game_type,
+        player1_id=game.player1_id,
+        player2_id=game.player2_id,
+        npc_id=game.npc_id,
+        duration_seconds=game.seconds,
+        winner_id=result.winner_id,
+        end_reason=result.end_reason,
+        turn_count=result.turn_count,
+        replay_data=result.replay_data,
+    )
+    session.add(history)
+    await session.flush()
+    if game.npc_id is not None:
+        won = result.winner_id == game.player1_id
+        await record_campaign_game(session, game.player1_id, game.npc_id, won=won)
+    return history
+
+
+def get_result(state: GameState, player1_id: uuid.UUID, player2_id: uuid.UUID | None) -> GameResult:
+    """Give the result of a state that has ended; `player2_id` is None for an NPC.
+
+    Raises:
+        InvalidInputError: the game goes on.
+    """
+    if state.outcome is None:
+        raise InvalidInputError(f"the game goes on: it is for {state.waiting_for} to act")
+    players = {Seat.PLAYER1: player1_id, Seat.PLAYER2: player2_id}
+    return GameResult(
+        winner_id=players[state.outcome.winner] if state.outcome.winner else None,
+        end_reason=state.outcome.reason,
+        turn_count=state.turn_number,
+        replay_data=make_replay(state),
+    )
+
+
+async def get_games_of(session: AsyncSession, player_id: uuid.UUID) -> list[ActiveGame]:
+    """Give the games that a player is in, in either seat, the one with the newest action first.
+
+    Their `game_state` is not loaded: it is for the game that is chosen.
+    """
+    return list(await session.scalars(select_games_of(player_id)))
+
+
+def select_games_of(player_id: uuid.UUID) -> Select[ActiveGame]:
+    """Build the query of `get_games_of`: both indexes together find the few games of a player."""
+    return (
+        select(ActiveGame)
+        .where(or_(ActiveGame.player1_id == player_id, ActiveGame.player2_id == player_id))
+        .order_by(ActiveGame.last_action_at.desc(), ActiveGame.id.desc())
+        .options(defer(ActiveGame.game_state, raiseload=True))
+    )
+
+
+async def _insert(session: AsyncSession, new: NewGame, state: GameState) -> bool:
+    statement = (
+        insert(ActiveGame)
+        .values(
+            id=new.id,
+            game_type=new.game_type,
+            player1_id=new.player1_id,
+            player2_id=new.player2_id,
+            npc_id=new.npc_id,
+            rules_config=msgspec.to_builtins(new.rules),
+            game_state=_document(literal(state.to_json().decode(), Text())),
+        )
+        .on_conflict_do_nothing(index_elements=["id"])
+        .returning(ActiveGame.id)
+    )
+    if await session.scalar(statement) is None:
+        return False
+    # After the INSERT, which waits for a game of this id that is just being finished.
+    over = await session.scalar(select(GameHistory.id).where(GameHistory.id == new.id))
+    if over:
+        await session.execute(delete(ActiveGame).where(ActiveGame.id == new.id))
+        raise _is_over(new.id)
+    return True
+
+
+async def _get_started(session: AsyncSession, new: NewGame) -> GameState:
+    game = await session.scalar(
+        select(ActiveGame).where(ActiveGame.id == new.id).execution_options(populate_existing=True)
+    )
+    if game is None:
+        raise _is_over(new.id)
+    same = ("game_type", "player1_id", "player2_id", "npc_id")
+    if any(getattr(game, name) != getattr(new, name) for name in same):
+        raise InvalidInputError(f"game {new.id} is one of other players; a game has its own id")
+    return GameState.from_json(game.game_state, version=game.version)
+
+
+def _is_over(game_id: uuid.UUID) -> InvalidInputError:
+    return InvalidInputError(f"game {game_id} is over; a new game has a new id")
+
+
+def _wrong_result(result: GameResult, players: Sequence[uuid.UUID | None]) -> Iterator[str]:
+    drawn = result.end_reason == EndReason.DRAW
+    if result.winner_id is not None and result.winner_id not in players:
+        yield f"winner {result.winner_id} has not played in this game"
+    if drawn and result.winner_id is not None:
+        yield "a draw has no winner"
+    if not drawn and result.winner_id is None and None not in players:
+        yield f"somebody has won a game that ended by {result.end_reason}, and no winner is given"
+    if type(result.turn_count) is not int or not 0 <= result.turn_count <= LARGEST_STORED:
+        yield f"turn_count is {show(result.turn_count)}; it is between 0 and {LARGEST_STORED}"
+
+
+def _take(game_id: uuid.UUID) -> "ReturningDelete[*tuple[Any, ...]]":
+    past = extract("epoch", clock_timestamp() - ActiveGame.started_at)
+    return (
+        delete(ActiveGame)
+        .where(ActiveGame.id == game_id)
+        .returning(
+            ActiveGame.game_type,
+            ActiveGame.player1_id,
+            ActiveGame.player2_id,
+            ActiveGame.npc_id,
+            cast(func.greatest(func.floor(past), 0), Integer).label("seconds"),
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def _get_finished(session: AsyncSession, game_id: uuid.UUID) -> GameHistory:
+    found = await session.scalar(select(GameHistory).where(GameHistory.id == game_id))
+    if found is None:
+        raise NotFoundError(f"there is no game {game_id}")
+    return found

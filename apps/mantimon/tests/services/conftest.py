@@ -1,0 +1,51 @@
+"""Players with a campaign, and what tests of several transactions at once wait for."""
+
+import asyncio
+import uuid
+
+import pytest
+from sqlalchemy import select, text
+
+from mantimon.db.models import CampaignProgress
+
+BLOCKED = text(
+    "SELECT count(*) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+PATIENCE = 30  # seconds, for a machine that is busy; what is waited for is a fact
+
+
+@pytest.fixture
+def begin(player, make, store):
+    """Give a function that begins the player's campaign, and returns the player's id."""
+
+    async def begun(**values: object) -> uuid.UUID:
+        user_id = player.id
+        await store(make.campaign(player, **values))
+        return user_id
+
+    return begun
+
+
+@pytest.fixture
+def read_campaign(session):
+    """Give a function that reads a player's campaign as it is stored."""
+
+    async def read(user_id: uuid.UUID) -> CampaignProgress:
+        statement = select(CampaignProgress).where(CampaignProgress.user_id == user_id)
+        fresh = statement.execution_options(populate_existing=True)
+        return (await session.scalars(fresh)).one()
+
+    return read
+
+
+@pytest.fixture
+def until_blocked(db):
+    """Give a function that waits until so many connections wait for another's transaction."""
+
+    async def blocked(count: int = 1) -> None:
+        async with asyncio.timeout(PATIENCE), db.read() as session:
+            while await session.scalar(BLOCKED) < count:
+                pass
+
+    return blocked
