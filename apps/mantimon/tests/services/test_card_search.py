@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import pickle
-import sys
 import threading
 from itertools import pairwise
 from unicodedata import combining, normalize
@@ -162,7 +161,7 @@ def test_a_text_of_no_name(named: CardService, text: str) -> None:
 
 def test_what_is_folded_stays() -> None:
     """No character changes when it is folded again, so that both sides of a comparison agree."""
-    once = [folded(chr(code)) for code in range(sys.maxunicode + 1)]
+    once = [folded(chr(code)) for code in range(0x30000)]  # the others have neither case nor accent
 
     assert [text for text in once if folded(text) != text] == []
 

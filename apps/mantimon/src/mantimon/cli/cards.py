@@ -30,7 +30,7 @@ OfType = Annotated[str | None, typer.Option("--type", help="creature, item or su
 OfStage = Annotated[str | None, typer.Option("--stage", help="basic, stage_1 or stage_2.")]
 OfRarity = Annotated[str | None, typer.Option("--rarity", help="Of this rarity: common.")]
 
-app = typer.Typer(no_args_is_help=True, help="Look at the cards of the game.")
+app = typer.Typer(no_args_is_help=True, help="Look at the cards of the game, or import others.")
 
 
 @app.command("list")
