@@ -8,6 +8,7 @@ from sqlalchemy import delete, func, select, update
 
 from holdfast.database import Database
 from holdfast.models import uuid7
+from holdfast.testing.faults import Faults
 from mantimon.db.models import (
     ActiveGame,
     CampaignProgress,
@@ -18,7 +19,7 @@ from mantimon.db.models import (
     User,
 )
 from mantimon.services.card_service import get_card_service
-from mantimon.simulation import SimulationPlan, oauth_prefix, simulate
+from mantimon.simulation import SimulationPlan, oauth_prefix, running, simulate
 from mantimon.simulation.checking import GameFacts, Stored, find_problems, predict, read_games
 from mantimon.simulation.messages import Job
 from mantimon.simulation.plan import make_game_id
@@ -69,10 +70,37 @@ async def test_a_seed_that_is_played_again(clean_environment, clone, progress):
             assert await session.scalar(mine) == 4
 
 
+async def test_all_connections_are_cut(clean_environment, clone, progress):
+    """Workers whose connections are all lost in the middle go on, and every game is right."""
+    before = []
+    with Faults(clone.app) as faults:
+
+        def cut():
+            if progress.done in {PLAN.players + 1, PLAN.players + 4}:
+                before.append(faults.connections)
+                faults.drop_all()
+
+        clean_environment.setattr(progress, "told", cut)
+        report = await simulate(faults.url, replace(PLAN, games=20), progress)
+        connections = faults.connections
+
+    assert report.problems == []
+    assert report.played == 20
+    assert connections > before[-1] + 1  # which is that of the check
+
+
+async def test_a_worker_that_cannot_be_started(clean_environment, clone, progress):
+    """It is the system's error, as it is."""
+    clean_environment.setattr(running, "_WORKER", ("/nowhere/python",))
+
+    with pytest.raises(FileNotFoundError, match="/nowhere/python"):
+        await simulate(clone.app, PLAN, progress)
+
+
 async def test_players_are_registered_as_everybody_is(database, progress, cards):
     """They own a starter, and have a valid deck of their own; who comes again is the same."""
-    first = await prepare_players(database, PLAN, cards, tasks=4, progress=progress)
-    again = await prepare_players(database, PLAN, cards, tasks=4, progress=progress)
+    first = await prepare_players(database, PLAN, cards, progress)
+    again = await prepare_players(database, PLAN, cards, progress)
 
     assert first == again
     async with database.read() as session:
@@ -86,7 +114,7 @@ async def test_players_are_registered_as_everybody_is(database, progress, cards)
 @pytest.fixture
 async def job(database, progress, cards):
     """Give a job on a database of its own."""
-    players = await prepare_players(database, PLAN, cards, tasks=1, progress=progress)
+    players = await prepare_players(database, PLAN, cards, progress)
     return Job(url="", run=uuid7(), seed=3, players=players, numbers=list(range(6)))
 
 

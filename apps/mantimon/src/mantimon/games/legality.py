@@ -36,12 +36,43 @@ def require_allowed(table: Table, action: Action) -> None:
     _CHECKS[action.kind](table, action)
 
 
+def is_allowed(table: Table, action: Action) -> bool:
+    """Tell whether an action is allowed now."""
+    try:
+        require_allowed(table, action)
+    except IllegalActionError:
+        return False
+    return True
+
+
 def find_actions(table: Table) -> list[Action]:
     """Give every action that is allowed now, but for conceding; of equal cards, that of the first.
 
     There is always one, until the game is over.
     """
-    return [each for each in _candidates(table) if _is_allowed(table, each)]
+    return [each for each in find_candidates(table) if is_allowed(table, each)]
+
+
+def find_candidates(table: Table) -> Iterator[Action]:
+    """Give what may be worth trying: all of `find_actions`, and some that is not allowed."""
+    seat = table.state.waiting_for
+    if seat is None:
+        return
+    side = table.state.side(seat)
+    if side.active is None and table.state.turn_number > 0:
+        for creature in side.bench:
+            yield Action(seat=seat, kind=ActionKind.PROMOTE, target=creature.id)
+        return
+    for card in {card.card: card for card in reversed(side.hand)}.values():
+        kind, targets = _use_of(table, side, card)
+        for target in targets:
+            yield Action(seat=seat, kind=kind, card=card.id, target=target)
+    for creature in side.bench:
+        yield Action(seat=seat, kind=ActionKind.RETREAT, target=creature.id)
+    if side.active:
+        for attack in table.definition(side.active).attacks:
+            yield Action(seat=seat, kind=ActionKind.ATTACK, attack=attack.name)
+    yield Action(seat=seat, kind=ActionKind.END_TURN)
 
 
 def get_attack(table: Table, action: Action) -> Attack:
@@ -79,35 +110,6 @@ def get_target(side: Side, action: Action) -> Creature:
     if creature is None:
         raise IllegalActionError(f"{action.target!r} is not in play on the own side")
     return creature
-
-
-def _is_allowed(table: Table, action: Action) -> bool:
-    try:
-        require_allowed(table, action)
-    except IllegalActionError:
-        return False
-    return True
-
-
-def _candidates(table: Table) -> Iterator[Action]:
-    seat = table.state.waiting_for
-    if seat is None:
-        return
-    side = table.state.side(seat)
-    if side.active is None and table.state.turn_number > 0:
-        for creature in side.bench:
-            yield Action(seat=seat, kind=ActionKind.PROMOTE, target=creature.id)
-        return
-    for card in {card.card: card for card in reversed(side.hand)}.values():
-        kind, targets = _use_of(table, side, card)
-        for target in targets:
-            yield Action(seat=seat, kind=kind, card=card.id, target=target)
-    for creature in side.bench:
-        yield Action(seat=seat, kind=ActionKind.RETREAT, target=creature.id)
-    if side.active:
-        for attack in table.definition(side.active).attacks:
-            yield Action(seat=seat, kind=ActionKind.ATTACK, attack=attack.name)
-    yield Action(seat=seat, kind=ActionKind.END_TURN)
 
 
 def _use_of(

@@ -6,7 +6,7 @@ from typing import Final
 
 from mantimon.games.actions import Action, ActionKind
 from mantimon.games.attacks import can_pay
-from mantimon.games.legality import find_actions, get_attack, get_card, get_target
+from mantimon.games.legality import find_candidates, get_attack, get_card, get_target, is_allowed
 from mantimon.games.state import Creature, GameState
 from mantimon.games.table import Catalogue, Table
 
@@ -28,8 +28,9 @@ def choose_action(state: GameState, cards: Catalogue, rng: random.Random) -> Act
         raise ValueError("the game is over: nobody has to act")
     if _begins_turn(state) and _is_hopeless(state) and rng.random() < _GIVES_UP:
         return Action(seat=seat, kind=ActionKind.CONCEDE)
-    allowed = find_actions(table)
-    return max(allowed, key=lambda action: _WORTH[action.kind](table, action))
+    best_first = sorted(find_candidates(table), key=lambda each: -_WORTH[each.kind](table, each))
+    # Most of them need not be looked at: the first ones are nearly always allowed.
+    return next(each for each in best_first if is_allowed(table, each))
 
 
 def _begins_turn(state: GameState) -> bool:

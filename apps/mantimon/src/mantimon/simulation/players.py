@@ -1,6 +1,5 @@
 """Players that are no persons: registered as everybody is, and found again by the same seed."""
 
-import asyncio
 from typing import Protocol
 
 from sqlalchemy import select
@@ -37,22 +36,15 @@ def oauth_prefix(seed: int) -> str:
 
 
 async def prepare_players(
-    db: Database, plan: SimulationPlan, cards: CardService, *, tasks: int, progress: Progress
+    db: Database, plan: SimulationPlan, cards: CardService, progress: Progress
 ) -> list[SimulatedPlayer]:
     """Give the players of a plan, in order; those that are not there yet are registered."""
-    waiting = iter(range(plan.players))
-    players: dict[int, SimulatedPlayer] = {}
-
-    async def take() -> None:
-        for number in waiting:
-            players[number] = await db.run(_welcome, plan.seed, number, cards)
-            progress.advance()
-
     progress.begin("players", plan.players)
-    async with asyncio.TaskGroup() as group:
-        for _ in range(tasks):
-            group.create_task(take())
-    return [players[number] for number in range(plan.players)]
+    players = []
+    for number in range(plan.players):
+        players.append(await db.run(_welcome, plan.seed, number, cards))
+        progress.advance()
+    return players
 
 
 async def _welcome(

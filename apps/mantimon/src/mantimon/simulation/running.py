@@ -19,7 +19,6 @@ from mantimon.simulation.plan import SimulationPlan
 from mantimon.simulation.players import Progress, prepare_players
 from mantimon.simulation.report import SimulationReport, make_report
 
-_CONNECTIONS = 4
 # -P: a folder called mantimon, where this is started, is not the application.
 _WORKER = (sys.executable, "-P", "-m", "mantimon.simulation.worker")
 
@@ -47,16 +46,20 @@ async def simulate(url: str, plan: SimulationPlan, progress: Progress) -> Simula
         HoldfastError, sqlalchemy.exc.DBAPIError: the database cannot be reached, or refuses what
             is needed at the beginning or for the check. What goes wrong in a worker is among the
             report's problems instead.
+        OSError: no worker can be started.
     """
     cards, run, told = get_card_service(), uuid7(), _Told()
-    async with make_database(url, connections=_CONNECTIONS) as db:
-        players = await prepare_players(db, plan, cards, tasks=_CONNECTIONS, progress=progress)
+    async with make_database(url, connections=1) as db:
+        players = await prepare_players(db, plan, cards, progress)
     progress.begin("games", plan.games)
     began = time.perf_counter()
-    async with asyncio.TaskGroup() as group:
-        for number, job in enumerate(_make_jobs(url, run, plan, players), 1):
-            group.create_task(_run_worker(number, job, told, progress))
-        predicting = group.create_task(predict(run, plan, players, cards))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for number, job in enumerate(_make_jobs(url, run, plan, players), 1):
+                group.create_task(_run_worker(number, job, told, progress))
+            predicting = group.create_task(predict(run, plan, players, cards))
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
     seconds = time.perf_counter() - began
     async with make_database(url, connections=1) as db, db.read() as session:
         stored = await read_games(session, run)
