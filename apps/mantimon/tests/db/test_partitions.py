@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from holdfast.database import Database
@@ -146,6 +146,61 @@ async def test_another_table_of_that_name_is_not_touched(app):
 
     assert made == ["game_history_2029_05"]
     assert "game_history_2029_05" in await partitions(app)
+
+
+async def test_nobody_waits_behind_it_to_log_in(clone, make):
+    """While a partition waits for a transaction that has written a player, others log in."""
+    player, guest = make.user(), make.user()
+    async with Database(clone.app) as busy, Database(clone.app) as other:
+        async with busy.begin() as session:
+            session.add(player)
+            await session.flush()
+            making = asyncio.create_task(other.run(cover, FAR, FAR))
+            await until_waiting(busy)
+            async with other.begin() as second:
+                second.add(guest)
+            assert not making.done()
+
+        assert await making == ["game_history_2029_05"]
+
+
+async def until_waiting(db):
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    async with asyncio.timeout(30), db.read() as session:
+        while not await session.scalar(waiting):  # noqa: ASYNC110  -- a server has no event
+            await asyncio.sleep(0.01)
+
+
+async def test_what_is_no_partition_is_not_taken_for_one(clone, app):
+    """A table of that name that does not belong to the history is an error, not room for games."""
+    async with Database(clone.owner) as owner, owner.begin() as session:
+        await session.execute(text("CREATE TABLE game_history_2029_05 (id int)"))
+
+    with pytest.raises(DBAPIError, match='"game_history_2029_05" already exists'):
+        await app.run(cover, FAR, FAR)
+
+
+async def test_a_temporary_table_does_not_hide_that_one_is_missing(app):
+    """What a caller has put into a schema of its own is not looked at."""
+    async with app.begin() as session:
+        sql = text("CREATE TEMP TABLE game_history_2029_05 (id int) ON COMMIT DROP")
+        await session.execute(sql)
+        assert await cover(session, FAR, FAR) == ["game_history_2029_05"]
+
+    assert "game_history_2029_05" in await partitions(app)
+
+
+async def test_who_may_only_read_makes_none(clone):
+    """Who may not store games holds up nobody who logs in, as making a partition does."""
+    role = make_url(clone.app).set(username="readonly")
+    async with Database(role.render_as_string(hide_password=False)) as reader:
+        with pytest.raises(DBAPIError, match="readonly may not store games"):
+            async with reader.begin() as session:
+                await session.execute(text("SET TRANSACTION READ WRITE"))  # anybody may
+                await cover(session, FAR, FAR)
 
 
 @pytest.mark.parametrize("months", [-1, 49, None, True, 1.5, "3"])

@@ -31,6 +31,7 @@ from mantimon.services.games import (
     write_turn,
 )
 from mantimon.services.pairings import NewGame, require_playable
+from mantimon.services.players import delete_player
 from mantimon.services.starters import choose_starter, give_starter
 
 NPC = "club_1_brann"
@@ -300,13 +301,13 @@ async def _delete(db, player):
         await session.execute(delete(User).where(User.id == player))
 
 
-async def _until_waiting(db):
+async def _until_waiting(db, tasks=1):
     waiting = text(
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE wait_event_type = 'Lock' AND datname = current_database()"
     )
     async with asyncio.timeout(30), db.read() as session:
-        while not await session.scalar(waiting):  # noqa: ASYNC110  -- a server has no event
+        while await session.scalar(waiting) < tasks:  # noqa: ASYNC110  -- a server has no event
             await asyncio.sleep(0.01)
 
 
@@ -674,3 +675,57 @@ def _nodes(plan):
     yield plan
     for each in plan.get("Plans", []):
         yield from _nodes(each)
+
+
+@pytest.mark.parametrize("wrong", [{"tide": 40, "flame": -20}, {"tide": 20.0}, {"tide": True}])
+async def test_a_deck_with_counts_that_are_none(db, cards, ranked, deck, wrong):
+    """Counts that add up to a deck only with a negative one make no larger deck."""
+    energy = {"tide": 20} | wrong
+    cheating = replace(ranked, deck1=DeckList(cards=deck.cards, energy_cards=energy))
+
+    with pytest.raises(InvalidInputError, match=r"player 1's deck: count of .*between 1 and"):
+        await db.run(start_game, cheating, cards=cards, seed=1)
+    assert await count(db, ActiveGame) == 0
+
+
+async def _alone(db, work, *arguments):
+    """Do something once: whoever is turned away as a deadlock is not helped by another attempt."""
+    async with db.begin() as session:
+        return await work(session, *arguments)
+
+
+async def test_a_player_goes_while_a_game_ends(database, begun):
+    """The game goes with the player, and neither is turned away as a deadlock."""
+    await _race_to_the_end(database, begun, held="SELECT FROM users WHERE id = :id FOR UPDATE")
+
+
+async def test_a_player_goes_while_a_campaign_game_ends(database, campaign_game):
+    """The same where the end of the game is to be counted for the campaign."""
+    held = "SELECT FROM campaign_progress WHERE user_id = :id FOR UPDATE"
+    await _race_to_the_end(database, campaign_game, held=held)
+
+
+async def _race_to_the_end(db, new, *, held):
+    """Let the deletion come first, and both wait for what is held at that moment."""
+    async with db.begin() as session:
+        await session.execute(text(held), {"id": new.player1_id})
+        gone = asyncio.create_task(_alone(db, delete_player, new.player1_id))
+        await _until_waiting(db)
+        ended = asyncio.create_task(_alone(db, finish_game, new.id, won_by(new.player1_id)))
+        await _until_waiting(db, 2)
+
+    found = await asyncio.gather(gone, ended, return_exceptions=True)
+    assert [type(each) for each in found] == [type(None), NotFoundError]
+    assert (await count(db, ActiveGame), await count(db, GameHistory)) == (0, 0)
+
+
+async def test_a_player_goes_after_a_game_that_ends(database, campaign_game):
+    """A game that is just ending is in the history when its player has gone."""
+    player = campaign_game.player1_id
+    async with database.begin() as session:
+        await finish_game(session, campaign_game.id, won_by(player))
+        gone = asyncio.create_task(_alone(database, delete_player, player))
+        await _until_waiting(database)
+    await gone
+
+    assert (await count(database, User), await count(database, GameHistory)) == (1, 1)
