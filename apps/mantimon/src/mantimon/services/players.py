@@ -4,13 +4,13 @@ import uuid
 from dataclasses import dataclass
 from unicodedata import category
 
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import Select, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.models import clock_timestamp
 from holdfast.paging import Page
-from mantimon.db.models import CampaignProgress, OAuthProvider, User
+from mantimon.db.models import ActiveGame, CampaignProgress, OAuthProvider, User
 from mantimon.errors import EmailTakenError, InvalidInputError, NotFoundError
 from mantimon.services.inputs import fits, show
 from mantimon.services.paging import read_page
@@ -125,8 +125,11 @@ async def delete_player(session: AsyncSession, user_id: uuid.UUID) -> None:
     Raises:
         NotFoundError: there is no such player. Nothing is written.
     """
-    # In the order in which a booster takes the rows, so that neither waits for the other in a
-    # circle.
+    # In the order in which the end of a game and a booster take the rows, so that none waits for
+    # another in a circle.
+    playing = or_(ActiveGame.player1_id == user_id, ActiveGame.player2_id == user_id)
+    games = select(ActiveGame.id).where(playing).order_by(ActiveGame.id)
+    await session.execute(games.with_for_update())
     campaign = select(CampaignProgress.id).where(CampaignProgress.user_id == user_id)
     await session.execute(campaign.with_for_update())
     gone = await session.scalar(delete(User).where(User.id == user_id).returning(User.id))
