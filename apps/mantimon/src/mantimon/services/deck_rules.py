@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mantimon.cards.definition import ENERGY_TYPES, CardDefinition, Stage
+from mantimon.errors import InvalidInputError
 from mantimon.services.card_service import CardService
+from mantimon.services.inputs import require_counts
 
 DECK_SIZE = 60
 MOST_OF_A_NAME = 4
@@ -25,7 +27,12 @@ class DeckList:
 
 
 def find_problems(deck: DeckList, *, owned: Mapping[str, int], cards: CardService) -> list[str]:
-    """List every rule that a deck breaks; none for a deck that can be played."""
+    """List every rule that a deck breaks; none for a deck that can be played.
+
+    Where a count is none, it is that alone: there is nothing to add up.
+    """
+    if wrong := [*_wrong_counts(deck)]:
+        return wrong
     known = cards.get_cards(list(deck.cards))
     return [
         *_wrong_size(deck),
@@ -34,6 +41,14 @@ def find_problems(deck: DeckList, *, owned: Mapping[str, int], cards: CardServic
         *_too_many_of_a_name(deck, known),
         *_no_basic_creature(known),
     ]
+
+
+def _wrong_counts(deck: DeckList) -> Iterator[str]:
+    for counts in (deck.cards, deck.energy_cards):
+        try:
+            require_counts("count", counts)
+        except InvalidInputError as error:
+            yield str(error)
 
 
 def _wrong_size(deck: DeckList) -> Iterator[str]:
