@@ -17,15 +17,17 @@ async def make_partitions(session: AsyncSession, *, months: int = MONTHS_AHEAD) 
     """Make the partitions of this month and so many more that are not there; give their names.
 
     Any number of processes may do so at once. Whoever reads or writes games does not wait, whoever
-    logs in for milliseconds: the new table refers to the players.
+    logs in for milliseconds: the new table refers to the players. While somebody else keeps a
+    player that was written locked, it is up to 1.6 s.
 
     Args:
-        session: as any role that may use the tables; the caller commits.
+        session: as a role that may store games; the caller commits.
         months: 0 to 48.
 
     Raises:
         InvalidInputError: `months` is not between 0 and 48.
-        sqlalchemy.exc.DBAPIError: a table was locked for more than 5 s; nothing was made.
+        sqlalchemy.exc.DBAPIError: a table was locked for more than 3 s, or one of that name is no
+            partition; nothing was made.
     """
     if not isinstance(months, int) or isinstance(months, bool) or not 0 <= months <= _MOST_MONTHS:
         raise InvalidInputError(f"months is {months!r}; it is between 0 and {_MOST_MONTHS}")
