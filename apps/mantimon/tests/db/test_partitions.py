@@ -195,13 +195,12 @@ async def test_a_temporary_table_does_not_hide_that_one_is_missing(app):
 
 async def test_who_may_only_read_makes_none(clone):
     """Who may not store games holds up nobody who logs in, as making a partition does."""
-    role = make_url(clone.app).set(username="readonly")
-    async with Database(role.render_as_string(hide_password=False)) as reader:
-        async with reader.session() as session:
-            await session.execute(text("SET TRANSACTION READ WRITE"))  # anybody may
-            with pytest.raises(DBAPIError, match="readonly may not store games"):
-                await cover(session, FAR, FAR)
-            await session.rollback()
+    role = make_url(clone.app).set(username="readonly").render_as_string(hide_password=False)
+    async with Database(role) as reader, reader.session() as session:
+        await session.execute(text("SET TRANSACTION READ WRITE"))  # anybody may
+        with pytest.raises(DBAPIError, match="readonly may not store games"):
+            await cover(session, FAR, FAR)
+        await session.rollback()
 
 
 @pytest.mark.parametrize("months", [-1, 49, None, True, 1.5, "3"])

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mantimon.cards.definition import Element
 from mantimon.errors import InvalidInputError
-from mantimon.games.state import GameState, Rules, Seat
+from mantimon.games.state import CardInstance, GameState, Rules, Seat
 
 SEEDS = st.integers(0, 2**32)
 
@@ -95,3 +96,14 @@ def test_a_copy_is_another_game(games):
     copy.turn_number += 1
 
     assert state.to_json() == before
+
+
+@pytest.mark.parametrize("card", ["energy-001-flamecub", "energy-", "ENERGY-flame", "tide"])
+def test_a_card_of_a_set_is_no_energy(card):
+    """A set may be called Energy: its cards begin as energies do, and are none."""
+    assert CardInstance(id="player1-1", card=card).energy is None
+
+
+def test_an_energy_is_of_its_element():
+    """The card of an energy says of which element it is."""
+    assert CardInstance(id="player1-1", card="energy-flame").energy is Element.FLAME

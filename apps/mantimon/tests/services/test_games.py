@@ -560,6 +560,17 @@ async def test_a_campaign_game_ends(db, cards, players, deck, won):
     assert progress.defeated_npcs == ([NPC] if won else [])
 
 
+async def test_a_campaign_game_without_a_winner(db, cards, players, deck):
+    """A draw is neither a win nor a loss."""
+    new = against_npc(players[0], deck)
+    await db.run(start_game, new, cards=cards, seed=1)
+    played = await db.run(finish_game, new.id, won_by(None, EndReason.DRAW))
+
+    progress = await campaign_of(db, players[0])
+    assert played.end_reason is EndReason.DRAW
+    assert (progress.total_wins, progress.total_losses) == (0, 0)
+
+
 @pytest.mark.parametrize("npc", ["club_1_ignace", "club_2_osk"])
 async def test_an_npc_who_cannot_be_challenged_yet(db, cards, players, deck, npc):
     """A leader comes after the members, and a club after the one before it."""

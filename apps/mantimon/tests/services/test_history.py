@@ -287,6 +287,44 @@ async def test_wins_are_counted_however_games_are_stored(session, make, player, 
     assert (only[0], only[2]) == (player.id, 1)
 
 
+CORRECTIONS = [
+    "UPDATE game_history SET winner_id = player2_id WHERE played_at < '2029-05-02'",
+    "UPDATE game_history SET winner_id = NULL, end_reason = 'draw'",
+    "UPDATE game_history SET played_at = played_at + interval '1 month'",
+    "UPDATE game_history SET duration_seconds = 1",
+    "DELETE FROM game_history WHERE played_at < '2029-05-02'",
+    "DELETE FROM game_history",
+]
+COUNTED = """
+    SELECT date_trunc('month', played_at AT TIME ZONE 'UTC')::date, winner_id, count(*)
+    FROM game_history WHERE winner_id IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2"""
+
+
+@pytest.mark.parametrize("correction", CORRECTIONS)
+async def test_a_game_that_is_corrected_is_corrected_on_the_board(
+    session, make, player, rival, store, correction
+):
+    """What is changed or deleted in the history is counted anew; who has no wins is on no board."""
+    first = datetime(2029, 5, 1, tzinfo=UTC)
+    await cover(session, first, first + timedelta(days=62))
+    await store(
+        *(
+            make.history(
+                player,
+                player2_id=rival.id,
+                winner_id=(player if day % 3 else rival).id,
+                played_at=first + timedelta(days=day / 2),
+            )
+            for day in range(8)
+        )
+    )
+    await session.execute(text(correction))
+    await session.commit()
+
+    kept = await session.execute(text("SELECT * FROM standings ORDER BY month, user_id"))
+    assert kept.all() == (await session.execute(text(COUNTED))).all()
+
+
 async def test_a_deleted_player_is_on_no_board(session, make, player, rival, store):
     """Who is deleted is taken from the boards too, by the database alone."""
     this = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
