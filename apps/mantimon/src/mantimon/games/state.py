@@ -21,6 +21,8 @@ LIMITS: Mapping[str, tuple[int, int]] = {
     "turn_limit": (1, 1_000),
     "turn_seconds": (1, 7 * 24 * 3600),
 }
+# A set may have cards that begin in the same way.
+_ENERGIES: Mapping[str, Element] = {f"{ENERGY}{element}": element for element in Element}
 
 
 class Seat(StrEnum):
@@ -109,7 +111,7 @@ class CardInstance(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def energy(self) -> Element | None:
         """Which energy this is; None for a card of a set."""
-        return Element(self.card.removeprefix(ENERGY)) if self.card.startswith(ENERGY) else None
+        return _ENERGIES.get(self.card)
 
 
 class Creature(Struct, kw_only=True):
