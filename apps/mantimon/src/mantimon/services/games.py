@@ -137,7 +137,8 @@ async def finish_game(session: AsyncSession, game_id: uuid.UUID, result: GameRes
     """Move a game into the history, under the same id; once, however often it is asked for.
 
     Whoever asks again, or at the same time, gets what the first one stored, whatever the own
-    result is. A game against an NPC counts for the player's campaign, in the same transaction.
+    result is. A game against an NPC that is no draw counts for the player's campaign, in the same
+    transaction.
 
     Raises:
         InvalidInputError: it names everything that is wrong with the result: a winner who did
@@ -169,7 +170,7 @@ async def finish_game(session: AsyncSession, game_id: uuid.UUID, result: GameRes
     )
     session.add(history)
     await session.flush()
-    if game.npc_id is not None:
+    if game.npc_id is not None and result.end_reason != EndReason.DRAW:
         won = result.winner_id == game.player1_id
         await record_campaign_game(session, game.player1_id, game.npc_id, won=won)
     return history
