@@ -295,14 +295,14 @@ CORRECTIONS = [
     "DELETE FROM game_history WHERE played_at < '2029-05-02'",
     "DELETE FROM game_history",
 ]
-COUNTED = """
+WON_BY_MONTH = """
     SELECT date_trunc('month', played_at AT TIME ZONE 'UTC')::date, winner_id, count(*)
     FROM game_history WHERE winner_id IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2"""
 
 
 @pytest.mark.parametrize("correction", CORRECTIONS)
 async def test_a_game_that_is_corrected_is_corrected_on_the_board(
-    session, make, player, rival, store, correction
+    session, make, player, rival, store, *, correction
 ):
     """What is changed or deleted in the history is counted anew; who has no wins is on no board."""
     first = datetime(2029, 5, 1, tzinfo=UTC)
@@ -322,7 +322,7 @@ async def test_a_game_that_is_corrected_is_corrected_on_the_board(
     await session.commit()
 
     kept = await session.execute(text("SELECT * FROM standings ORDER BY month, user_id"))
-    assert kept.all() == (await session.execute(text(COUNTED))).all()
+    assert kept.all() == (await session.execute(text(WON_BY_MONTH))).all()
 
 
 async def test_a_deleted_player_is_on_no_board(session, make, player, rival, store):

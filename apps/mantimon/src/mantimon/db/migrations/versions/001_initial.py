@@ -223,6 +223,7 @@ def downgrade() -> None:
     op.drop_table("game_history")
     op.execute("DROP FUNCTION make_game_history_partitions")
     op.execute("DROP FUNCTION count_wins")
+    op.execute("DROP FUNCTION recount_wins")
     op.drop_table("decks")
     op.drop_table("collections")
     op.drop_table("campaign_progress")
