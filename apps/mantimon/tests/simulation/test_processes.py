@@ -139,3 +139,11 @@ def test_a_worker_that_cannot_work(clean_environment):
     assert err == b""
     assert "127.0.0.1:1" in msgspec.json.decode(out, type=Failed).why
     assert b"hush-hush" not in out
+
+
+def test_a_worker_that_is_told_nothing():
+    """When whoever starts it has gone before telling the job, it ends without a word."""
+    command = [sys.executable, "-m", "mantimon.simulation.worker"]
+    worker = subprocess.run(command, input=b"", capture_output=True, check=False)
+
+    assert (worker.returncode, worker.stdout, worker.stderr) == (0, b"", b"")
