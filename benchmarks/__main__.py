@@ -6,7 +6,18 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from benchmarks import history, importing, pooling, reading, running, starting, testing, writing
+from benchmarks import (
+    history,
+    importing,
+    loading,
+    pooling,
+    reading,
+    running,
+    searching,
+    starting,
+    testing,
+    writing,
+)
 from benchmarks.measure import Measured, Row, measure
 from benchmarks.report import save, show
 
@@ -26,6 +37,9 @@ ROWS: tuple[Row, ...] = (
     testing.WORKERS,
     starting.COLD,
     starting.WARM,
+    loading.LOAD,
+    loading.GAME,
+    searching.ROW,
     history.PAGES,
     history.BOARD,
     importing.ROW,
@@ -36,7 +50,8 @@ NAMES = (
     "read.one", "read.one.lane", "read.bulk", "write.one", "write.bulk", "pool.burst",
     "pool.burst.lane", "pool.queue", "run.overhead", "cancel.storm", "state.save", "state.load",
     "state.flush", "state.recover", "test.sandbox", "test.database", "test.workers", "up.cold",
-    "up.warm", "migrate.noop", "cards.load", "history.page", "history.board", "import",
+    "up.warm", "migrate.noop", "cards.load", "cards.load.game", "cards.search", "history.page",
+    "history.board", "import",
 )  # fmt: skip
 
 

@@ -36,6 +36,9 @@ GOALS = {
     "test.database": ["at most 1.2 of the limit"],
     "up.cold": ["at most 3 s"],
     "up.warm": ["at most 1.2 s"],
+    "cards.load": ["at most 1.6 of the limit"],
+    "cards.load.game": ["at most 1.6 of the limit"],
+    "cards.search": ["at most 0.1 of the limit"],
     "import": ["at most 1.15 of the limit"],
 }  # fmt: skip
 

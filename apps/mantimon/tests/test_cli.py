@@ -1,20 +1,30 @@
 """The command `mantimon`: what it prints, as text and as JSON, and how it ends."""
 
 import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from mantimon import cli
+from mantimon.cards.bundle import encode_bundle, write_bundle
 from mantimon.cli import cards as cards_commands
 from mantimon.services.card_service import CardService
+
+FOREIGN = Path(__file__).parent / "cards" / "data" / "foreign.json"
+# What a terminal would obey, and what rich would take for its own.
+EVIL = "Bad\x1b[31m\x9b2J\u202e\x07\n[bold]Newt[/] :smile:"
+SHOWN = r"Bad\u001b[31m\u009b2J\u202e\u0007\u000a[bold]Newt[/] :smile:"
 
 
 @pytest.fixture
 def mantimon(monkeypatch, capsys):
     """Give a function that runs the command and returns its exit code, output and errors."""
+    monkeypatch.delenv("MANTIMON_CARDS", raising=False)
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["mantimon", *arguments])
@@ -74,6 +84,74 @@ def test_list_of_nothing(mantimon):
     assert mantimon("cards", "list", "--name", "zzz", "--json") == (0, "[]\n", "")
 
 
+def test_search_is_a_page(mantimon, cards):
+    """A search shows 20 cards, says how many there are and how to see the next."""
+    code, out, _ = mantimon("cards", "search")
+
+    lines = out.splitlines()
+    assert code == 0
+    assert [line.split()[0] for line in lines[1:-1]] == [card.id for card in cards][:20]
+    assert lines[-1] == "1 to 20 of 372 cards; the next: --offset 20"
+
+
+@pytest.mark.parametrize(
+    ("options", "last"),
+    [
+        (["--offset", "20", "--limit", "5"], "21 to 25 of 372 cards; the next: --offset 25"),
+        (["--offset", "370"], "371 to 372 of 372 cards"),
+        (["--offset", "372"], "none of 372 cards"),
+        (["--limit", "0"], "none of 372 cards"),
+        (["--limit", "1000"], "372 cards"),
+        (["zzz"], "0 cards"),
+        (["zzz", "--offset", "5"], "0 cards"),
+    ],
+)
+def test_pages_of_a_search(mantimon, options, last):
+    """Each page says where it stands; the last, and what is behind it, have no next one."""
+    assert mantimon("cards", "search", *options)[1].splitlines()[-1] == last
+
+
+@pytest.mark.parametrize(
+    ("options", "matches"),
+    [
+        (["KÍND"], lambda card: "kind" in card.name.casefold()),
+        (["--set", "M1a", "--type", "creature"], lambda card: card.set == "M1a" and card.hp),
+        (["--hp-min", "60", "--hp-max", "80"], lambda card: 60 <= (card.hp or 0) <= 80),
+        (["--retreat-max", "0"], lambda card: card.retreat_cost == 0),
+        (["--retreat-min", "4"], lambda card: (card.retreat_cost or 0) >= 4),
+        (
+            ["a", "--element", "tide", "--stage", "basic", "--rarity", "common", "--hp-max", "60"],
+            lambda card: (
+                (card.element, card.stage, card.rarity) == ("tide", "basic", "common")
+                and card.hp <= 60
+                and "a" in card.name.casefold()
+            ),
+        ),
+    ],
+)
+def test_search_takes_filters(mantimon, cards, options, matches):
+    """Text, kinds and ranges narrow a search together; the JSON is the page."""
+    code, out, _ = mantimon("cards", "search", *options, "--json", "--limit", "400")
+
+    page, expected = json.loads(out), [card.id for card in cards if matches(card)]
+    assert code == 0
+    assert [card["id"] for card in page["cards"]] == expected
+    assert (page["total"], page["next_offset"]) == (len(expected), None)
+    assert 0 < len(expected) < 372
+
+
+def test_search_in_an_order(mantimon, cards):
+    """The strongest come first, those of one HP by set and number."""
+    code, out, _ = mantimon(
+        "cards", "search", "--order", "hp", "--descending", "--limit", "7", "--json"
+    )
+
+    strongest = sorted(cards, key=lambda card: -(card.hp or 0))[:7]
+    assert code == 0
+    assert [card["id"] for card in json.loads(out)["cards"]] == [card.id for card in strongest]
+    assert json.loads(out)["next_offset"] == 7
+
+
 def test_show(mantimon, cards):
     """Everything that is printed on a card is shown."""
     card = next(card for card in cards if card.attacks and card.weakness)
@@ -118,6 +196,15 @@ def test_stats_as_json(mantimon):
         (["list", "--set", "M9"], 2, "error: There is no card set 'M9'; the sets are M1, M1a.\n"),
         (["list", "--element", "gold"], 2, "error: No card has the element 'gold'; valid are"),
         (["list", "--type", "energy"], 2, "error: No card has the type 'energy'; valid are"),
+        (["search", "--order", "size"], 2, "error: Cards have no order 'size'; valid are set, num"),
+        (["search", "--limit", "-1"], 2, "error: limit is -1; it is a whole number from 0 up.\n"),
+        (["search", "--hp-min", "9", "--hp-max", "8"], 2, "error: hp_min is 9, which is more than"),
+        (
+            ["search", "--offset", "-1", "--stage", "late"],
+            2,
+            "error: No card has the stage 'late'; valid are basic, stage_1, stage_2. offset is -1",
+        ),
+        (["import", "none.json", "--to", "x"], 1, "error: Nothing was imported: none.json: cannot"),
     ],
 )
 def test_bad_input_is_one_line(mantimon, arguments, code, says):
@@ -129,10 +216,115 @@ def test_bad_input_is_one_line(mantimon, arguments, code, says):
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["--bogus"], ["cards", "show"], ["cards", "fly"], []])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--bogus"],
+        ["cards", "show"],
+        ["cards", "fly"],
+        ["cards", "search", "--limit", "many"],
+        ["cards", "search", "one", "two"],
+        ["cards", "import", "list.json"],
+        ["cards", "import", "--to", "cards"],
+        [],
+    ],
+)
 def test_wrong_use(mantimon, arguments):
     """A command that does not exist, or lacks something, is exit code 2."""
     assert mantimon(*arguments)[0] == 2
+
+
+def test_import_is_served(mantimon, monkeypatch, tmp_path):
+    """What was imported is said, set by set and change by change, and then served."""
+    place = tmp_path / "my cards"
+    code, out, err = mantimon("cards", "import", str(FOREIGN), "--to", str(place))
+
+    lines = [line.split() for line in out.splitlines()]
+    assert (code, err) == (0, "")
+    assert ["Q2", "8"] in lines
+    assert ["element", "FIRE", "flame", "1"] in lines
+    assert ["image", "given", "left", "out", "17"] in lines
+    assert out.splitlines()[-2:] == ["17 cards", f"to serve them: export MANTIMON_CARDS='{place}'"]
+
+    monkeypatch.setenv("MANTIMON_CARDS", str(place))
+    assert mantimon("cards", "list")[1].splitlines()[-1] == "17 cards"
+    assert "Émberon" in mantimon("cards", "search", "emberon", "--hp-max", "110")[1]
+    assert mantimon("cards", "show", "m1-001-kindlekit")[0] == 1
+
+
+def test_import_for_programs(mantimon, tmp_path):
+    """The same as one document."""
+    code, out, _ = mantimon("cards", "import", str(FOREIGN), "--to", str(tmp_path / "x"), "--json")
+
+    said = json.loads(out)
+    assert code == 0
+    assert (said["cards"], said["sets"]) == (17, {"Q2": 8, "PROMO-Q": 9})
+    assert {"field": "type", "found": "tool", "became": "item", "cards": 1} in said["changes"]
+
+
+def test_import_replaces_on_request_only(mantimon, tmp_path):
+    """A bundle that is there stays, unless it is said; another directory stays in any case."""
+    arguments = ("cards", "import", str(FOREIGN), "--to")
+    assert mantimon(*arguments, str(tmp_path / "x"))[0] == 0
+
+    code, _, err = mantimon(*arguments, str(tmp_path / "x"))
+    assert code == 2
+    assert err.endswith("x has a card bundle already; give another directory, or --replace it.\n")
+    assert mantimon(*arguments, str(tmp_path), "--replace")[0] == 2
+    assert mantimon(*arguments, str(tmp_path / "x"), "--replace")[0] == 0
+
+
+def test_import_names_all_problems_and_writes_nothing(mantimon, tmp_path):
+    """Each problem of a list is a line with its card and field, on the error stream."""
+    listed = json.loads(FOREIGN.read_text("utf-8"))
+    listed[0]["rarity"], listed[1]["number"], listed[1]["name"] = "XX", 3, EVIL
+    (tmp_path / "list.json").write_text(json.dumps(listed))
+
+    code, out, err = mantimon(
+        "cards", "import", str(tmp_path / "list.json"), "--to", str(tmp_path / "new")
+    )
+
+    first, *lines = err.splitlines()
+    assert (code, out) == (1, "")
+    assert first == "error: Nothing was imported, for 2 problems:"
+    assert lines[0].startswith("  list.json: card 1, Q2 3 Mossling: rarity: 'XX' is not known;")
+    assert lines[1].startswith(r"  list.json: card 2, Q2 3 Bad\u001b[31m\u009b2J")
+    assert lines[1].endswith(": number: 3 of Q2 is already that of card 1, Q2 3 Mossling")
+    assert [path.name for path in tmp_path.iterdir()] == ["list.json"]
+
+
+@pytest.mark.parametrize("command", [["list"], ["search", "newt"], ["show", "m1-001"]])
+def test_a_terminal_obeys_no_card(mantimon, monkeypatch, cards, tmp_path, command):
+    """A name is shown as it is: its control characters as text, and its brackets, too."""
+    evil = structs.replace(next(iter(cards)), id="m1-001", name=EVIL)
+    write_bundle(tmp_path / "x", encode_bundle({"M1": "One"}, [evil]))
+    monkeypatch.setenv("MANTIMON_CARDS", str(tmp_path / "x"))
+
+    shown, as_json = (mantimon("cards", *command, *more)[1] for more in ([], ["--json"]))
+
+    assert SHOWN in shown
+    assert json.dumps(EVIL).strip('"') in as_json.replace(r"\u000a", r"\n")
+    for out in (shown, as_json):
+        assert all(char.isprintable() for line in out.split("\n") for char in line)
+
+
+def test_a_bar_is_for_terminals(tmp_path):
+    """Reading a list shows how far it is on a terminal, and leaves standard output alone."""
+    command = [Path(sys.executable).with_name("mantimon"), "cards", "import", FOREIGN]
+    mine, theirs = pty.openpty()
+    run = subprocess.run(
+        [*command, "--to", tmp_path / "x", "--json"],
+        stdout=subprocess.PIPE, stderr=theirs, check=True, env=os.environ | {"TERM": "xterm"},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = os.read(mine, 100_000).decode()
+    os.close(mine)
+
+    assert json.loads(run.stdout)["cards"] == 17
+    assert "cards" in shown
+    assert "100%" in shown
+    quiet = subprocess.run([*command, "--to", tmp_path / "y"], capture_output=True, check=True)
+    assert quiet.stderr == b""
 
 
 def test_errors_for_programs(mantimon):

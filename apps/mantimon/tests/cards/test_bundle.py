@@ -1,6 +1,9 @@
 """A bundle that is broken names everything that is wrong with it, and serves nothing."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from holdfast.errors import ConfigurationError
+from mantimon.cards import bundle
 from mantimon.cards.bundle import SHIPPED_BUNDLE, encode_bundle, load_bundle, write_bundle
 from mantimon.cards.definition import CardDefinition
+from mantimon.cards.problems import BundlePlaceError
 from mantimon.services.card_service import CardBundleError, CardService
 
 Cards = list[dict[str, Any]]
@@ -461,14 +466,186 @@ def test_a_file_in_any_order_is_served_by_number(serve, cards: Cards) -> None:
     assert [card.number for card in serve(cards[::-1])] == [1, 2, 3]
 
 
-def test_half_a_bundle_does_not_load(tmp_path: Path) -> None:
-    """The index is written last, so that a write that was cut short is noticed."""
-    (tmp_path / "z.json").mkdir()
+def bundle_of(name: str) -> dict[str, bytes]:
+    """Give the files of a bundle of two sets, whose cards have a name."""
+    cards = [
+        msgspec.convert(ROPE | {"id": f"{code}-{name}", "set": code, "name": name}, CardDefinition)
+        for code in ("X", "Y")
+    ]
+    return encode_bundle({"X": "Ten", "Y": "Nine"}, cards)
 
-    with pytest.raises(IsADirectoryError):
-        write_bundle(tmp_path, {"_index.json": b"{}", "z.json": b"[]"})
 
-    assert not (tmp_path / "_index.json").exists()
+def names_in(directory: Path) -> set[str]:
+    return {card.name for card in load_bundle(directory).cards.values()}
+
+
+def test_an_empty_directory_is_filled(tmp_path: Path) -> None:
+    """A directory that is there but empty, and one in a folder that is not there, are written."""
+    (tmp_path / "here").mkdir()
+    for directory in (tmp_path / "here", tmp_path / "not" / "there"):
+        write_bundle(directory, bundle_of("New"))
+
+        assert names_in(directory) == {"New"}
+    assert {path.name for path in tmp_path.rglob("*")} == {
+        "here", "not", "there", "_index.json", "X.json", "Y.json",
+    }  # fmt: skip
+
+
+def test_a_bundle_is_replaced_on_request_only(tmp_path: Path) -> None:
+    """Without being asked to, nothing writes over a bundle; replaced, nothing of it is left."""
+    old = bundle_of("Old") | {"Z.json": b"[]"}
+    (tmp_path / "new").mkdir()
+    for name, content in old.items():
+        (tmp_path / "new" / name).write_bytes(content)
+
+    with pytest.raises(BundlePlaceError, match="has a card bundle already"):
+        write_bundle(tmp_path / "new", bundle_of("New"))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "new").iterdir()} == old
+
+    write_bundle(tmp_path / "new", bundle_of("New"), replace=True)
+    assert names_in(tmp_path / "new") == {"New"}
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+@pytest.mark.parametrize("other", ["notes.txt", ".git", "folder.json"])
+def test_what_is_no_bundle_is_never_replaced(tmp_path: Path, other: str) -> None:
+    """A directory with anything else in it stays as it is, whatever was asked for."""
+    write_bundle(tmp_path / "mine", bundle_of("Old"))
+    (tmp_path / "mine" / other).mkdir()
+
+    with pytest.raises(BundlePlaceError, match=f"has other things in it, such as '{other}'"):
+        write_bundle(tmp_path / "mine", bundle_of("New"), replace=True)
+
+    (tmp_path / "mine" / other).rmdir()
+    assert names_in(tmp_path / "mine") == {"Old"}
+
+
+def test_a_file_is_no_place_for_a_bundle(tmp_path: Path) -> None:
+    """A file of that name stays."""
+    (tmp_path / "mine").write_text("notes")
+
+    with pytest.raises(BundlePlaceError, match="mine is a file"):
+        write_bundle(tmp_path / "mine", bundle_of("New"), replace=True)
+    assert (tmp_path / "mine").read_text() == "notes"
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    """What a link points to is replaced, and the link is not."""
+    write_bundle(tmp_path / "first", bundle_of("Old"))
+    (tmp_path / "current").symlink_to("first")
+
+    write_bundle(tmp_path / "current", bundle_of("New"), replace=True)
+
+    assert (tmp_path / "current").is_symlink()
+    assert names_in(tmp_path / "first") == names_in(tmp_path / "current") == {"New"}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_write_that_fails_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """Whether the files or the last rename fail, the old bundle is there and nothing beside it."""
+    write_bundle(tmp_path / "new", bundle_of("Old"))
+    rename = Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if target == tmp_path / "new" and self.suffix == ".new":
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    if times == 1:
+        monkeypatch.setattr(os, "fsync", lambda _: failing(Path("a.new"), tmp_path / "new"))
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="No space left"):
+        write_bundle(tmp_path / "new", bundle_of("New"), replace=True)
+
+    assert names_in(tmp_path / "new") == {"Old"}
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+# A process for each step of the replacement, which ends there: the hook hears of a step before it.
+KILLED = """
+import os, shutil, sys
+from pathlib import Path
+from mantimon.cards.bundle import load_bundle, write_bundle
+
+folder, step = Path(sys.argv[1]), 0
+old = {path.name: path.read_bytes() for path in (folder / "old").iterdir()}
+new = {path.name: path.read_bytes() for path in (folder / "new").iterdir()}
+left = -1
+
+def hook(event, arguments):
+    global left
+    if left >= 0 and event in {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir"}:
+        left -= 1
+        if left < 0:
+            os._exit(9)
+
+sys.addaudithook(hook)
+while True:
+    target = folder / f"{step}" / "cards"
+    write_bundle(target, old)
+    if not (child := os.fork()):
+        left = step
+        write_bundle(target, new, replace=True)
+        os._exit(0)
+    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0:
+        break
+    step += 1
+print(step)
+"""
+
+
+def test_a_process_that_dies_leaves_one_bundle_or_none(tmp_path: Path) -> None:
+    """Killed at any step, the old bundle or the new one loads, or none; and one of them is whole.
+
+    What is in the place is never half of a bundle, and the old one is gone only when the new one
+    has its name.
+    """
+    for name in ("old", "new"):
+        write_bundle(tmp_path / name, bundle_of(name))
+    run = subprocess.run(
+        [sys.executable, "-c", KILLED, tmp_path],
+        capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)},
+    )  # fmt: skip
+
+    seen = []
+    for step in range(int(run.stdout)):
+        place = tmp_path / f"{step}" / "cards"
+        beside = [path for path in place.parent.iterdir() if path.suffix == ".old"]
+        if place.exists():
+            seen.append(names_in(place).pop())
+        else:
+            assert [names_in(path) for path in beside] == [{"old"}]
+            seen.append("none")
+    assert seen == sorted(seen, key=["old", "none", "new"].index)
+    assert set(seen) == {"old", "none", "new"}
+
+
+def test_a_load_sees_one_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundle that is replaced while it is read is not read half and half."""
+    write_bundle(tmp_path / "cards", bundle_of("Old"))
+    content = bundle._content
+
+    def replaced(name: str, folder: int) -> bytes:
+        found = content(name, folder)
+        if name == "X.json":
+            write_bundle(tmp_path / "cards", bundle_of("New"), replace=True)
+        return found
+
+    monkeypatch.setattr(bundle, "_content", replaced)
+    with pytest.raises(CardBundleError, match=r"Y\.json: cannot be read: No such file"):
+        load_bundle(tmp_path / "cards")
+
+    monkeypatch.undo()
+    assert names_in(tmp_path / "cards") == {"New"}
+
+
+def test_a_directory_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    """Whatever the system has against a directory is a problem, not a traceback."""
+    name = "x" * 300
+
+    assert problems(CardService(tmp_path / name)) == [f"{name}: cannot be read: File name too long"]
 
 
 JUNK = st.recursive(

@@ -3,19 +3,22 @@ import re
 import sys
 import uuid
 from collections.abc import Mapping
+from datetime import timedelta
 
 import pytest
 from rich.console import Console
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast import redis
 from holdfast.database import Database
 from holdfast.testing import Clone
-from mantimon.db.models import CardSource, User
+from mantimon.db.models import ActiveGame, CardSource, GameHistory, User, standings
 from mantimon.demo import __main__ as demo
-from mantimon.demo import play, stack
+from mantimon.demo import games, play, stack
 from mantimon.services import boosters, collections, purse
+from mantimon.services.history import get_leaderboard
+from mantimon.simulation import simulate
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +26,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Play with few players: what is checked does not depend on how many."""
     monkeypatch.setattr(play, "PLAYERS", 10)
     monkeypatch.setattr(play, "BOOSTERS", 60)
+    monkeypatch.setattr(games, "GAMES", 12)
+    monkeypatch.setattr(games, "PLAYERS", 5)
 
 
 @pytest.fixture
@@ -48,8 +53,12 @@ async def test_given_servers_are_used_and_left_clean(console, clone, redis_url):
     assert "from REDIS_URL" in printed
     assert "60 opened by 50 tasks at once" in printed
     assert "revision 001" in printed
+    assert "12 of 5 players by 2 processes" in printed
+    assert "most wins: Simulated player" in printed
+    assert "8 basic tide creatures of 60 HP and more" in printed
     async with Database(clone.owner) as db, db.read() as session:
-        assert await session.scalar(select(func.count()).select_from(User)) == 0
+        for model in (User, ActiveGame, GameHistory, standings):
+            assert await session.scalar(select(func.count()).select_from(model)) == 0
     async with redis.client(redis_url) as client:
         assert await client.keys("demo:*") == []
 
@@ -91,6 +100,36 @@ async def test_a_lost_pack_is_found(console, monkeypatch):
     printed = console.file.getvalue()
     assert printed.count("BROKEN") == 1
     assert re.search(r"BROKEN: \d+ packs bought and \d+ given: what is left", printed)
+
+
+@pytest.mark.usefixtures("_given")
+async def test_a_win_that_nobody_counted_is_found(console, clone, monkeypatch):
+    """When the leaderboard lacks a win, or a game is not what the rules say, the demo fails."""
+
+    async def spoiled(url, plan, progress):
+        report = await simulate(url, plan, progress)
+        report.problems.append("game 3: missing; it never began")
+        async with Database(clone.owner) as owner, owner.begin() as session:
+            one = select(GameHistory.id).where(GameHistory.winner_id.is_not(None)).limit(1)
+            lost = (await session.scalars(one)).one()
+            await session.execute(
+                update(GameHistory).where(GameHistory.id == lost).values(winner_id=None)
+            )
+        return report
+
+    monkeypatch.setattr(games, "simulate", spoiled)
+    monkeypatch.setattr(games, "get_leaderboard", kept_board)
+
+    assert not await demo.run(console)
+    assert console.file.getvalue().count("BROKEN") == 2
+
+
+async def kept_board(session, since, until, *, limit):
+    """Give the board of whole months, which the database has counted as games were stored."""
+    first = since.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    after = (until.replace(day=1) + timedelta(days=62)).replace(day=1)
+    end = after.replace(hour=0, minute=0, second=0, microsecond=0)
+    return await get_leaderboard(session, first, end, limit=limit)
 
 
 def test_own_servers_are_started_and_stopped(monkeypatch, capsys):

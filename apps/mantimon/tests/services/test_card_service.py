@@ -17,10 +17,9 @@ from mantimon.cards.bundle import (
     load_bundle,
     write_bundle,
 )
-from mantimon.cards.definition import CardType, Element, Rarity, Stage
+from mantimon.cards.definition import Element
 from mantimon.services.card_service import (
     CardBundleError,
-    CardFilters,
     CardNotFoundError,
     CardQueryError,
     CardService,
@@ -101,111 +100,6 @@ def test_stats_count_every_kind(service: CardService) -> None:
     assert stats.by_type["creature"] == sum(stats.by_stage.values())
 
 
-@pytest.mark.parametrize("element", Element)
-def test_by_element(service: CardService, element: Element) -> None:
-    """Creatures of one element, all of them and no others."""
-    found = service.search_cards(CardFilters(element=element))
-
-    assert found == [card for card in service if card.element is element] != []
-
-
-@pytest.mark.parametrize("card_type", CardType)
-def test_by_type(service: CardService, card_type: CardType) -> None:
-    """Cards of one type; a plain string does as well."""
-    found = service.search_cards(CardFilters(type=str(card_type)))
-
-    assert found == [card for card in service if card.type is card_type] != []
-
-
-@pytest.mark.parametrize("stage", Stage)
-def test_by_stage(service: CardService, stage: Stage) -> None:
-    """Creatures of one stage."""
-    found = service.search_cards(CardFilters(stage=stage))
-
-    assert found == [card for card in service if card.stage is stage] != []
-
-
-@pytest.mark.parametrize("rarity", Rarity)
-def test_by_rarity(service: CardService, rarity: Rarity) -> None:
-    """Cards of one rarity."""
-    found = service.search_cards(CardFilters(rarity=rarity))
-
-    assert found == [card for card in service if card.rarity is rarity] != []
-
-
-def test_by_set(service: CardService) -> None:
-    """Cards of one set."""
-    assert service.search_cards(CardFilters(set="M1a")) == service.get_cards_by_set("M1a")
-
-
-def test_by_a_part_of_the_name_in_any_case(service: CardService) -> None:
-    """A part of a name finds it, in any case, anywhere in the name."""
-    found = service.search_cards(CardFilters(name="SALVE"))
-
-    assert [card.name for card in found] == ["Herb Salve", "Honey Salve", "Royal Salve"]
-
-
-def test_by_hp(service: CardService) -> None:
-    """A range of HP has both its ends, and no card without HP."""
-    found = {card.hp for card in service.search_cards(CardFilters(hp_min=60, hp_max=80))}
-
-    assert found == {60, 70, 80}
-
-
-def test_by_retreat_cost(service: CardService) -> None:
-    """A range of retreat costs may be open at one end; 0 is a cost, and no cost is not 0."""
-    none = service.search_cards(CardFilters(retreat_max=0))
-    high = service.search_cards(CardFilters(retreat_min=3))
-
-    assert {card.retreat_cost for card in none} == {0}
-    assert {card.retreat_cost for card in high} == {3, 4}
-
-
-def test_filters_narrow_each_other(service: CardService) -> None:
-    """A card has to meet all filters."""
-    wanted = CardFilters(element="flame", stage="basic", set="M1", hp_max=60)
-    found = service.search_cards(wanted)
-
-    assert found
-    assert all(
-        (card.element, card.stage, card.set) == ("flame", "basic", "M1") and card.hp <= 60
-        for card in found
-    )
-
-
-def test_no_filter_gives_every_card_in_order(service: CardService) -> None:
-    """Without a filter all cards come, by set and number."""
-    assert service.search_cards(CardFilters()) == list(service)
-
-
-def test_nothing_found_is_empty(service: CardService) -> None:
-    """A search that no card meets is not an error."""
-    assert service.search_cards(CardFilters(type="item", hp_min=1)) == []
-
-
-@pytest.mark.parametrize("name", ["element", "type", "stage", "rarity"])
-def test_an_unknown_value_lists_the_valid_ones(name: str) -> None:
-    """A value that its enum does not have is an error that says which it has."""
-    valid = {"element": "flame, tide", "type": "creature, item", "stage": "basic, stage_1"}
-
-    with pytest.raises(CardQueryError, match=f"{name} 'plasma'; valid are ") as caught:
-        CardFilters(**{name: "plasma"})
-
-    assert valid.get(name, "common, uncommon") in str(caught.value)
-
-
-def test_an_unknown_set_is_an_error(service: CardService) -> None:
-    """A set that the bundle does not have is not just a search without results."""
-    with pytest.raises(CardQueryError, match="the sets are M1, M1a"):
-        service.search_cards(CardFilters(set="m1"))
-
-
-def test_a_range_upside_down_is_an_error() -> None:
-    """A lower end above the upper end is a mistake, and is named."""
-    with pytest.raises(CardQueryError, match=r"hp_min is 90, .* hp_max, 60"):
-        CardFilters(hp_min=90, hp_max=60)
-
-
 def test_nothing_is_read_before_the_first_use(tmp_path: Path) -> None:
     """A service is made without looking at its directory; the first use says what is wrong."""
     service = CardService(tmp_path / "nowhere")
@@ -238,6 +132,31 @@ def test_there_is_one_shared_service() -> None:
     """Everybody gets the same service over the shipped bundle."""
     assert get_card_service() is get_card_service()
     assert len(get_card_service()) == 372
+
+
+def test_the_environment_names_another_directory(
+    tmp_path: Path, service: CardService, clean_environment: pytest.MonkeyPatch
+) -> None:
+    """`MANTIMON_CARDS` is served instead, by one service; an empty value is none."""
+    cards = service.get_cards_by_set("M1a")
+    write_bundle(tmp_path / "other", encode_bundle({"M1a": "Only"}, cards))
+
+    clean_environment.setenv("MANTIMON_CARDS", str(tmp_path / "other"))
+    assert list(get_card_service()) == cards
+    assert get_card_service() is get_card_service()
+
+    clean_environment.setenv("MANTIMON_CARDS", "")
+    assert len(get_card_service()) == 372
+
+
+def test_a_directory_that_is_not_there_is_named(
+    tmp_path: Path, clean_environment: pytest.MonkeyPatch
+) -> None:
+    """A wrong `MANTIMON_CARDS` is an error with its path, and not the game's own cards."""
+    clean_environment.setenv("MANTIMON_CARDS", str(tmp_path / "nowhere"))
+
+    with pytest.raises(CardBundleError, match=r"nowhere was not loaded.*\n.*is not a directory"):
+        get_card_service()
 
 
 def test_threads_read_the_bundle_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,6 +218,24 @@ def test_the_collector_runs_again_after_a_load(tmp_path: Path) -> None:
     assert gc.isenabled()
 
 
+def test_what_was_loaded_is_old_at_once() -> None:
+    """The next collection of young objects does not look through all that a load has made."""
+    service = CardService().load()
+
+    young = {id(each) for n in (0, 1) for each in gc.get_objects(generation=n)}
+    assert not any(id(card.attacks) in young for card in service)
+
+
+def test_what_a_program_has_frozen_stays_frozen() -> None:
+    """A load does not give back to the collector what a program has taken from it."""
+    gc.freeze()
+    try:
+        CardService().load()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+
+
 def test_a_collector_that_was_off_stays_off() -> None:
     """A load does not switch on what the program had switched off."""
     gc.disable()
@@ -314,7 +251,7 @@ def test_importing_it_needs_no_database() -> None:
     code = (
         "import sys, mantimon.services.card_service as module;"
         "assert 'sqlalchemy' not in sys.modules;"
-        "assert module._shared._loaded is None"
+        "assert module._shared == {}"
     )
 
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})

@@ -5,13 +5,14 @@ import random
 import uuid
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import InvalidRequestError
 
+from holdfast.database import Database
 from holdfast.errors import CommitUnknownError
 from mantimon.db.models import ActiveGame, CampaignProgress, EndReason, GameHistory, GameType, User
 from mantimon.errors import InvalidInputError, NotFoundError
@@ -452,6 +453,19 @@ async def test_an_end_whose_answer_was_lost(faults, database, begun, reached):
     again = await database.run(finish_game, begun.id, won_by(begun.player2_id))
     assert again.winner_id == (begun.player1_id if reached else begun.player2_id)
     assert (await count(database, ActiveGame), await count(database, GameHistory)) == (0, 1)
+
+
+async def test_a_game_makes_room_for_itself(database, begun, clone):
+    """Where nobody has made a partition for the month, the game that ends in it does."""
+    month = f"game_history_{datetime.now(UTC):%Y_%m}"
+    async with Database(clone.owner) as owner, owner.begin() as session:
+        await session.execute(text(f"DROP TABLE {month}"))
+
+    await database.run(finish_game, begun.id, won_by(begun.player1_id))
+
+    async with database.read() as session:
+        sql = text("SELECT tableoid::regclass::text FROM game_history")
+        assert (await session.scalars(sql)).all() == [month]
 
 
 async def test_cancelled_at_the_end(database, begun):

@@ -68,4 +68,4 @@ def _other(card_type: CardType, name: str, effect: str) -> CardDefinition:
 
 
 if __name__ == "__main__":
-    write_bundle(SHIPPED_BUNDLE, generate())
+    write_bundle(SHIPPED_BUNDLE, generate(), replace=True)

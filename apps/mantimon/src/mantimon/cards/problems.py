@@ -1,11 +1,12 @@
-"""What is wrong with a card bundle, as values and as one error that names all of it."""
+"""What is wrong with the files of cards, as values and as one error that names all of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from holdfast.errors import ConfigurationError
+from holdfast.errors import ConfigurationError, HoldfastError
+from mantimon.cards.names import printable
 
 SHOWN_PROBLEMS: Final = 50  # the first ones often explain the rest, and must stay in sight
 
@@ -20,9 +21,9 @@ class Problem:
     what: str
 
     def __str__(self) -> str:
-        """Give `file: card: field: what`, without the parts that do not apply."""
+        """Give `file: card: field: what` in one line, without the parts that do not apply."""
         parts = (self.file, self.card, self.field, self.what)
-        return ": ".join(part for part in parts if part)
+        return printable(": ".join(part for part in parts if part))
 
 
 class CardBundleError(ConfigurationError):
@@ -35,10 +36,31 @@ class CardBundleError(ConfigurationError):
 
     def __str__(self) -> str:
         """Name the directory, and each problem on a line of its own."""
-        found = len(self.problems)
-        count = "1 problem" if found == 1 else f"{found} problems"
-        lines = [f"The card bundle in {self.directory} was not loaded, for {count}:"]
-        lines += [f"  {problem}" for problem in self.problems[:SHOWN_PROBLEMS]]
-        if found > SHOWN_PROBLEMS:
-            lines.append(f"  … and {found - SHOWN_PROBLEMS} more")
-        return "\n".join(lines)
+        return _listed(f"The card bundle in {self.directory} was not loaded", self.problems)
+
+
+class ForeignListError(HoldfastError):
+    """A foreign list cannot be imported; `problems` has all of them, the message the first 50."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        """Say that nothing was imported, and give each problem a line, if there are several."""
+        if len(self.problems) == 1:
+            return f"Nothing was imported: {self.problems[0]}"
+        return _listed("Nothing was imported", self.problems)
+
+
+class BundlePlaceError(ConfigurationError):
+    """A card bundle was to be written where something else is; nothing was."""
+
+
+def _listed(what: str, problems: Sequence[Problem]) -> str:
+    found = len(problems)
+    lines = [f"{what}, for {'1 problem' if found == 1 else f'{found} problems'}:"]
+    lines += [f"  {problem}" for problem in problems[:SHOWN_PROBLEMS]]
+    if found > SHOWN_PROBLEMS:
+        lines.append(f"  … and {found - SHOWN_PROBLEMS} more")
+    return "\n".join(lines)

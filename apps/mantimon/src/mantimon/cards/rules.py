@@ -1,6 +1,7 @@
 """What a card's fields must have to do with each other, beyond the type of each."""
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Final
 
 from mantimon.cards.definition import CardDefinition, CardSet, CardType, Stage
@@ -16,6 +17,9 @@ ONLY_OF_CREATURES: Final[tuple[str, ...]] = (
     "ability",
     "attacks",
 )
+
+_creature_values: Final = attrgetter(*ONLY_OF_CREATURES)
+_NO_CREATURE: Final = (*(None for _ in ONLY_OF_CREATURES[:-1]), ())
 
 
 def breaks_a_rule(cards: Iterable[CardDefinition], card_set: CardSet) -> bool:
@@ -60,10 +64,13 @@ def _creature_problems(card: CardDefinition) -> list[tuple[str, str]]:
 
 
 def _other_problems(card: CardDefinition) -> list[tuple[str, str]]:
+    values = _creature_values(card)
+    if values == _NO_CREATURE:
+        return []
     return [
         (field, f"is given, but belongs to creatures and this is of type {card.type}")
-        for field in ONLY_OF_CREATURES
-        if getattr(card, field) not in {None, ()}
+        for field, value in zip(ONLY_OF_CREATURES, values, strict=True)
+        if value not in {None, ()}
     ]
 
 

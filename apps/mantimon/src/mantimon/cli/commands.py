@@ -5,6 +5,7 @@ import typer
 from holdfast.cli import run
 from mantimon.cards.problems import CardBundleError
 from mantimon.cli import campaign, cards, decks, history, players
+from mantimon.cli.simulate import simulate
 from mantimon.errors import InvalidInputError
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app.command(epilog="For example: mantimon history ann@example.com --limit 5")(hi
 app.command(epilog="For example: mantimon leaderboard --since 2026-11-01 --until 2026-12-01")(
     history.leaderboard
 )
+app.command(epilog="For example: mantimon simulate --games 300 --players 30 --workers 2")(simulate)
 app.command(epilog="For example: mantimon partitions --months 6")(history.partitions)
 
 

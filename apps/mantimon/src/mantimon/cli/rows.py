@@ -1,25 +1,21 @@
 """Print what is stored: lines and tables for people, a page at a time, or JSON for programs."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy import inspect
 
 from holdfast.paging import Page
-from mantimon.cli.output import print_json
+from mantimon.cards.names import printable
+from mantimon.cli.output import print_json, print_table
 from mantimon.db.models import Base
 
 Limit = Annotated[int, typer.Option(help="At most so many.")]
 After = Annotated[str | None, typer.Option(help="Go on after a page: the `next` that it gave.")]
 Row = Mapping[str, object]
 T = TypeVar("T", bound=Base)
-
-_WIDTH = 200  # of a pipe, which has none of its own
 
 
 def plain(thing: Base) -> dict[str, object]:
@@ -54,23 +50,17 @@ def print_page(
 
 def print_rows(rows: Sequence[Row], columns: Sequence[str]) -> None:
     """Print a table with a line for each row."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(_text(row[column]) for column in columns))
-    width = None if sys.stdout.isatty() else _WIDTH
-    # Somebody may be called "[red]" or ":smile:".
-    Console(width=width, markup=False, emoji=False, highlight=False).print(table)
+    print_table(tuple(columns), [[_value(row[column]) for column in columns] for row in rows])
 
 
 def _text(value: object) -> str:
-    if value is None:
-        return ""
+    shown = _value(value)
+    return "" if shown is None else printable(str(shown))
+
+
+def _value(value: object) -> object:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else value

@@ -1,14 +1,16 @@
 """The partitions of the played games, one for each month: made ahead, so that none is missing."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Interval, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from holdfast.models import clock_timestamp
 from mantimon.errors import InvalidInputError
 
 MONTHS_AHEAD = 3  # what a server that nobody looks after lives on, until its next start
 _MOST_MONTHS = 48
+_HOUR = timedelta(hours=1)
 
 
 async def make_partitions(session: AsyncSession, *, months: int = MONTHS_AHEAD) -> list[str]:
@@ -42,3 +44,16 @@ async def cover(session: AsyncSession, since: datetime, until: datetime) -> list
     """
     made = select(func.make_game_history_partitions(since, until))
     return list(await session.scalars(made))
+
+
+def make_room() -> ColumnElement[int]:
+    """Build what any statement can ask for on its way: room for games of the next hour.
+
+    Where there is room already, as nearly always, it costs some microseconds. Its value is how
+    many partitions were made.
+    """
+    now = clock_timestamp()
+    made = func.make_game_history_partitions(now, now + literal(_HOUR, Interval())).table_valued(
+        "name"
+    )
+    return select(func.count()).select_from(made).scalar_subquery()

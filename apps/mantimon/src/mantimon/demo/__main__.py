@@ -12,6 +12,7 @@ from holdfast import migrate, redis
 from holdfast.database import Database
 from holdfast.errors import HoldfastError
 from holdfast.urls import redact
+from mantimon.demo.games import make_seed, play_games, remove_games
 from mantimon.demo.play import Demo
 from mantimon.demo.report import Report, print_report, show_progress
 from mantimon.demo.stack import open_stack
@@ -32,23 +33,26 @@ async def run(console: Console) -> bool:
             migrated = await migrate.upgrade(owner, ALEMBIC)
         db = await stack.enter_async_context(Database(urls.app))
         client = await stack.enter_async_context(redis.client(urls.redis, policy=PATIENT))
-        demo = Demo(db, client, cards)
+        demo, seed = Demo(db, client, cards), make_seed()
         try:
             with show_progress(console) as progress:
                 played = await demo.play(progress)
+                games = await play_games(urls.app, db, cards, seed, progress)
         finally:
             if urls.given:
                 await demo.clean_up()
+                await remove_games(db, seed)
         report = Report(
             services=services,
             migrated=migrated,
             cards=cards.stats(),
             played=played,
+            games=games,
             urls=urls,
             seconds=time.perf_counter() - begun,
         )
         print_report(console, report)
-    return all(played.checks.values())
+    return all(played.checks.values()) and all(games.checks.values())
 
 
 def main() -> None:

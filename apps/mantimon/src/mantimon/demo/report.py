@@ -10,11 +10,13 @@ from rich.table import Table
 
 from holdfast.migrate import Migrated
 from holdfast.urls import redact
+from mantimon.demo.games import Games
 from mantimon.demo.play import TASKS, Played
 from mantimon.demo.stack import Service, Urls
 from mantimon.services.card_service import CardStats
 
-TABLES = "users, collections, decks, campaign_progress, active_games, game_history"
+TABLES = "users, collections, decks, campaign_progress, active_games, game_history, standings"
+_NAMES = 3
 
 
 class Bars:
@@ -50,13 +52,14 @@ class Report:
     migrated: Migrated
     cards: CardStats
     played: Played
+    games: Games
     urls: Urls
     seconds: float
 
 
 def print_report(console: Console, report: Report) -> None:
     """Print what started, what was made and whether every check holds."""
-    cards, played = report.cards, report.played
+    cards, played, games = report.cards, report.played, report.games
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -68,7 +71,23 @@ def print_report(console: Console, report: Report) -> None:
     speed = f"{played.boosters_per_second:,.0f} a second"
     table.add_row("boosters", f"{played.boosters:,} opened by {TASKS} tasks at once, {speed}")
     table.add_row("decks", f"{played.decks:,}")
-    for check, holds in played.checks.items():
+    simulated = games.report
+    table.add_row(
+        "games",
+        f"{simulated.played:,} of {simulated.plan.players} players by {simulated.plan.workers} "
+        f"processes, {simulated.games_per_second:,.0f} a second; {simulated.writes:,} states of "
+        f"{simulated.median_state / 1000:.0f} kB written, {simulated.writes_per_second:,.0f} a "
+        "second",
+    )
+    board = ", ".join(f"{name} {wins}" for name, wins in games.board)
+    table.add_row("leaderboard", f"most wins: {board}")
+    names = ", ".join(card.name for card in games.found[:_NAMES])
+    table.add_row(
+        "search",
+        f"{len(games.found)} basic tide creatures of 60 HP and more, by name, in "
+        f"{games.search_seconds * 1e3:.1f} ms: {names}…",
+    )
+    for check, holds in [*played.checks.items(), *games.checks.items()]:
         table.add_row("check", f"{'ok' if holds else 'BROKEN'}: {check}")
     for name, url in (("database", report.urls.app), ("redis", report.urls.redis)):
         table.add_row(name, redact(url))

@@ -1,28 +1,35 @@
 """Look cards up: by id, by set and by what is printed on them."""
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
 
-from holdfast.errors import ConfigurationError, HoldfastError
+from holdfast.errors import HoldfastError
 from mantimon.cards.bundle import SHIPPED_BUNDLE, CardBundle, load_bundle
 from mantimon.cards.definition import CardDefinition, CardSet, CardType, Element, Rarity, Stage
 from mantimon.cards.problems import CardBundleError
+from mantimon.services.card_filters import CardFilters, CardOrder, CardPage, CardQueryError
+from mantimon.services.card_index import SearchIndex, in_order
 
 __all__ = [
     "CardBundleError",
     "CardDefinition",
     "CardFilters",
     "CardNotFoundError",
+    "CardOrder",
+    "CardPage",
     "CardQueryError",
     "CardService",
     "CardStats",
     "get_card_service",
 ]
+
+
+DIRECTORY_VARIABLE: Final = "MANTIMON_CARDS"
 
 
 class CardNotFoundError(HoldfastError, LookupError):
@@ -35,54 +42,6 @@ class CardNotFoundError(HoldfastError, LookupError):
     def __str__(self) -> str:
         """Name every id that no card has."""
         return f"No card has the id {', '.join(map(repr, self.ids))}."
-
-
-class CardQueryError(ConfigurationError):
-    """Cards were asked for by a value that cannot match any; the message has the valid ones."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CardFilters:
-    """What cards are wanted; a card matches if it meets every filter that is not `None`.
-
-    `name` is a part of the name in any case. The ranges include both ends, and only creatures
-    meet them. Plain strings serve as well as members of the enums: `CardFilters(type="item")`.
-
-    Raises:
-        CardQueryError: a value that its enum does not have, or a range that is upside down.
-    """
-
-    element: Element | str | None = None
-    type: CardType | str | None = None
-    stage: Stage | str | None = None
-    set: str | None = None
-    rarity: Rarity | str | None = None
-    name: str | None = None
-    hp_min: int | None = None
-    hp_max: int | None = None
-    retreat_min: int | None = None
-    retreat_max: int | None = None
-
-    def __post_init__(self) -> None:
-        _require_member("element", self.element, Element)
-        _require_member("type", self.type, CardType)
-        _require_member("stage", self.stage, Stage)
-        _require_member("rarity", self.rarity, Rarity)
-        _require_range("hp", self.hp_min, self.hp_max)
-        _require_range("retreat", self.retreat_min, self.retreat_max)
-
-    def match(self, card: CardDefinition) -> bool:
-        """Tell whether a card meets every filter."""
-        return (
-            self.element in {None, card.element}
-            and self.type in {None, card.type}
-            and self.stage in {None, card.stage}
-            and self.set in {None, card.set}
-            and self.rarity in {None, card.rarity}
-            and (self.name is None or self.name.casefold() in card.name.casefold())
-            and _is_within(card.hp, self.hp_min, self.hp_max)
-            and _is_within(card.retreat_cost, self.retreat_min, self.retreat_max)
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +71,7 @@ class CardService:
         self._directory = SHIPPED_BUNDLE if directory is None else Path(directory)
         self._lock = threading.Lock()
         self._loaded: CardBundle | None = None
+        self._indexes: dict[tuple[str, bool], SearchIndex] = {}
 
     def load(self) -> Self:
         """Read and check the bundle if that has not been done; blocks for some milliseconds."""
@@ -168,14 +128,33 @@ class CardService:
         return list(self._bundle.cards_by_set[code])
 
     def search_cards(self, filters: CardFilters) -> list[CardDefinition]:
-        """Give all cards that match, in the order of set and number.
+        """Give the cards that match, in the order and of the page that the filters ask for.
+
+        Cost, of 50,000 cards: 20 us a page, without a limit 0.1 us more for each card found. The
+        first search in an order sorts them (30 ms), the first by a field looks at all of them
+        (15 ms, by name 300).
+
+        Raises:
+            CardQueryError: there is no such set.
+        """
+        return self.search_page(filters).cards
+
+    def search_page(self, filters: CardFilters) -> CardPage:
+        """Give the same cards, with how many match in all and where the next page begins.
 
         Raises:
             CardQueryError: there is no such set.
         """
         if filters.set is not None:
             self._require_set(filters.set)
-        return [card for card in self if filters.match(card)]
+        return self._index(filters.order, descending=filters.descending).find(filters)
+
+    def _index(self, order: CardOrder | str, *, descending: bool) -> SearchIndex:
+        """Give the cards in an order, as they are searched; one is made when it is first used."""
+        key = order, descending
+        if key not in self._indexes:
+            self._indexes[key] = SearchIndex(in_order(self, order, descending=descending))
+        return self._indexes[key]
 
     def stats(self) -> CardStats:
         """Count the cards of every kind."""
@@ -194,33 +173,21 @@ class CardService:
             raise CardQueryError(f"There is no card set {code!r}; the sets are {valid}.")
 
 
-_shared: Final = CardService()
+_shared: Final[dict[str, CardService]] = {}
 
 
 def get_card_service() -> CardService:
-    """Give the one service of this process over the game's own bundle, loaded.
+    """Give the one service of this process, loaded.
+
+    It serves the directory that `MANTIMON_CARDS` names, such as one that `mantimon cards import`
+    wrote, and without that variable the game's own bundle.
 
     Raises:
         CardBundleError: if anything in the bundle is wrong.
     """
-    return _shared.load()
-
-
-def _require_member(name: str, value: str | None, members: type[StrEnum]) -> None:
-    if value is not None and value not in list(members):
-        valid = ", ".join(members)
-        raise CardQueryError(f"No card has the {name} {value!r}; valid are {valid}.")
-
-
-def _require_range(name: str, low: int | None, high: int | None) -> None:
-    if low is not None and high is not None and low > high:
-        raise CardQueryError(f"{name}_min is {low}, which is more than {name}_max, {high}.")
-
-
-def _is_within(value: int | None, low: int | None, high: int | None) -> bool:
-    if low is None and high is None:
-        return True
-    return value is not None and (low is None or value >= low) and (high is None or value <= high)
+    named = os.environ.get(DIRECTORY_VARIABLE, "")
+    service = CardService(Path(named) if named else None)
+    return _shared.setdefault(named, service).load()
 
 
 def _counts(values: Iterable[str | None], order: Iterable[str]) -> dict[str, int]:

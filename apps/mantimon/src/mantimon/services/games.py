@@ -32,6 +32,7 @@ from sqlalchemy.sql.dml import ReturningDelete
 
 from holdfast.models import clock_timestamp
 from mantimon.db.models import ActiveGame, EndReason, GameHistory
+from mantimon.db.partitions import make_room
 from mantimon.errors import InvalidInputError, NotFoundError
 from mantimon.games.dealing import deal
 from mantimon.games.replay import make_replay
@@ -282,6 +283,7 @@ def _take(game_id: uuid.UUID) -> "ReturningDelete[*tuple[Any, ...]]":
             ActiveGame.player2_id,
             ActiveGame.npc_id,
             cast(func.greatest(func.floor(past), 0), Integer).label("seconds"),
+            make_room().label("partitions"),
         )
         .execution_options(synchronize_session=False)
     )

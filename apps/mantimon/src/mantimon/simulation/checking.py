@@ -15,7 +15,7 @@ from mantimon.services.games import get_result
 from mantimon.services.pairings import get_second_deck, spread
 from mantimon.simulation.course import Course
 from mantimon.simulation.messages import SimulatedPlayer
-from mantimon.simulation.plan import SimulationPlan, make_game_id, make_rng, pair
+from mantimon.simulation.plan import SimulationPlan, get_ids, make_rng, pair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ async def predict(
 
 async def read_games(session: AsyncSession, run: uuid.UUID) -> Stored:
     """Read every game with an id of a run, be it one of the plan or not."""
-    ids = make_game_id(run, 0), make_game_id(run, 2**32 - 1)
+    ids = get_ids(run)
     columns = [getattr(GameHistory, name) for name in _FACTS]
     played = await session.execute(
         select(GameHistory.id, *columns).where(GameHistory.id.between(*ids))

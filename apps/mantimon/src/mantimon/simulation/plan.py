@@ -61,6 +61,11 @@ def make_game_id(run: uuid.UUID, number: int) -> uuid.UUID:
     return uuid.UUID(int=run.int >> _NUMBER_BITS << _NUMBER_BITS | number)
 
 
+def get_ids(run: uuid.UUID) -> tuple[uuid.UUID, uuid.UUID]:
+    """Give the first and the last id that a game of a run can have."""
+    return make_game_id(run, 0), make_game_id(run, 2**_NUMBER_BITS - 1)
+
+
 def pair(run: uuid.UUID, seed: int, number: int, players: Sequence[SimulatedPlayer]) -> NewGame:
     """Choose who plays whom in one game; but for the ids, the same in every run."""
     rng = make_rng(seed, number, "pairing")
