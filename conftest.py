@@ -27,7 +27,7 @@ SLOW = (
     "apps/faceplate/tests/test_readme.py",
     "apps/mantimon/tests/demo/",
     "apps/mantimon/tests/services/test_history.py",
-    "apps/mantimon/tests/simulation/test_processes.py",
+    "apps/mantimon/tests/simulation/",
     "apps/mantimon/tests/test_cli.py::test_an_output_that_cannot_be_written",
     "apps/mantimon/tests/test_migrations.py",
     "apps/mantimon/tests/test_readme.py",

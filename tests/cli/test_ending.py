@@ -42,6 +42,28 @@ RedisServer.start = start
 main()
 """
 
+# An application whose command asks the database for something, with errors of its own.
+ASKING = """
+import asyncio, sys
+import typer
+from sqlalchemy import text
+from holdfast.cli import run
+from holdfast.database import Database
+class TooLate(Exception): pass
+class Closed(Exception): pass
+app = typer.Typer(pretty_exceptions_enable=False)
+@app.command()
+def work(sql: str, json: bool = False) -> None:
+    if sql == "late":
+        raise TooLate("it was yesterday")
+    if sql == "closed":
+        raise Closed("come tomorrow")
+    async def ask():
+        async with Database("sqlite://") as db, db.read() as session:
+            await session.execute(text(sql))
+    asyncio.run(ask())
+run(app, failures=(Closed,), wrong=(TooLate,), migrate="shop migrate")
+"""
 # An application whose command is done again, and then fails.
 WARNING = """
 import logging, sys
@@ -135,3 +157,24 @@ def test_an_error_in_json_is_alone_on_its_stream(shell):
     assert (alone.returncode, alone.stdout) == (1, "")
     assert json.loads(alone.stderr) == {"error": "it failed"}
     assert "Retried work=work attempt=1" in asked_for.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize(
+    ("sql", "code", "said"),
+    [
+        ("late", 2, "it was yesterday"),
+        ("closed", 1, "come tomorrow"),
+        ("SELECT wrong(", 1, "the database said: incomplete input"),
+        ("SELECT 1", 0, None),
+    ],
+)
+def test_what_the_database_refuses_is_one_line(shell, options, sql, code, said):
+    """Without the statement; and the application's own errors end as it says."""
+    done = shell.program(python(ASKING), sql, *options)
+
+    assert done.returncode == code
+    if said is None:
+        assert done.stderr == ""
+    else:
+        assert done.stderr == (f'{{"error": "{said}"}}\n' if options else f"error: {said}\n")

@@ -132,6 +132,7 @@ async def test_a_game_begins(db, cards, ranked):
         None,
     )
     assert (game.game_type, game.turn_number, game.version) == (GameType.RANKED, 0, 0)
+    assert timedelta(seconds=29) < game.turn_deadline - game.started_at < timedelta(seconds=31)
     assert game.rules_config == {
         "opening_hand": 7,
         "prizes": 6,
@@ -177,6 +178,10 @@ async def test_the_same_seed_deals_the_same(db, cards, players, deck):
         (
             {"player2_id": None, "deck2": None, "npc_id": NPC},
             "a campaign game, and no other, is against an NPC",
+        ),
+        (
+            {"game_type": "chess"},
+            "'chess' is no type of game; there are campaign, .*",
         ),
         ({"deck2": None}, "a second deck is given with a second player, and only then"),
     ],
@@ -231,6 +236,14 @@ async def test_a_deck_must_be_owned(db, cards, players, first_set):
     wrong = against(players, choose_starter("tide", first_set), deck2=storm)
     with pytest.raises(InvalidInputError, match=r"player 2's deck: .* in the deck, 0 owned"):
         await db.run(start_game, wrong, cards=cards, seed=1)
+
+
+async def test_counts_that_make_no_sense(db, cards, players, deck):
+    """A deck of 60 in which some cards are fewer than none is no deck."""
+    owing = DeckList(cards=deck.cards, energy_cards={"tide": 25, "flame": -5})
+
+    with pytest.raises(InvalidInputError, match="player 1's deck: count of flame: -5"):
+        await db.run(start_game, against(players, owing), cards=cards, seed=1)
 
 
 async def test_a_game_that_is_started_again_is_the_same_game(db, cards, ranked):

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from holdfast.database import Database
-from mantimon.db.models import ActiveGame, GameHistory
+from mantimon.db.models import ActiveGame
 
 COMMAND = """
 import typer
@@ -99,17 +99,14 @@ class Outside:
     def __init__(self, url):
         self._url = url
 
-    async def until_games_are_played(self, workers=2):
-        """Wait until each worker is in the middle of a game, and one game is over."""
+    async def until_games_are_played(self, by, *, workers=2):
+        """Wait until each of these workers, counted from 0, is in the middle of a game."""
+        begun = select(ActiveGame.id).where(ActiveGame.turn_number > 0)
         async with asyncio.timeout(120), Database(self._url) as db:
             while True:
                 async with db.read() as session:
-                    active = await session.scalars(
-                        select(ActiveGame.id).where(ActiveGame.turn_number > 0)
-                    )
-                    at_play = {game.int % workers for game in active}
-                    over = await session.scalar(select(func.count()).select_from(GameHistory))
-                if over and len(at_play) == workers:
+                    at_play = {game.int % workers for game in await session.scalars(begun)}
+                if at_play.issuperset(by):
                     return
                 await asyncio.sleep(0.01)
 

@@ -1,5 +1,6 @@
 """The command with its processes: in a pipe and on a terminal, killed, interrupted, deserted."""
 
+import json
 import os
 import pty
 import signal
@@ -17,25 +18,26 @@ MANY = ("--games", 2_000, "--players", 2)
 
 async def test_a_worker_that_is_killed(command, outside):
     """The check names what the dead worker left, and the command fails; the rest is played."""
-    process = command("--games", 24, "--players", 2)
-    await outside.until_games_are_played()
+    process = command("--games", 40, "--players", 2, "--json")
+    await outside.until_games_are_played({0})
     killed, other = outside.children(process.pid)
     os.kill(killed, signal.SIGKILL)
     out, err = process.communicate()
 
+    report = json.loads(out)
+    worker, *missing = report["problems"]
     assert (process.returncode, err) == (1, "")
-    assert "PROBLEM  worker 1 ended with exit code -9" in out
-    assert "missing; it stopped in turn" in out
-    lines = [line for line in out.splitlines() if "PROBLEM  game" in line]
-    assert {int(line.split()[2]) % 2 for line in lines} == {0}
-    assert f"{24 - len(lines)} of 24 played" in out
+    assert worker == "worker 1 ended with exit code -9"
+    assert any("missing; it stopped in turn" in each for each in missing)
+    assert {int(each.split()[1]) % 2 for each in missing} == {0}
+    assert report["played"] == 40 - len(missing)
     assert not outside.is_there(other)
 
 
 async def test_all_workers_are_killed(command, outside):
     """Of very many problems the first ones are printed; a program gets them all."""
     process = command("--games", 80, "--players", 2, "--workers", 1)
-    await outside.until_games_are_played(1)
+    await outside.until_games_are_played({0}, workers=1)
     (killed,) = outside.children(process.pid)
     os.kill(killed, signal.SIGKILL)
     out, err = process.communicate()
@@ -50,7 +52,7 @@ async def test_all_workers_are_killed(command, outside):
 async def test_ctrl_c(command, outside, workers):
     """Ctrl-C ends the workers with the command, which says nothing more."""
     process = command(*MANY, "--workers", workers, start_new_session=True)
-    await outside.until_games_are_played(workers)
+    await outside.until_games_are_played(range(workers), workers=workers)
     pids = outside.children(process.pid)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate()
@@ -63,7 +65,7 @@ async def test_ctrl_c(command, outside, workers):
 async def test_workers_do_not_outlive_a_command_that_is_killed(command, outside):
     """When the command is killed, its workers end by themselves, without a word."""
     process = command(*MANY)
-    await outside.until_games_are_played()
+    await outside.until_games_are_played({0, 1})
     pids = outside.children(process.pid)
     process.kill()
     _, err = process.communicate()
@@ -76,7 +78,7 @@ async def test_workers_do_not_outlive_a_command_that_is_killed(command, outside)
 async def test_no_password_is_on_a_command_line(command, outside):
     """Workers are told the database by a pipe."""
     process = command(*MANY)
-    await outside.until_games_are_played()
+    await outside.until_games_are_played({0, 1})
     lines = [outside.command_line(pid) for pid in outside.children(process.pid)]
     process.send_signal(signal.SIGINT)
     process.communicate()
@@ -139,3 +141,11 @@ def test_a_worker_that_cannot_work(clean_environment):
     assert err == b""
     assert "127.0.0.1:1" in msgspec.json.decode(out, type=Failed).why
     assert b"hush-hush" not in out
+
+
+def test_a_worker_that_is_told_nothing():
+    """When whoever starts it has gone before telling the job, it ends without a word."""
+    command = [sys.executable, "-m", "mantimon.simulation.worker"]
+    worker = subprocess.run(command, input=b"", capture_output=True, check=False)
+
+    assert (worker.returncode, worker.stdout, worker.stderr) == (0, b"", b"")

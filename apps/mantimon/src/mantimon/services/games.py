@@ -36,7 +36,7 @@ from mantimon.db.partitions import make_room
 from mantimon.errors import InvalidInputError, NotFoundError
 from mantimon.games.dealing import deal
 from mantimon.games.replay import make_replay
-from mantimon.games.state import GameState, Seat
+from mantimon.games.state import GameState, Rules, Seat
 from mantimon.services.campaign import record_campaign_game
 from mantimon.services.card_service import CardService
 from mantimon.services.inputs import LARGEST_STORED, show
@@ -58,6 +58,10 @@ def _document(text: ColumnElement[str]) -> ColumnElement[Any]:
     return cast(text, JSONB())
 
 
+def _deadline(time: ColumnElement[timedelta]) -> ColumnElement[Any]:
+    return clock_timestamp() + time
+
+
 # Built once, and without the ORM: it is sent at each turn of each game.
 _WRITE_TURN: Final = (
     update(_ACTIVE)
@@ -67,7 +71,7 @@ _WRITE_TURN: Final = (
         turn_number=bindparam("turn"),
         version=_ACTIVE.c.version + 1,
         last_action_at=clock_timestamp(),
-        turn_deadline=clock_timestamp() + bindparam("seconds", type_=Interval()),
+        turn_deadline=_deadline(bindparam("seconds", type_=Interval())),
     )
     .returning(_ACTIVE.c.id)
 )
@@ -123,7 +127,7 @@ async def write_turn(session: AsyncSession, game_id: uuid.UUID, state: GameState
         "game": game_id,
         "turn": state.turn_number,
         "state": state.to_json().decode(),
-        "seconds": timedelta(seconds=state.rules.turn_seconds),
+        "seconds": _turn_time(state.rules),
     }
     if await session.scalar(_WRITE_TURN, turn):
         return TurnWrite.WRITTEN
@@ -210,6 +214,10 @@ def select_games_of(player_id: uuid.UUID) -> Select[ActiveGame]:
     )
 
 
+def _turn_time(rules: Rules) -> timedelta:
+    return timedelta(seconds=rules.turn_seconds)
+
+
 async def _insert(session: AsyncSession, new: NewGame, state: GameState) -> bool:
     statement = (
         insert(ActiveGame)
@@ -221,6 +229,7 @@ async def _insert(session: AsyncSession, new: NewGame, state: GameState) -> bool
             npc_id=new.npc_id,
             rules_config=msgspec.to_builtins(new.rules),
             game_state=_document(literal(state.to_json().decode(), Text())),
+            turn_deadline=_deadline(literal(_turn_time(new.rules), Interval())),
         )
         .on_conflict_do_nothing(index_elements=["id"])
         .returning(ActiveGame.id)

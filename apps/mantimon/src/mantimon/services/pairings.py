@@ -16,6 +16,7 @@ from mantimon.services.campaign import find_opponent
 from mantimon.services.card_service import CardService
 from mantimon.services.collections import get_owned
 from mantimon.services.deck_rules import DeckList, find_problems
+from mantimon.services.inputs import require_counts, show
 from mantimon.services.starters import choose_starter
 
 
@@ -53,8 +54,7 @@ async def require_playable(session: AsyncSession, new: NewGame, cards: CardServi
         ("player 2's deck", new.player2_id, new.deck2),
     ):
         if player and deck:
-            owned = await get_owned(session, player)
-            found = find_problems(deck, owned=owned, cards=cards)
+            found = await _wrong_deck(session, player, deck, cards)
             problems += [f"{name}: {problem}" for problem in found]
     if problems:
         raise InvalidInputError("; ".join(problems))
@@ -82,11 +82,13 @@ def spread(deck: DeckList) -> list[str]:
 
 
 def _wrong_seats(new: NewGame) -> Iterator[str]:
+    if new.game_type not in set(GameType):
+        yield f"{show(new.game_type)} is no type of game; there are {', '.join(GameType)}"
     if new.player2_id and new.npc_id is not None:
         yield "a game is against a player or an NPC, and both are given"
     elif new.player2_id is None and new.npc_id is None:
         yield "a game is against a player or an NPC, and none is given"
-    elif (new.game_type is GameType.CAMPAIGN) is not (new.npc_id is not None):
+    elif (new.game_type == GameType.CAMPAIGN) is not (new.npc_id is not None):
         yield "a campaign game, and no other, is against an NPC"
     if new.player1_id == new.player2_id:
         yield f"player {new.player1_id} cannot play in both seats"
@@ -102,6 +104,17 @@ async def _unknown_players(session: AsyncSession, new: NewGame) -> list[str]:
     )
     missing = set(wanted).difference(known)
     return [f"there is no player {each}" for each in dict.fromkeys(wanted) if each in missing]
+
+
+async def _wrong_deck(
+    session: AsyncSession, player_id: uuid.UUID, deck: DeckList, cards: CardService
+) -> list[str]:
+    try:
+        for counts in (deck.cards, deck.energy_cards):
+            require_counts("count", counts)
+    except InvalidInputError as error:
+        return [str(error)]
+    return find_problems(deck, owned=await get_owned(session, player_id), cards=cards)
 
 
 async def _out_of_reach(session: AsyncSession, player_id: uuid.UUID, npc_id: str) -> list[str]:

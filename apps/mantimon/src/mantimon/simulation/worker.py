@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -75,7 +76,10 @@ async def _work() -> None:
     loop = asyncio.get_running_loop()
     told = asyncio.StreamReader(limit=2**30)  # bytes of a job: a line, however many players
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(told), sys.stdin)
-    job = msgspec.json.decode(await told.readline(), type=Job)
+    line = await told.readline()
+    if not line.endswith(b"\n"):  # whoever was to tell the job has gone
+        return
+    job = msgspec.json.decode(line, type=Job)
     async with make_database(job.url, connections=CONNECTIONS) as db:
         watching = asyncio.create_task(_end_when_deserted(told))
         await play_games(db, job, get_card_service(), _report)
@@ -89,7 +93,8 @@ async def _end_when_deserted(told: asyncio.StreamReader) -> None:
 
 def _report(message: Played | Failed) -> None:
     line = msgspec.json.encode(message) + b"\n"
-    os.write(sys.stdout.fileno(), line)
+    with suppress(BrokenPipeError):  # nobody listens, so the input ends as well
+        os.write(sys.stdout.fileno(), line)
 
 
 def _in_a_line(error: BaseException) -> str:

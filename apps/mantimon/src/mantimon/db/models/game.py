@@ -34,9 +34,8 @@ class EndReason(Choice):
 class ActiveGame(Base):
     """A game that is being played, as it was when last written here; Redis may be ahead.
 
-    `version` belongs to the state store, which alone changes `game_state` and only ever raises
-    the version. Replace the JSON values, do not change them in place: they are too deep to be
-    watched.
+    Whoever writes `game_state` raises `version`, as `mantimon.services.games.write_turn` does.
+    Replace the JSON values, do not change them in place: they are too deep to be watched.
 
     A game goes when one of its players is deleted: nobody can play on against nobody, and the
     account must not have to wait. What Redis still holds of it finds no row to be written to.
