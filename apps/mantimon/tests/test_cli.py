@@ -1,5 +1,6 @@
 """The command `mantimon`: what it prints, as text and as JSON, and how it ends."""
 
+import inspect
 import json
 import os
 import pty
@@ -13,6 +14,7 @@ from msgspec import structs
 from mantimon import cli
 from mantimon.cards.bundle import encode_bundle, write_bundle
 from mantimon.cli import cards as cards_commands
+from mantimon.cli.commands import app
 from mantimon.services.card_service import CardService
 
 FOREIGN = Path(__file__).parent / "cards" / "data" / "foreign.json"
@@ -34,6 +36,23 @@ def mantimon(monkeypatch, capsys):
         return ended.value.code or 0, printed.out, printed.err
 
     return run
+
+
+def every_command(app):
+    """Give each command of an application, also those in groups."""
+    yield from app.registered_commands
+    for group in app.registered_groups:
+        yield from every_command(group.typer_instance)
+
+
+def test_each_command_has_an_example_and_prints_json():
+    """The help of each command ends with an example, and each has --json."""
+    found = list(every_command(app))
+
+    assert len(found) > 20
+    for command in found:
+        assert (command.epilog or "").startswith("For example: mantimon "), command.callback
+        assert "as_json" in inspect.signature(command.callback).parameters, command.callback
 
 
 def test_list_has_every_card_on_a_line(mantimon, cards):

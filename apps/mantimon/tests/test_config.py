@@ -1,6 +1,7 @@
 """Settings: defaults for development, nothing taken for granted in production, no secret shown."""
 
 import logging
+import re
 import subprocess
 import sys
 import traceback
@@ -10,7 +11,10 @@ import pytest
 from pydantic import ValidationError
 
 from holdfast.errors import ConfigurationError
+from holdfast.redis import RedisPolicy
+from holdfast.settings import load
 from mantimon.config import REQUIRED_IN_PRODUCTION, Environment, Settings, get_settings
+from mantimon.db.session import make_database
 
 APP = Path(__file__).parent.parent
 SECRET = "hunter2-the-secret"
@@ -157,6 +161,18 @@ def test_the_example_has_every_setting(environ):
     names = [line.split("=")[0] for line in lines if "=" in line and not line.startswith("#")]
 
     assert names == [name.upper() for name in Settings.model_fields]
+
+
+def test_the_limits_of_the_example_are_read(clean_environment):
+    """Each limit that .env.example shows can be set as it is there."""
+    text = (APP / ".env.example").read_text(encoding="utf-8")
+    limits = dict(re.findall(r"(?m)^# (MANTIMON_(?:DB|REDIS)_\w+)=(.+)$", text))
+    for name, value in limits.items():
+        clean_environment.setenv(name, value)
+
+    assert len(limits) == 3
+    assert make_database("postgresql://app@db.example/app").policy.pool.max_size == 20
+    assert load(RedisPolicy, prefix="MANTIMON_REDIS_").timeout == 0.5
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,10 @@ def mantimon(on_clone, monkeypatch, capsys):
 
     def call(*arguments, stdin=""):
         monkeypatch.setattr(sys, "argv", ["mantimon", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", None if stdin is None else io.StringIO(stdin))
+        given = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(
+            sys, "stdin", None if given is None else io.TextIOWrapper(io.BytesIO(given))
+        )
         with pytest.raises(SystemExit) as ended:
             cli.main()
         printed = capsys.readouterr()

@@ -24,7 +24,8 @@ def write(tmp_path):
 
     def written(content):
         file = tmp_path / "deck.json"
-        file.write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
+        text = content if isinstance(content, str | bytes) else json.dumps(content)
+        file.write_bytes(text.encode() if isinstance(text, str) else text)
         return file
 
     return written
@@ -155,12 +156,26 @@ def test_the_deck_of_another(refused, login, starter):
         ("{}", "is no deck: Object missing required field `cards`"),
         ('{"cards": {}, "energy": {}}', "is no deck: Object contains unknown field `energy`"),
         ('{"cards": [1]}', "is no deck: Expected `object`, got `array` - at `$.cards`"),
-        ("\xff", "is no deck: JSON is malformed"),
+        (b"\xff", "is no deck: JSON is malformed"),
+        (b'{"cards": {"\xe9": 1}}', "is no deck: 'utf-8' codec can't decode byte 0xe9"),
         ("[" * 100_000, "is no deck: "),
         ('{"cards": {"a": 0, "b": 1.5, "c": 1}}', "count of a: 0, b: 1.5; it is between 1 and"),
+        ('{"cards": {"a": 0}, "energy_cards": {"tide": -1}}', "count of a: 0, tide: -1; it is"),
         ('{"cards": {"": 1}}', "'' is no id; one has 1 to 64 printable characters"),
     ],
-    ids=["cut", "list", "empty", "typo", "cards", "bytes", "deep", "counts", "ids"],
+    ids=[
+        "cut",
+        "list",
+        "empty",
+        "typo",
+        "cards",
+        "bytes",
+        "latin",
+        "deep",
+        "counts",
+        "both",
+        "ids",
+    ],
 )
 @pytest.mark.usefixtures("ann")
 def test_a_file_that_is_no_deck(refused, made, write, content, says):
@@ -191,6 +206,17 @@ def test_bad_input_is_one_line(refused, arguments, code, says):
 
     assert ended == code
     assert says in said
+
+
+@pytest.mark.usefixtures("ann")
+def test_an_input_that_is_no_text(refused):
+    """Bytes that are no UTF-8 are said to be no deck from the standard input as well."""
+    code, said = refused(
+        "decks", "build", ANN, "Deck", "--from", "-", stdin=b'{"cards": {"\xe9": 1}}'
+    )
+
+    assert code == 2
+    assert said.startswith("the standard input is no deck: ")
 
 
 @pytest.mark.usefixtures("ann")

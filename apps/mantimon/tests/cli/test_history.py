@@ -108,6 +108,11 @@ def test_leaderboard(mantimon, made, ann, bob, play):
         (["leaderboard", "--since", "yesterday"], "--since is 'yesterday'; it is a day or a time"),
         (["leaderboard", "--until", "2026-13-01"], "--until is '2026-13-01'; it is a day or"),
         (["leaderboard", "--since", "2999-01-01", "--until", "2998-01-01"], "the period ends at "),
+        (["leaderboard", "--until", "0001-01-03"], "no day is a week before 0001-01-03"),
+        (
+            ["leaderboard", "--until", "9999-12-31T23:00-05:00"],
+            "until is 9999-12-31 23:00:00-05:00,",
+        ),
         (["leaderboard", "--limit", "0"], "limit is 0; it is between 1 and 10000"),
         (["history", "ann@example.test", "--after", "x"], "after is 'x'; it is what the page"),
         (["partitions", "--months", "-1"], "months is -1; it is between 0 and 48"),

@@ -24,6 +24,7 @@ from mantimon.services.history import (
 
 GAMES = 100_000
 BEGIN = datetime(2030, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5)))  # no year has it in UTC
 # 1,000 players; a game a minute; player n's id ends in n. Every tenth game is a draw, the
 # others are won by either seat in turn.
 FILL_PLAYERS = """
@@ -366,6 +367,7 @@ async def test_wins_stored_at_once_are_all_counted(clone, make):
     [
         (BEGIN, BEGIN - timedelta(1), "the period ends at 2029-12-31.*, before it begins"),
         (BEGIN.replace(tzinfo=None), BEGIN, "since is datetime.*; it is a time with its zone"),
+        (EARLIEST, BEGIN, "since is 0001-01-01 00:00:00.05:00, which in UTC is in no year"),
         (BEGIN, "tomorrow", "until is 'tomorrow'; it is a time with its zone"),
     ],
 )

@@ -118,6 +118,6 @@ async def test_an_unknown_set_is_refused(session, player, cards):
 
 
 def test_a_set_that_is_too_small(cards):
-    """A set with too few cards for a starter says so."""
-    with pytest.raises(InvalidInputError, match="too few cards for a starter of tide"):
+    """A set with too few cards for a starter is named."""
+    with pytest.raises(InvalidInputError, match=r"^M1a has too few cards for a starter of tide"):
         choose_starter("tide", cards.get_cards_by_set("M1a"))

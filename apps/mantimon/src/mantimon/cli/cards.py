@@ -33,7 +33,7 @@ OfRarity = Annotated[str | None, typer.Option("--rarity", help="Of this rarity: 
 app = typer.Typer(no_args_is_help=True, help="Look at the cards of the game, or import others.")
 
 
-@app.command("list")
+@app.command("list", epilog="For example: mantimon cards list --element tide --rarity crown")
 def list_cards(
     *,
     set_code: OfSet = None,
@@ -56,7 +56,7 @@ def list_cards(
     print_total(len(found))
 
 
-@app.command("search")
+@app.command("search", epilog="For example: mantimon cards search kit --order hp --descending")
 def search_cards(
     text: Annotated[str | None, typer.Argument(help="A part of the name.")] = None,
     *,
@@ -106,7 +106,7 @@ def search_cards(
         typer.echo(f"{offset + 1} to {offset + len(page.cards)} of {page.total} cards{more}")
 
 
-@app.command("show")
+@app.command("show", epilog="For example: mantimon cards show m1-001-kindlekit")
 def show_card(
     card_id: Annotated[str, typer.Argument(metavar="ID", help="As `cards list` shows it.")],
     *,
@@ -122,7 +122,7 @@ def show_card(
             typer.echo(f"{name:<13}{printable(_in_words(value))}")
 
 
-@app.command("stats")
+@app.command("stats", epilog="For example: mantimon cards stats --json")
 def show_stats(*, as_json: AsJson = False) -> None:
     """Count the cards of every set, type, element, stage and rarity."""
     counts = msgspec.to_builtins(get_card_service().stats())
@@ -139,7 +139,7 @@ def show_stats(*, as_json: AsJson = False) -> None:
     print_total(counts["total"])
 
 
-@app.command("import")
+@app.command("import", epilog="For example: mantimon cards import others.json --to cards")
 def import_cards(
     file: Annotated[Path, typer.Argument(help="A list of cards of another game, as JSON.")],
     *,

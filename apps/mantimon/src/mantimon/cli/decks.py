@@ -10,6 +10,7 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.errors import ConfigurationError
+from mantimon.cards.shapes import NOT_JSON
 from mantimon.cli.output import AsJson, print_json
 from mantimon.cli.players import Named, of_player
 from mantimon.cli.rows import After, Limit, plain, print_page, print_row, print_rows
@@ -166,11 +167,12 @@ async def _change(
 def _read(file: str) -> DeckList:
     if file == "-" and sys.stdin is None:
         raise ConfigurationError("the standard input is closed, and - reads it")
-    written = sys.stdin.read() if file == "-" else Path(file).read_bytes()
+    written = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     try:
         deck = msgspec.json.decode(written, type=_File)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ConfigurationError(f"{file} is no deck: {error}") from None
+    except NOT_JSON as error:
+        named = "the standard input" if file == "-" else file
+        raise ConfigurationError(f"{named} is no deck: {error}") from None
     return DeckList(cards=deck.cards, energy_cards=deck.energy_cards)
 
 

@@ -51,7 +51,7 @@ def leaderboard(
 ) -> None:
     """List who has won the most games in a period."""
     end = datetime.now(UTC) if until is None else _moment("--until", until)
-    begin = end - _WEEK if since is None else _moment("--since", since)
+    begin = _a_week_before(end) if since is None else _moment("--since", since)
     best = [
         {"rank": rank, "wins": wins, "player": name, "id": id_}
         for rank, (id_, name, wins) in enumerate(ask(get_leaderboard, begin, end, limit=limit), 1)
@@ -104,6 +104,13 @@ def _result(game: GameHistory, who: User) -> str:
     if game.end_reason == EndReason.DRAW:
         return "draw"
     return "won" if game.winner_id == who.id else "lost"
+
+
+def _a_week_before(end: datetime) -> datetime:
+    try:
+        return end - _WEEK
+    except OverflowError:
+        raise InvalidInputError(f"no day is a week before {end}; say --since too") from None
 
 
 def _moment(option: str, given: str) -> datetime:

@@ -225,5 +225,4 @@ def _require_name(name: str) -> None:
 
 
 def _require_list(deck: DeckList) -> None:
-    for counts in (deck.cards, deck.energy_cards):
-        require_counts("count", counts)
+    require_counts("count", deck.cards, deck.energy_cards)

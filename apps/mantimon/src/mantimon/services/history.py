@@ -57,8 +57,8 @@ async def get_leaderboard(
     third of a millisecond for each thousand of them, however many there are besides.
 
     Raises:
-        InvalidInputError: the limit is not between 1 and 10,000; or a time has no zone, or the
-            period ends before it begins.
+        InvalidInputError: the limit is not between 1 and 10,000; or a time has no zone or no year
+            in UTC, or the period ends before it begins.
     """
     require_limit(limit)
     _require_period(since, until)
@@ -128,6 +128,14 @@ def _is_month(moment: datetime) -> bool:
     return utc == utc.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
+def _is_in_calendar(moment: datetime) -> bool:
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        return False
+    return True
+
+
 def _newest(
     seat: ColumnElement[bool], limit: int, place: Place | None, *more: ColumnElement[bool]
 ) -> Select[GameHistory]:
@@ -144,5 +152,7 @@ def _require_period(since: datetime, until: datetime) -> None:
     for name, moment in (("since", since), ("until", until)):
         if not isinstance(moment, datetime) or moment.tzinfo is None:
             raise InvalidInputError(f"{name} is {show(moment)}; it is a time with its zone")
+        if not _is_in_calendar(moment):
+            raise InvalidInputError(f"{name} is {moment}, which in UTC is in no year that there is")
     if until < since:
         raise InvalidInputError(f"the period ends at {until}, before it begins, at {since}")

@@ -10,17 +10,18 @@ LARGEST_STORED = 2**31 - 1  # what an integer column holds
 _SHOWN = 80  # characters of a value in a message
 
 
-def require_counts(what: str, counts: Mapping[str, int]) -> None:
+def require_counts(what: str, *groups: Mapping[str, int]) -> None:
     """Refuse ids that cannot be one, else counts that are not between 1 and 10,000.
 
     Raises:
         InvalidInputError: it names all of them.
     """
-    if wrong := [show(each) for each in counts if not fits(each, LONGEST_ID)]:
+    counts = [each for group in groups for each in group.items()]
+    if wrong := [show(each) for each, _ in counts if not fits(each, LONGEST_ID)]:
         raise InvalidInputError(
             f"{', '.join(wrong)} is no id; one has 1 to {LONGEST_ID} printable characters"
         )
-    if wrong := [f"{id_}: {show(n)}" for id_, n in sorted(counts.items()) if not _is_count(n)]:
+    if wrong := [f"{id_}: {show(n)}" for id_, n in sorted(counts) if not _is_count(n)]:
         raise InvalidInputError(f"{what} of {', '.join(wrong)}; it is between 1 and {MOST_AT_ONCE}")
 
 

@@ -69,7 +69,11 @@ def choose_starter(element: str, in_set: Sequence[CardDefinition]) -> DeckList:
     chosen += _take(((card, _COPIES_OF_OTHERS) for card in others), STARTER_CARDS - _CREATURES)
     copies = {card.id: count for card, count in chosen}
     if sum(copies.values()) != STARTER_CARDS:
-        raise InvalidInputError(f"the set has too few cards for a starter of {element}")
+        named = ", ".join(dict.fromkeys(card.set for card in in_set))
+        raise InvalidInputError(
+            f"{named or 'an empty set'} has too few cards for a starter of {element}; "
+            "choose another set"
+        )
     return DeckList(cards=copies, energy_cards={element: DECK_SIZE - STARTER_CARDS})
 
 
