@@ -230,6 +230,12 @@ async def test_an_identity_that_is_none_is_refused(session, field, wrong):
     assert await session.scalar(select(func.count()).select_from(User)) == 0
 
 
+async def test_all_that_is_wrong_with_an_identity_is_named(session):
+    """A wrong id and a wrong address are one error."""
+    with pytest.raises(InvalidInputError, match=r"^oauth_id from .*; email from the provider is"):
+        await come_in(replace(ADA, oauth_id="", email="a\0"))
+
+
 async def test_find_a_player(session, player):
     """A player is found by id and by exactly the address."""
     player_id, email = player.id, player.email

@@ -47,13 +47,12 @@ async def log_in(session: AsyncSession, identity: Identity) -> User:
 
     Raises:
         InvalidInputError: `oauth_id` (1 to 255) or `email` (1 to 320) is empty, too long or not
-            printable. Nothing is written.
+            printable; both are named. Nothing is written.
         EmailTakenError: the email address belongs to a player with another identity. Who holds
             an address at one provider may not be who holds it at another, so they are not
             joined.
     """
-    _require_exact("oauth_id", identity.oauth_id, LONGEST_OAUTH_ID)
-    _require_exact("email", identity.email, LONGEST_EMAIL)
+    _require_exact(identity)
     user = await _returning(session, identity) or await _create(session, identity)
     # Nobody was made: another task did it between the two statements, or the email is taken.
     user = user or await _returning(session, identity)
@@ -187,11 +186,18 @@ async def _create(session: AsyncSession, identity: Identity) -> User | None:
     return (await session.scalars(statement)).one_or_none()
 
 
-def _require_exact(field: str, value: str, most: int) -> None:
-    if not fits(value, most) or not value.strip():
-        raise InvalidInputError(
-            f"{field} from the provider is {show(value)}; it has 1 to {most} printable characters"
-        )
+def _require_exact(identity: Identity) -> None:
+    exact = (
+        ("oauth_id", identity.oauth_id, LONGEST_OAUTH_ID),
+        ("email", identity.email, LONGEST_EMAIL),
+    )
+    wrong = [
+        f"{field} from the provider is {show(value)}; it has 1 to {most} printable characters"
+        for field, value, most in exact
+        if not fits(value, most) or not value.strip()
+    ]
+    if wrong:
+        raise InvalidInputError("; ".join(wrong))
 
 
 def _name(given: str) -> str:
