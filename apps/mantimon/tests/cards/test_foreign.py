@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mantimon.cards.bundle import write_bundle
 from mantimon.cards.definition import CardType, Element, ElementModifier, Rarity, Stage
 from mantimon.cards.foreign import ForeignList, read_foreign_list
+from mantimon.cards.names import folded
 from mantimon.cards.problems import ForeignListError, Problem
 from mantimon.services.card_service import CardFilters, CardService
 from mantimon.services.inputs import LONGEST_ID, fits
@@ -393,6 +394,13 @@ def imported(
         )
     service = served(file, tmp_path_factory.mktemp("served") / "cards")
     return service, json.loads(file.read_text("utf-8"))
+
+
+def test_no_name_is_copied(imported: tuple[CardService, Cards], cards: CardService) -> None:
+    """The game's own cards have names that no list of another game has."""
+    theirs = {folded(card["name"]) for card in imported[1]}
+
+    assert {folded(card.name) for card in cards} & theirs == set()
 
 
 def test_every_kind_has_as_many_cards_as_the_list(

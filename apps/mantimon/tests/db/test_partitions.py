@@ -79,6 +79,29 @@ async def test_a_process_starts_with_room(on_clone):
         assert await partitions(db) == months_from_now(MONTHS_AHEAD)
 
 
+async def test_a_start_does_not_fail_for_a_partition(on_clone, caplog, make):
+    """Where somebody writes players for long, a start goes on, and says what it has not made."""
+    async with Database(on_clone.owner) as owner, owner.begin() as session:
+        await session.execute(text(f"DROP TABLE {months_from_now(3)[-1]}"))
+    async with Database(on_clone.app) as busy, busy.begin() as session:
+        session.add(make.user())
+        await session.flush()
+        async with running() as db:
+            assert await partitions(db) == months_from_now(2)
+
+    assert "no partition was made ahead" in caplog.text
+
+
+async def test_a_start_without_tables_fails(on_clone):
+    """What does not pass by itself is an error."""
+    async with Database(on_clone.owner) as owner, owner.begin() as session:
+        await session.execute(text("DROP FUNCTION make_game_history_partitions"))
+
+    with pytest.raises(DBAPIError, match="does not exist"):
+        async with running():
+            pass
+
+
 async def test_what_was_made_is_gone_with_the_transaction(app):
     """Whoever rolls back has made nothing, and the next one makes it."""
 

@@ -200,7 +200,13 @@ async def test_the_session_is_usable_after_a_refusal(session):
 
 @pytest.mark.parametrize(
     ("given", "stored"),
-    [("A" * 65, "A" * 64), ("A\0d\na\ud800", "Ada"), ("👩\u200d🚀", "👩\u200d🚀"), ("", "")],
+    [
+        ("A" * 65, "A" * 64),
+        ("A\0d\na\ud800", "Ada"),
+        ("👩\u200d🚀", "👩\u200d🚀"),
+        ("", "Player"),
+        (" \u200b\u202e", "Player"),
+    ],
 )
 async def test_a_display_name_is_made_to_fit(session, given, stored):
     """A name that cannot be stored as it is keeps nobody out."""

@@ -1,12 +1,18 @@
 """The start and the end of a process of Mantimon."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+from sqlalchemy.exc import DBAPIError
 
 from holdfast.database import Database
 from mantimon.db.partitions import make_partitions
 from mantimon.db.redis import close_redis
 from mantimon.db.session import close_database, get_database
+
+logger = logging.getLogger("mantimon")
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
 @asynccontextmanager
@@ -23,8 +29,18 @@ async def running() -> AsyncIterator[Database]:
     """
     try:
         await get_database().open()
-        await get_database().run(make_partitions)
+        await _make_room(get_database())
         yield get_database()
     finally:
         await close_redis()
         await close_database()
+
+
+async def _make_room(db: Database) -> None:
+    """Make partitions ahead; a start does not fail for one that a game makes by itself as well."""
+    try:
+        await db.run(make_partitions)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        logger.warning("no partition was made ahead, since others write players: %s", error.orig)

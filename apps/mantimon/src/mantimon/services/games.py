@@ -94,6 +94,7 @@ async def start_game(
 
     Started again, with the same id, it is the same game, as far as it has come. So work that is
     repeated makes no second one, and `seed` instead of a source of chance deals the same hands.
+    For READ COMMITTED, the default: an older snapshot does not see that the game has ended.
 
     Raises:
         InvalidInputError: it names everything that is wrong: seats that do not fit the type, a

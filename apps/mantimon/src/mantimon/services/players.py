@@ -20,6 +20,7 @@ LONGEST_OAUTH_ID = 255
 LONGEST_EMAIL = 320
 LONGEST_NAME = 64
 LONGEST_AVATAR = 2048
+NAMELESS = "Player"
 _UNWANTED = frozenset({"Cc", "Cs"})  # control characters, and halves of one
 
 
@@ -201,7 +202,9 @@ def _require_exact(identity: Identity) -> None:
 
 
 def _name(given: str) -> str:
-    return "".join(each for each in given if category(each) not in _UNWANTED)[:LONGEST_NAME]
+    kept = "".join(each for each in given if category(each) not in _UNWANTED)[:LONGEST_NAME]
+    seen = any(each.isprintable() and not each.isspace() for each in kept)
+    return kept if seen else NAMELESS
 
 
 def _avatar(given: str | None) -> str | None:

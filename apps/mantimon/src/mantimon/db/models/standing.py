@@ -20,6 +20,6 @@ standings: Final = Table(
 """One row for a player and a month, in UTC: kept by the database itself as games are stored.
 
 A month of a busy game has hundreds of thousands of games, and counting them takes as long as
-reading them. The database counts, by a trigger of `game_history`, so that no way of storing a game
-forgets it.
+reading them. The database counts, by triggers of `game_history`, so that no statement on that table
+forgets it; what is written to one of its partitions by name is not counted.
 """
