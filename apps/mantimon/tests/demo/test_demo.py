@@ -103,8 +103,8 @@ async def test_a_lost_pack_is_found(console, monkeypatch):
 
 
 @pytest.mark.usefixtures("_given")
-async def test_a_win_that_nobody_counted_is_found(console, clone, monkeypatch):
-    """When the leaderboard lacks a win, or a game is not what the rules say, the demo fails."""
+async def test_a_win_that_nobody_had_is_found(console, clone, monkeypatch):
+    """When the leaderboard has too many wins, or a game is not as the rules say, the demo fails."""
 
     async def spoiled(url, plan, progress):
         report = await simulate(url, plan, progress)
