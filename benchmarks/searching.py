@@ -122,7 +122,7 @@ async def contenders(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
         ours=("search_page, 20 of them", searching(ORDINARY, 20)),
         beside=[
             ("search_page, all of them (2 %)", searching(ORDINARY)),
-            ("comprehension, rare (0.1 %)", looping(rare)),
+            ("comprehension, rare (0.3 %)", looping(rare)),
             ("search_page, rare, all of them", searching(RARE)),
             ("comprehension, common (25 %)", looping(common)),
             ("search_page, common, 20 of them", searching(COMMON, 20)),
