@@ -419,3 +419,11 @@ async def test_a_change_to_a_deck_that_goes(session, stored, starter, cards, unt
     with pytest.raises(NotFoundError, match="has no deck"):
         await changing
     assert await session.scalar(select(func.count()).select_from(Deck)) == 0
+
+
+async def test_a_count_that_is_none_of_what_is_there_twice(session, player, cards):
+    """A name among the cards and the energies is compared with neither, only said."""
+    odd = DeckList(cards={"tide": 1}, energy_cards={"tide": None})
+
+    with pytest.raises(InvalidInputError, match=r"^count of tide: None; it is between 1 and"):
+        await build_deck(session, player.id, "Odd", odd, cards=cards)

@@ -239,14 +239,6 @@ async def test_a_deck_must_be_owned(db, cards, players, first_set):
         await db.run(start_game, wrong, cards=cards, seed=1)
 
 
-async def test_counts_that_make_no_sense(db, cards, players, deck):
-    """A deck of 60 in which some cards are fewer than none is no deck."""
-    owing = DeckList(cards=deck.cards, energy_cards={"tide": 25, "flame": -5})
-
-    with pytest.raises(InvalidInputError, match="player 1's deck: count of flame: -5"):
-        await db.run(start_game, against(players, owing), cards=cards, seed=1)
-
-
 async def test_a_game_that_is_started_again_is_the_same_game(db, cards, ranked):
     """The same id gives the game as far as it has come, and no second one."""
     dealt = await db.run(start_game, ranked, cards=cards, seed=1)

@@ -9,8 +9,7 @@ from msgspec import Struct
 
 from mantimon.cards.definition import Element
 from mantimon.db.models.game import EndReason
-from mantimon.errors import InvalidInputError
-from mantimon.services.inputs import show
+from mantimon.services.inputs import require_ranges
 
 ENERGY = "energy-"  # and an element: the card of an energy, which is in no set
 # The least and the most of each rule; a limit far away keeps a slip of the pen out.
@@ -93,13 +92,7 @@ class Rules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     turn_seconds: int = 120
 
     def __post_init__(self) -> None:
-        wrong = [
-            f"{name} is {show(value)}, and is to be from {least} to {most}"
-            for name, (least, most) in LIMITS.items()
-            if type(value := getattr(self, name)) is not int or not least <= value <= most
-        ]
-        if wrong:
-            raise InvalidInputError("; ".join(wrong))
+        require_ranges(self, LIMITS)
 
 
 class CardInstance(Struct, frozen=True, kw_only=True, gc=False):

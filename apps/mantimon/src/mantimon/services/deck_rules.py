@@ -44,11 +44,10 @@ def find_problems(deck: DeckList, *, owned: Mapping[str, int], cards: CardServic
 
 
 def _wrong_counts(deck: DeckList) -> Iterator[str]:
-    for counts in (deck.cards, deck.energy_cards):
-        try:
-            require_counts("count", counts)
-        except InvalidInputError as error:
-            yield str(error)
+    try:
+        require_counts("count", deck.cards, deck.energy_cards)
+    except InvalidInputError as error:
+        yield str(error)
 
 
 def _wrong_size(deck: DeckList) -> Iterator[str]:

@@ -21,7 +21,8 @@ def require_counts(what: str, *groups: Mapping[str, int]) -> None:
         raise InvalidInputError(
             f"{', '.join(wrong)} is no id; one has 1 to {LONGEST_ID} printable characters"
         )
-    if wrong := [f"{id_}: {show(n)}" for id_, n in sorted(counts) if not _is_count(n)]:
+    in_order = sorted(counts, key=lambda each: each[0])
+    if wrong := [f"{id_}: {show(n)}" for id_, n in in_order if not _is_count(n)]:
         raise InvalidInputError(f"{what} of {', '.join(wrong)}; it is between 1 and {MOST_AT_ONCE}")
 
 
@@ -33,6 +34,21 @@ def require_count(what: str, count: int) -> None:
     """
     if not _is_count(count):
         raise InvalidInputError(f"{what} is {show(count)}; it is between 1 and {MOST_AT_ONCE}")
+
+
+def require_ranges(holder: object, ranges: Mapping[str, tuple[int, int]]) -> None:
+    """Refuse attributes that are no whole number from the least to the most that each may be.
+
+    Raises:
+        InvalidInputError: it names all of them.
+    """
+    wrong = [
+        f"{name} is {show(value)}, and is to be from {least} to {most}"
+        for name, (least, most) in ranges.items()
+        if type(value := getattr(holder, name)) is not int or not least <= value <= most
+    ]
+    if wrong:
+        raise InvalidInputError("; ".join(wrong))
 
 
 def require_limit(limit: int) -> None:

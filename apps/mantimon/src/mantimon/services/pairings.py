@@ -16,7 +16,7 @@ from mantimon.services.campaign import find_opponent
 from mantimon.services.card_service import CardService
 from mantimon.services.collections import get_owned
 from mantimon.services.deck_rules import DeckList, find_problems
-from mantimon.services.inputs import require_counts, show
+from mantimon.services.inputs import show
 from mantimon.services.starters import choose_starter
 
 
@@ -54,7 +54,8 @@ async def require_playable(session: AsyncSession, new: NewGame, cards: CardServi
         ("player 2's deck", new.player2_id, new.deck2),
     ):
         if player and deck:
-            found = await _wrong_deck(session, player, deck, cards)
+            owned = await get_owned(session, player)
+            found = find_problems(deck, owned=owned, cards=cards)
             problems += [f"{name}: {problem}" for problem in found]
     if problems:
         raise InvalidInputError("; ".join(problems))
@@ -104,17 +105,6 @@ async def _unknown_players(session: AsyncSession, new: NewGame) -> list[str]:
     )
     missing = set(wanted).difference(known)
     return [f"there is no player {each}" for each in dict.fromkeys(wanted) if each in missing]
-
-
-async def _wrong_deck(
-    session: AsyncSession, player_id: uuid.UUID, deck: DeckList, cards: CardService
-) -> list[str]:
-    try:
-        for counts in (deck.cards, deck.energy_cards):
-            require_counts("count", counts)
-    except InvalidInputError as error:
-        return [str(error)]
-    return find_problems(deck, owned=await get_owned(session, player_id), cards=cards)
 
 
 async def _out_of_reach(session: AsyncSession, player_id: uuid.UUID, npc_id: str) -> list[str]:

@@ -8,8 +8,7 @@ from typing import Final
 
 from mantimon.campaign.clubs import CLUBS
 from mantimon.db.models import GameType
-from mantimon.errors import InvalidInputError
-from mantimon.services.inputs import show
+from mantimon.services.inputs import require_ranges
 from mantimon.services.pairings import NewGame
 from mantimon.simulation.messages import SimulatedPlayer
 
@@ -44,13 +43,7 @@ class SimulationPlan:
     workers: int = 2
 
     def __post_init__(self) -> None:
-        wrong = [
-            f"{name} is {show(value)}, and is to be from {least} to {most}"
-            for name, (least, most) in LIMITS.items()
-            if type(value := getattr(self, name)) is not int or not least <= value <= most
-        ]
-        if wrong:
-            raise InvalidInputError("; ".join(wrong))
+        require_ranges(self, LIMITS)
 
 
 def make_game_id(run: uuid.UUID, number: int) -> uuid.UUID:
