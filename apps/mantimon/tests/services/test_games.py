@@ -660,7 +660,7 @@ async def test_games_of_a_player(session, make, player, rival, store):
         _ = found[0].game_state
 
 
-async def test_games_of_a_player_are_found_by_the_indexes(db):
+async def test_games_of_a_player_are_found_by_the_indexes(clone):
     """Among thousands of games those of a player are found by the indexes of both seats."""
     fill = """
         WITH players AS (
@@ -673,7 +673,7 @@ async def test_games_of_a_player_are_found_by_the_indexes(db):
         FROM generate_series(1, 10) round
         JOIN players a ON true JOIN players b ON b.n = (a.n + round) % 500"""
     one = uuid.UUID("00000000-0000-7000-8000-000000000007")
-    async with db.begin() as session:
+    async with Database(clone.owner) as db, db.begin() as session:
         await session.execute(text(fill))
         await session.execute(text("ANALYZE active_games"))
         compiled = select_games_of(one).compile(
