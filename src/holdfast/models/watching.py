@@ -9,7 +9,7 @@ change in place would otherwise go with an object that nobody holds.
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.orm import Mapper, Session, SessionTransaction
+from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import flag_modified, instance_state, set_committed_value
 from sqlalchemy.orm.base import NO_VALUE
 from sqlalchemy.orm.identity import IdentityMap
@@ -48,31 +48,17 @@ class _Watch:
                 del self._objects[state]
         return self._check_modified()
 
-    def forget_changes(self, session: Session) -> None:
-        """Have the documents that were changed and not written loaded again."""
-        for state, (obj, documents) in self._objects.items():
-            if self._identities.contains_state(state):
-                session.expire(obj, _changed(state, documents))
-
 
 def _find_changes(state: State, obj: object, documents: Documents) -> None:
-    changed, known = _changed(state, documents), state.committed_state
-    for key in changed:
-        # SQLAlchemy compares with the object that it has loaded, which may be the changed one.
-        if known.get(key) is not NO_VALUE:
+    before, values, known = state.info[_FINGERPRINTS], state.dict, state.committed_state
+    for key in before.keys() & values.keys():
+        if known.get(key) is NO_VALUE:
+            continue  # found before, and not yet written
+        if documents[key].fingerprint(values[key]) != before[key]:
+            # SQLAlchemy compares with the object that it has loaded, which may be the changed one.
             flag_modified(obj, key)
-    for key in known.keys() & documents.keys() - changed:  # assigned, and the same
-        if key in state.info[_FINGERPRINTS]:
-            set_committed_value(obj, key, state.dict[key])
-
-
-def _changed(state: State, documents: Documents) -> set[str]:
-    before, values = state.info[_FINGERPRINTS], state.dict
-    return {
-        key
-        for key in before.keys() & values.keys()
-        if documents[key].fingerprint(values[key]) != before[key]
-    }
+        elif key in known:  # assigned, and the same
+            set_committed_value(obj, key, values[key])
 
 
 def _remember(state: State, documents: Documents, keys: Any = None) -> None:
@@ -151,9 +137,7 @@ def _watch_again(_session: Session, obj: object) -> None:
         _watch(state, _documents(state.mapper))
 
 
-@event.listens_for(Session, "after_soft_rollback")
-def _forget_changes(session: Session, previous: SessionTransaction) -> None:
-    """Have what was changed in place inside a savepoint loaded again, as other changes are."""
-    watch: _Watch | None = getattr(session.identity_map, _WATCH, None)
-    if watch is not None and previous.nested:
-        watch.forget_changes(session)
+@event.listens_for(Session, "after_rollback")
+def _look_before_forgetting(session: Session) -> None:
+    """Have what was changed inside a savepoint taken back, as other changes are."""
+    session.identity_map.check_modified()
