@@ -47,12 +47,14 @@ class _Place:
         name: for messages.
         use: what it is for.
         row: of those in the statement itself, counted from 1; None where it holds one.
+        beside: the type of the column that it is compared with.
     """
 
     key: str
     name: str
     use: Use
     row: int | None = None
+    beside: TypeEngine[Any] | None = None
 
 
 class _MisfitError(InvalidValueError):
@@ -128,7 +130,9 @@ class _Compiler(SQLCompiler):
         """Give where a parameter's value goes; one of tuples goes to several places."""
         if bind.key in self._compared:
             columns = self._compared[bind.key]
-            return (_Place(bind.key, _name(each), Use.COMPARED) for each in columns)
+            return (
+                _Place(bind.key, _name(each), Use.COMPARED, beside=each.type) for each in columns
+            )
         column, row = self._stored_in(bind, name)
         if column is None:
             return repeat(_Place(bind.key, f"the parameter {name!r}", Use.OTHER))
@@ -159,7 +163,7 @@ def _process(kind: TypeEngine[Any], dialect: Dialect, place: _Place) -> Process 
         assert process is not None
         raise _MisfitError(reason, place, process) from None
 
-    process = process_of(kind, dialect, place.use, refuse)
+    process = process_of(kind, dialect, place.use, refuse, beside=place.beside)
     return process
 
 

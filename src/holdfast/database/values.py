@@ -45,6 +45,16 @@ def check(kind: types.TypeEngine[Any], use: Use, refuse: Refuse) -> Check | None
     return None
 
 
+def can_compare(one: types.TypeEngine[Any], other: types.TypeEngine[Any]) -> bool:
+    """Tell whether PostgreSQL compares values of these types, in doubt it does."""
+    families = [_family(one), _family(other)]
+    return None in families or families[0] == families[1]
+
+
+def _family(kind: types.TypeEngine[Any]) -> int | None:
+    return next((at for at, family in enumerate(_FAMILIES) if isinstance(kind, family)), None)
+
+
 def text_of_any_type(refuse: Refuse) -> Check:
     """Give the check of values whose type is not known: what is text has to be storable."""
     judge = _judge(lambda value: _wrong_text(value, math.inf), refuse)
@@ -161,11 +171,11 @@ def _wrong_number(value: Any, use: Use, largest: float) -> str | None:
     return f"is beyond {largest:.2}, the largest number of its type; store it as text"
 
 
-def _boolean(_kind: object, _use: Use, refuse: Refuse) -> Check:
+def _boolean(_kind: object, use: Use, refuse: Refuse) -> Check:
     def wrong(value: object) -> str | None:
-        # SQLAlchemy makes booleans of the numbers, for all drivers.
-        is_one = isinstance(value, bool) or (type(value) is int and value in {0, 1})
-        return None if is_one else _no(value, "True or False")
+        # Of the numbers SQLAlchemy makes booleans where they are stored, for all drivers.
+        is_number = use is Use.STORED and type(value) is int and value in {0, 1}
+        return None if is_number or isinstance(value, bool) else _no(value, "True or False")
 
     return _judge(wrong, refuse)
 
@@ -229,8 +239,10 @@ def _interval(_kind: object, _use: Use, refuse: Refuse) -> Check:
 
 
 def _uuid(kind: types.Uuid[Any], _use: Use, refuse: Refuse) -> Check:
-    judge = _judge(_wrong_uuid if kind.as_uuid else _wrong_text_of_uuid, refuse)
-    return lambda value: value if type(value) is UUID and kind.as_uuid else judge(value)
+    if not kind.as_uuid:
+        return _judge(_wrong_text_of_uuid, refuse)
+    judge = _judge(_wrong_uuid, refuse)
+    return lambda value: value if type(value) is UUID else judge(value)
 
 
 def _wrong_uuid(value: object) -> str | None:
@@ -286,6 +298,14 @@ def _array(kind: types.ARRAY[Any], use: Use, refuse: Refuse) -> Check:
 
 
 _TAKES_NONE = "has a time zone, and its type has none; take it away, or declare timezone=True"
+_FAMILIES: tuple[tuple[type[Any], ...], ...] = (
+    (types.String,),
+    (types.Integer, types.Float, types.Numeric),
+    (types.Boolean,),
+    (types.DateTime, types.Date),
+    (types.Uuid,),
+    (types.LargeBinary,),
+)
 # A type before those that it is a kind of.
 _CHECKS: tuple[tuple[type[Any], Callable[[Any, Use, Refuse], Check]], ...] = (
     (types.Enum, _enum),
