@@ -78,8 +78,9 @@ def _no(value: object, wanted: str) -> str:
 
 
 def _text(kind: types.String, use: Use, refuse: Refuse) -> Check:
-    limited = use is Use.STORED and kind.length is not None
-    most: float = kind.length if limited and kind.length is not None else math.inf
+    most: float = math.inf
+    if use is Use.STORED and kind.length is not None and not isinstance(kind, types.Text):
+        most = kind.length
     judge = _judge(lambda value: _wrong_text(value, most), refuse)
 
     def check(value: Any) -> Any:
@@ -132,10 +133,11 @@ def _float(kind: types.Float[Any], use: Use, refuse: Refuse) -> Check:
 
 def _numeric(kind: types.Numeric[Any], use: Use, refuse: Refuse) -> Check:
     largest = math.inf if use is Use.OTHER else _DOUBLE
-    judge = _judge(lambda value: _wrong_number(value, use, largest), refuse)
     scale, before = kind.scale or 0, (kind.precision or 0) - (kind.scale or 0)
-    if use is not Use.STORED or before <= 0 or scale < 0:
-        return judge
+    if use is Use.OTHER or before <= 0 or scale < 0:
+        return _judge(lambda value: _wrong_number(value, use, largest), refuse)
+    # With asyncpg SQLAlchemy casts what is compared to the column's type, so that it is the same.
+    judge = _judge(lambda value: _wrong_number(value, Use.STORED, largest), refuse)
     last, room = Decimal(1).scaleb(-scale), Decimal(10**before)
 
     def fit(value: Any) -> Any:
@@ -278,8 +280,11 @@ def _enum(kind: types.Enum, use: Use, refuse: Refuse) -> Check:
     return _judge(wrong, refuse)
 
 
-def _array(kind: types.ARRAY[Any], use: Use, refuse: Refuse) -> Check:
-    element = check(kind.item_type, use, lambda reason: refuse(f"has an element that {reason}"))
+def _array(kind: types.ARRAY[Any], _use: Use, refuse: Refuse) -> Check:
+    # SQLAlchemy casts all of it to the type, which would cut what is too long.
+    element = check(
+        kind.item_type, Use.STORED, lambda reason: refuse(f"has an element that {reason}")
+    )
 
     def look(value: Any) -> Any:
         if isinstance(value, list | tuple):
