@@ -4,10 +4,11 @@ import enum
 import math
 import traceback
 import uuid
-from collections.abc import Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -47,10 +48,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Mapped, aliased, mapped_column
+from tests.contract.conftest import _empty
 
-from holdfast import models
+from holdfast import fastlane, models
 from holdfast.database import Database
-from holdfast.errors import InvalidValueError
+from holdfast.errors import InvalidValueError, RowError
 from holdfast.models import NAMING_CONVENTION, UTCDateTime, ValueEnum, json_type
 
 
@@ -182,6 +184,8 @@ def beyond(bits: int, wider: str) -> str:
     return f"does not fit into {bits} bits, {-high} to {high - 1}; declare it as {wider}"
 
 
+DIGITS_OF_UUID = of_type("str", "a str with the 32 digits of a UUID")
+
 # Why a value can be compared with all the same: it means the same to both, SQLAlchemy writes it
 # into the statement, or has another reason to refuse it.
 ANY, LITERAL, ONE_KIND = "any", "literal", "one kind"
@@ -239,8 +243,9 @@ REFUSED = [
     ("hour", time(1, tzinfo=UTC), ZONE),
     ("zoned", time(1), "has no offset from UTC; give it one"),
     ("took", timedelta(days=4_000_000), LATE),
+    ("digits", f"{{{uuid.UUID(int=1)}}}", DIGITS_OF_UUID),
     ("key", str(uuid.UUID(int=1)), of_type("str", "a uuid.UUID")),
-    ("digits", "abc", of_type("str", "a str with the digits of a UUID")),
+    ("digits", "abc", DIGITS_OF_UUID),
     ("raw", "x", of_type("str", "bytes")),
     ("data", {"a": ["\0"]}, NUL_WITHIN),
     ("data", {"\\\0": 1}, NUL_WITHIN),
@@ -461,4 +466,174 @@ async def test_what_is_taken_comes_back(db):
     assert found == [
         (key, AS.get((key, value), value) if isinstance(value, Hashable) else value)
         for key, value in KEPT
+    ]
+
+
+SUB = select(Thing.name.label("called"), Thing.whole).subquery()
+OTHER = aliased(Thing)
+WHERE = [
+    ("things.name", select(OTHER.id).where(OTHER.name == "\0")),
+    ("things.name", select(SUB).where(SUB.c.called == "\0")),
+    ("things.whole", select(SUB.c.called).where(SUB.c.whole.in_([1, 2**40]))),
+    ("things.whole", select(Thing.id).where(Thing.whole.not_in([1, 1.5]))),
+    ("things.name", select(Thing.id).where(tuple_(Thing.whole, Thing.name).in_([(1, "\0")]))),
+    ("things.name", select(Thing.id).where(Thing.name > "\0")),
+    ("things.name", select(Thing.id).where(Thing.name == bindparam("given", "\0"))),
+    ("the parameter 'lower_1'", select(Thing.id).where(func.lower(Thing.name) == "\0")),
+    ("the parameter 'name_1'", select(Thing.id).where(Thing.name.contains("\0"))),
+    ("the parameter 'param_1'", select(Thing.id).where(Thing.data["a"] == "\0")),
+    ("the parameter 'data_1'", select(Thing.id).where(Thing.data["\0"].as_string() == "a")),
+    ("the parameter 'param_1'", select(literal("\ud800"))),
+    ("the parameter 'given'", text("SELECT :given").bindparams(given="\0")),
+    ("the parameter 'small_1'", update(Thing).values(small=Thing.small + 2**15)),
+]
+
+
+@pytest.mark.parametrize(("where", "statement"), WHERE, ids=range(len(WHERE)))
+async def test_where_the_value_is(db, where, statement):
+    """The column of the table, behind aliases and subqueries; else the statement's parameter."""
+    with nothing_sent(db), pytest.raises(InvalidValueError) as error:
+        async with db.read() if statement.is_select else db.begin() as session:
+            await session.execute(statement)
+
+    assert error.value.field == where
+    assert str(error.value) == f"{where} {error.value.reason}"
+
+
+TAKEN = [
+    select(Thing.id).where(Thing.name.like("%longer than five%")),
+    select(Thing.id).where(Thing.word.like("something%")),
+    select(Thing.id).where(Thing.whole > 1.5, Thing.whole < Decimal("1.5")),
+    select(Thing.id).where(Thing.ratio < math.inf, Thing.exact > -math.inf),
+    select(Thing.id).where(Thing.local >= date(2026, 1, 1), Thing.day <= NAIVE),
+    select(Thing.id).where(Thing.key.in_([]), Thing.name.in_(["a", None])),
+    select(Thing.id).where(Thing.lower == "BIG", Thing.guid == uuid.UUID(int=1)),
+    select(Thing.price * Decimal("1.175")),
+    select(literal(2**40), func.abs(2**40), literal(math.inf), literal(NOW), literal(NAIVE)),
+    text("SELECT id FROM things WHERE big = :given").bindparams(given=2**40),
+    update(Thing).values(whole=Thing.whole + 1, name=func.lower(Thing.text), at=func.now()),
+    update(Thing).values(dict.fromkeys(NAMES.keys() - {"id"})),
+    insert(TABLE).from_select(["id", "whole"], select(literal(7), literal(8))),
+]
+
+
+@pytest.mark.parametrize("statement", TAKEN, ids=range(len(TAKEN)))
+async def test_what_both_take_alike_is_not_refused(db, statement):
+    """Patterns, expressions, numbers of other kinds, what no column is known of, and None."""
+    async with db.begin() as session:
+        await session.execute(statement)
+
+
+async def test_a_statement_that_is_kept_goes_on_looking(db):
+    """SQLAlchemy compiles it once; the value is another each time."""
+    async with db.begin() as session:
+        for name in ("a", "b"):
+            await session.execute(update(Thing).values(name=name))
+        with pytest.raises(InvalidValueError):
+            await session.execute(update(Thing).values(name="\0"))
+        await session.execute(update(Thing).values(name="c"))
+        assert (await session.scalars(select(Thing.name))).all() == ["c"]
+
+
+@pytest.mark.parametrize("key", ["name", "status", "data", "price"])
+async def test_the_value_is_not_shown(db, key):
+    """Neither by the error, nor by those that it comes from."""
+    with pytest.raises(InvalidValueError) as error:
+        async with db.begin() as session:
+            session.add(Thing(id=2, **{key: {"secret": {"secret"}} if key == "data" else "secret"}))
+
+    assert "secret" not in "".join(traceback.format_exception(error.value, chain=True)).replace(
+        '"secret"', ""
+    )
+
+
+async def test_an_error_of_a_type_of_ones_own_passes(db):
+    """As on any engine; only what says that it is about a value is told as ours."""
+    with pytest.raises(StatementError) as error:
+        async with db.begin() as session:
+            session.add(Thing(id=2, lower="wrong"))
+
+    assert type(error.value.orig) is ValueError
+
+
+@pytest.mark.parametrize("view", ["engine", "read", "snapshot"])
+async def test_views_of_the_engine_look_as_well(db, view):
+    """And connections without a session."""
+    snapshot = partial(db.read, snapshot=True)
+    ways = {"read": db.read, "snapshot": snapshot, "engine": db.engine.connect}
+    with pytest.raises(InvalidValueError, match=r"things\.name has a NUL"):
+        async with ways[view]() as either:
+            await either.execute(select(TABLE.c.id).where(TABLE.c.name == "\0"))
+
+
+@pytest.fixture
+async def on_postgresql(postgresql_wheel, driver) -> AsyncIterator[Database]:
+    """Give PostgreSQL with one thing in it, through a driver."""
+    await _empty(postgresql_wheel.owner)
+    async with Database(postgresql_wheel.owner) as owner, owner.engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+        await connection.run_sync(LISTS.create)
+    async with Database(postgresql_wheel.app.replace("postgresql", f"postgresql+{driver}")) as db:
+        async with db.begin() as session:
+            session.add(Thing(id=1, text="kept"))
+        yield db
+
+
+LISTS = Table(
+    "lists",
+    MetaData(),
+    Column("words", ARRAY(String(5))),
+    Column("numbers", ARRAY(Integer, dimensions=2)),
+)
+WRONG_LISTS = [
+    ("words", ["a", "\0"], f"has an element that {NUL.format(0)}"),
+    ("words", ["a", "123456"], f"has an element that {LONG}"),
+    ("words", "a", of_type("str", "a list")),
+    ("numbers", [[1], [2**31]], f"has an element that {beyond(32, 'BigInteger')}"),
+]
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@pytest.mark.parametrize(("column", "value", "why"), WRONG_LISTS, ids=range(len(WRONG_LISTS)))
+async def test_elements_of_lists(on_postgresql, column, value, why):
+    """Each is as a value of its type; PostgreSQL would cut what is too long."""
+    with nothing_sent(on_postgresql), pytest.raises(InvalidValueError) as error:
+        async with on_postgresql.begin() as session:
+            await session.execute(insert(LISTS).values({column: value}))
+
+    assert str(error.value) == f"lists.{column} {why}"
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_lists_that_are_taken(on_postgresql):
+    """With None in them, and nested."""
+    row = {"words": ["12345", None], "numbers": [[1, 2], [3, None]]}
+    async with on_postgresql.begin() as session:
+        await session.execute(insert(LISTS), [row])
+        assert (await session.execute(select(LISTS))).mappings().one() == row
+
+
+@pytest.mark.parametrize("driver", ["psycopg"])
+@pytest.mark.parametrize("work", [*ONE, *SECOND], ids=lambda work: work.__name__)
+async def test_the_other_driver_says_the_same(on_postgresql, work):
+    """Although it takes other things by itself."""
+    said = await refusals(on_postgresql, work, [(key, value) for key, value, *_ in REFUSED])
+
+    row = "row 2: " if work in SECOND else ""
+    assert said == [f"{row}{TABLE}.{TABLE.c[NAMES[key]].name} {why}" for key, _, why, *_ in REFUSED]
+
+
+@pytest.mark.parametrize("driver", ["asyncpg"])
+async def test_copying_refuses_the_same(on_postgresql):
+    """In the same words, with the row's number."""
+    said = []
+    async with on_postgresql.begin() as session:
+        for key, value, *_ in REFUSED:
+            rows = [{"id": 2, key: None}, {"id": 3, key: value}]
+            with pytest.raises(RowError) as error:
+                await fastlane.copy_in(session, Thing, rows)
+            said.append((error.value.number, error.value.key, str(error.value)))
+
+    assert said == [
+        (2, key, f"row 2, {key!r}: {why}; no row was written") for key, _, why, *_ in REFUSED
     ]

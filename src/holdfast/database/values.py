@@ -2,6 +2,7 @@
 
 import enum
 import math
+import re
 from collections.abc import Callable, Hashable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal
@@ -252,11 +253,8 @@ def _wrong_uuid(value: object) -> str | None:
 
 
 def _wrong_text_of_uuid(value: object) -> str | None:
-    try:
-        UUID(value if isinstance(value, str) else "")
-    except ValueError:
-        return _no(value, "a str with the digits of a UUID")
-    return None
+    is_one = isinstance(value, str) and _DIGITS_OF_UUID.fullmatch(value)
+    return None if is_one else _no(value, "a str with the 32 digits of a UUID")
 
 
 def _bytes(_kind: object, _use: Use, refuse: Refuse) -> Check:
@@ -302,6 +300,18 @@ def _array(kind: types.ARRAY[Any], _use: Use, refuse: Refuse) -> Check:
     return outer
 
 
+def _key_in_json(_kind: object, _use: Use, refuse: Refuse) -> Check:
+    text = text_of_any_type(refuse)
+
+    def look(value: Any) -> Any:
+        for each in value if isinstance(value, list | tuple) else [value]:
+            text(each)
+        return value
+
+    return look
+
+
+_DIGITS_OF_UUID = re.compile(r"[0-9a-f]{8}(-?)(?:[0-9a-f]{4}\1){3}[0-9a-f]{12}", re.IGNORECASE)
 _TAKES_NONE = "has a time zone, and its type has none; take it away, or declare timezone=True"
 _FAMILIES: tuple[tuple[type[Any], ...], ...] = (
     (types.String,),
@@ -328,4 +338,5 @@ _CHECKS: tuple[tuple[type[Any], Callable[[Any, Use, Refuse], Check]], ...] = (
     (types.Uuid, _uuid),
     (types.LargeBinary, _bytes),
     (types.ARRAY, _array),
+    (types.JSON.JSONElementType, _key_in_json),
 )
