@@ -3,9 +3,10 @@
 import enum
 import math
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal
+from struct import Struct
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -18,6 +19,7 @@ Wrong = Callable[[Any], str | None]
 # The largest of PostgreSQL's `real` and `double precision`; SQLite has the latter only.
 _REAL, _DOUBLE = (2 - 2.0**-23) * 2.0**127, (2 - 2.0**-52) * 2.0**1023
 _EXACT = Context(prec=2000)  # more digits than a double and a scale have
+_FOUR_BYTES = Struct("f")
 _REAL_BITS = 24  # FLOAT(24) and less are `real`
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  -- from which SQLAlchemy counts intervals on SQLite
 
@@ -127,9 +129,17 @@ def _float(kind: types.Float[Any], use: Use, refuse: Refuse) -> Check:
     bits = _REAL_BITS if isinstance(kind, types.REAL) else kind.precision
     largest = _REAL if bits is not None and bits <= _REAL_BITS else _DOUBLE
     judge = _judge(lambda value: _wrong_number(value, use, largest), refuse)
+    if largest is _REAL:
+        return lambda value: value if judge(value) is None else _as_real(value)
     return lambda value: (
         value if type(value) is float and -largest <= value <= largest else judge(value)
     )
+
+
+def _as_real(value: Any) -> float:
+    """Round as PostgreSQL does to what SQLite does not have; psycopg fails below the smallest."""
+    rounded: float = _FOUR_BYTES.unpack(_FOUR_BYTES.pack(value))[0]
+    return rounded
 
 
 def _numeric(kind: types.Numeric[Any], use: Use, refuse: Refuse) -> Check:
@@ -269,7 +279,7 @@ def _enum(kind: types.Enum, use: Use, refuse: Refuse) -> Check:
     name = kind.name if kind.enum_class is None else kind.enum_class.__name__
 
     def wrong(value: object) -> str | None:
-        if isinstance(value, Hashable) and value in known:
+        if isinstance(value, str | int | enum.Enum) and value in known:
             return None
         if isinstance(value, str) and use is Use.OTHER:
             return _wrong_text(value, math.inf)  # a pattern, for one
