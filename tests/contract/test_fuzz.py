@@ -27,6 +27,7 @@ from holdfast.testing.running import run
 
 VALUES = int(os.environ.get("HOLDFAST_FUZZ", "60"))
 AT_ONCE = 20
+HEALTH = list(HealthCheck)
 
 HOSTILE = st.text(st.characters() | st.sampled_from("\0\ud800\udfff😀\\u0")) | st.sampled_from(
     ["\\u0000", "\\ud800", "'", '"', "$1", ":x", "%s", "é" * 6, "null", "NaN", "good", "GOOD", "a"]
@@ -149,11 +150,7 @@ def test_any_value(engines, key):
     """What is stored comes back, and what is refused is so in the same words, with nothing sent."""
     strategy, back = COLUMNS[key]
 
-    @settings(
-        max_examples=max(1, VALUES // AT_ONCE),
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(max_examples=VALUES // AT_ONCE, deadline=None, suppress_health_check=HEALTH)
     @given(st.lists(strategy, min_size=AT_ONCE, max_size=AT_ONCE))
     def try_them(values: list[Any]) -> None:
         first, *others = engines(key, values)
