@@ -72,10 +72,10 @@ def of_mood(value: Any) -> Mood:
 # types for the engines give back another thing: zones and digits that SQLite has no room for.
 COLUMNS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Any] | None]] = {
     **dict.fromkeys(("text", "name", "small", "whole", "big", "wide"), (SCALARS, as_it_is)),
-    **dict.fromkeys(("flag", "instant", "day", "hour", "took", "key"), (SCALARS, as_it_is)),
+    **dict.fromkeys(("flag", "at", "instant", "day", "hour", "took", "key"), (SCALARS, as_it_is)),
     **dict.fromkeys(("raw", "word"), (SCALARS, as_it_is)),
     **dict.fromkeys(("data", "plain"), (JSON, as_it_is)),
-    **dict.fromkeys(("real", "exact", "at", "zoned"), (SCALARS, None)),
+    **dict.fromkeys(("real", "exact", "zoned"), (SCALARS, None)),
     "ratio": (SCALARS, float),
     "price": (SCALARS, of_price),
     "local": (SCALARS, of_local),

@@ -172,6 +172,7 @@ MOODS = "is no Mood; it has 'GOOD', 'BAD'"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001
 FIRST, LAST = datetime.min, datetime.max  # noqa: DTZ901
+EAST = timezone(timedelta(hours=3))
 END = LAST.replace(tzinfo=timezone(-timedelta(hours=1)))
 
 
@@ -428,6 +429,7 @@ KEPT = [
     *(("exact", each) for each in (Decimal("12.5"), 10**14, -1.5)),
     *(("flag", each) for each in (True, False, 1, 0)),
     *(("local", each) for each in (FIRST, LAST, NAIVE, date(2026, 1, 1))),
+    *(("at", each) for each in (NOW, datetime(2026, 1, 1, 3, 5, tzinfo=EAST))),
     *(("instant", each) for each in (NOW, FIRST.replace(tzinfo=UTC))),
     *(("day", each) for each in (date.min, date.max)),
     *(("hour", each) for each in (time.min, time.max)),

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from datetime import UTC
+from typing import Any
 
 from sqlalchemy import types
 
@@ -14,13 +15,22 @@ _TAKES_NONE = "has a time zone, and its type has none; take it away, or declare 
 def datetime(kind: types.DateTime, _use: Use, refuse: Refuse) -> Check:
     """Give the check of times with a zone, or without: a driver would take its own for the other.
 
-    A date is its midnight, where there are no zones.
+    Those with a zone are put into UTC, since SQLite drops the zone. A date is its midnight, where
+    there are no zones.
     """
-    judge = judging(_wrong_aware if kind.timezone else _wrong_naive, refuse)
-    usual = UTC if kind.timezone else None
-    return lambda value: (
-        value if type(value) is dt.datetime and value.tzinfo is usual else judge(value)
-    )
+    if not kind.timezone:
+        judge = judging(_wrong_naive, refuse)
+        return lambda value: (
+            value if type(value) is dt.datetime and value.tzinfo is None else judge(value)
+        )
+    judge = judging(_wrong_aware, refuse)
+
+    def in_utc(value: Any) -> Any:
+        if value is None or (type(value) is dt.datetime and value.tzinfo is UTC):
+            return value
+        return judge(value).astimezone(UTC)
+
+    return in_utc
 
 
 def date(_kind: object, _use: Use, refuse: Refuse) -> Check:
