@@ -130,7 +130,8 @@ class InvalidValueError(HoldfastError, ValueError):
     Attributes:
         reason: what is wrong with it, and what to do.
         field: where it was to be stored, None where that is not known.
-        row: of those that were given at once, counted from 1; None where it was one.
+        row: of those of the statement, counted from 1; None where it had one. The ORM makes a
+            statement for all rows in sequence that have the same keys.
     """
 
     def __init__(self, reason: str, field: str | None = None, row: int | None = None) -> None:

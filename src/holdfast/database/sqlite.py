@@ -22,6 +22,7 @@ from holdfast.database.answers import Orders
 from holdfast.database.guarding import OWN_STATEMENT
 from holdfast.database.policy import DatabasePolicy
 from holdfast.database.sessions import SQLITE_BEGIN
+from holdfast.database.zones import keep_zones
 from holdfast.errors import TransactionAbortedError
 from holdfast.pool import PoolPolicy
 from holdfast.urls import DatabaseUrl
@@ -57,6 +58,7 @@ def behave(engine: Engine) -> None:
         event.listen(engine, "do_connect", memory.point)
         event.listen(engine, "engine_disposed", memory.forget)
     event.listen(engine, "connect", _configure)
+    keep_zones(engine)
     for name in ("do_close", "do_terminate"):
         setattr(engine.dialect, name, _let_go)
     event.listen(engine, "begin", _begin)
