@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -127,9 +128,8 @@ async def _connect(*args: Any, **options: Any) -> "aiosqlite.Connection":
     import aiosqlite  # noqa: PLC0415  -- an extra
 
     connection = aiosqlite.connect(*args, **options)
-    # Before 0.22 the connection was a thread itself. SQLAlchemy makes it a daemon in the same way.
-    worker: Any = getattr(connection, "_thread", connection)
-    worker.daemon = True
+    worker = _worker(connection)
+    worker.daemon = True  # as SQLAlchemy makes it
     connection._tx = Orders(connection._tx)  # type: ignore[assignment]  # noqa: SLF001  -- for a queue
     try:
         return await connection
@@ -137,6 +137,12 @@ async def _connect(*args: Any, **options: Any) -> "aiosqlite.Connection":
         # It ends a moment later, and could make the file again that was removed by then.
         await asyncio.to_thread(worker.join)
         raise
+
+
+def _worker(connection: Any) -> Thread:
+    # Before 0.22 the connection was a thread itself.
+    worker: Thread = getattr(connection, "_thread", connection)
+    return worker
 
 
 def _configure(reads_only: bool, connection: Any, _entry: object) -> None:  # noqa: FBT001
@@ -203,7 +209,7 @@ def _let_go(connection: Any) -> None:
     """
     driver = connection.driver_connection
     real, driver._connection = driver._connection, None  # noqa: SLF001
-    if real is None:
+    if real is None or not _worker(driver).is_alive():  # a process was forked: it has no threads
         return
     real.interrupt()
     closed = asyncio.get_running_loop().create_future() if in_greenlet() else None
