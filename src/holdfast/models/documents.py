@@ -74,7 +74,7 @@ class TypedJSON(TypeDecorator[T], Generic[T]):
         """Raise InvalidValueError for what cannot be stored."""
         self._codec.text(value)
 
-    def fingerprint(self, value: object) -> str | None:
+    def fingerprint(self, value: object) -> bytes | None:
         """Give what differs when a document was changed, None where it cannot be stored."""
         return self._codec.fingerprint(value)
 
