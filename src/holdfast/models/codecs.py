@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar, get_args, get_origin, is_typeddict
 
 import msgspec
@@ -25,12 +26,14 @@ class Codec(Generic[T]):
         kind: what a document is an instance of.
         encode: gives JSON text; a document that is not changed gives the same text.
         decode: gives a document that fits the schema, or raises one of `_WRONG`.
+        build: the same, of what JSON was decoded to without a schema.
     """
 
     name: str
     kind: type
     encode: Callable[[Any], str]
     decode: Callable[[str], T]
+    build: Callable[[Any], T]
 
     def text(self, value: T) -> str:
         """Give the JSON of a document that comes back as it is.
@@ -61,13 +64,15 @@ class Codec(Generic[T]):
         Raises:
             InvalidValueError: it does not fit the schema.
         """
-        try:
-            return self.decode(text)
-        except _WRONG as error:
-            raise InvalidValueError(
-                f"holds a document that is no {self.name}: {_reason(error)}; mend the row, or let "
-                "the schema take both forms"
-            ) from None
+        return self._fitting(self.decode, text)
+
+    def convert(self, value: object) -> T:
+        """Give the document of what a driver has decoded.
+
+        Raises:
+            InvalidValueError: it does not fit the schema.
+        """
+        return self._fitting(self.build, value)
 
     def fingerprint(self, value: object) -> str | None:
         """Give what differs when a document was changed, None where it cannot be stored."""
@@ -75,6 +80,15 @@ class Codec(Generic[T]):
             return self.encode(value)
         except _WRONG:
             return None
+
+    def _fitting(self, make: Callable[[Any], T], stored: object) -> T:
+        try:
+            return make(stored)
+        except _WRONG as error:
+            raise InvalidValueError(
+                f"holds a document that is no {self.name}: {_reason(error)}; mend the row, or let "
+                "the schema take both forms"
+            ) from None
 
     def _require_same(self, value: T, back: T, text: str) -> None:
         if type(value) is not type(back):
@@ -107,7 +121,13 @@ def codec(schema: Any) -> Codec[Any]:
             f"typed_json({name}): {error}; a schema is a pydantic model, dataclass, TypedDict, "
             "msgspec Struct, or list or dict of what these can hold"
         ) from error
-    return Codec(name, _kind(schema), lambda value: encoder.encode(value).decode(), decoder.decode)
+    return Codec(
+        name,
+        _kind(schema),
+        encode=lambda value: encoder.encode(value).decode(),
+        decode=decoder.decode,
+        build=partial(msgspec.convert, type=schema, str_keys=True),
+    )
 
 
 def _by_pydantic(schema: Any, name: str) -> Codec[Any]:
@@ -119,7 +139,14 @@ def _by_pydantic(schema: Any, name: str) -> Codec[Any]:
         # It warns of what does not fit, with the value; reading it back tells as well.
         return adapter.dump_json(value, by_alias=True, warnings=False).decode()
 
-    return Codec(name, _kind(schema), encode, adapter.validate_json)
+    def build(value: Any) -> Any:
+        try:
+            return adapter.validate_python(value)
+        except pydantic.ValidationError:
+            # A strict schema takes text for times and the like in JSON only.
+            return adapter.validate_json(msgspec.json.encode(value))
+
+    return Codec(name, _kind(schema), encode, adapter.validate_json, build)
 
 
 def _kind(schema: Any) -> type:

@@ -13,8 +13,9 @@ from holdfast.errors import InvalidValueError
 from holdfast.models.codecs import Codec, codec
 
 T = TypeVar("T")
-# Drivers that take and give the text itself; psycopg encodes and decodes on its own.
-_OF_TEXT = frozenset({"asyncpg", "aiosqlite", "pysqlite"})
+# Drivers that take a document as text, and those that give it so; the others have a codec.
+_TAKE_TEXT = frozenset({"asyncpg", "aiosqlite", "pysqlite"})
+_GIVE_TEXT = frozenset({"aiosqlite", "pysqlite"})
 
 
 def json_type() -> TypeEngine[Any]:
@@ -80,7 +81,7 @@ class TypedJSON(TypeDecorator[T], Generic[T]):
     def bind_processor(self, dialect: Dialect) -> Callable[[T | None], Any]:
         """Give what checks a document and makes the driver's value of it."""
         text = self._codec.text
-        if dialect.driver in _OF_TEXT:
+        if dialect.driver in _TAKE_TEXT:
             return lambda value: None if value is None else text(value)
         plain = self.load_dialect_impl(dialect).bind_processor(dialect) or _as_it_is
         loads = codec(Any).decode
@@ -88,17 +89,18 @@ class TypedJSON(TypeDecorator[T], Generic[T]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], T | None]:
         """Give what makes a document of the driver's value."""
-        load = self._load
-        if dialect.driver in _OF_TEXT:
-            return lambda text: None if text is None or text == "null" else load(text)
-        encode = codec(Any).encode
-        return lambda value: None if value is None else load(encode(value))
+        of_text = dialect.driver in _GIVE_TEXT
+        load = self._codec.load if of_text else self._codec.convert
 
-    def _load(self, text: str) -> T:
-        try:
-            return self._codec.load(text)
-        except InvalidValueError as error:
-            raise InvalidValueError(error.reason, _name(self._column)) from None
+        def process(value: Any) -> T | None:
+            if value is None or (of_text and value == "null"):
+                return None
+            try:
+                return load(value)
+            except InvalidValueError as error:
+                raise InvalidValueError(error.reason, _name(self._column)) from None
+
+        return process
 
     def _set_parent(self, parent: Any, outer: bool = False, **options: Any) -> None:  # noqa: FBT001, FBT002
         # Each column has its type to itself, and tells it so.
