@@ -25,7 +25,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
@@ -46,10 +46,11 @@ async_session_factory: async_sessionmaker[AsyncSession] | None = None
 # Others wait while a large file is imported: for all of SQLite, on PostgreSQL for one discussion.
 _POLICY = DatabasePolicy(application_name="moai", statement_timeout=90, lock_timeout=60)
 
+# On PostgreSQL; SQLite's transactions are one at a time. The key is "moai" in letters.
+_ONE_AT_A_TIME = f"SELECT pg_advisory_xact_lock({0x6D6F6169})"
 _REVISIONS = "SELECT version_num FROM alembic_version"
 
 _database: Database | None = None
-_stamping = asyncio.Lock()  # Alembic runs once at a time in a process
 
 
 def init_db(url: str | None = None) -> None:
@@ -92,7 +93,7 @@ async def create_tables() -> None:
         await migrate.upgrade(database, ALEMBIC_INI)
         return
     alembic = await asyncio.to_thread(_import_alembic)  # it takes 0.4 s, and others go on
-    async with _stamping, database.engine.begin() as connection:
+    async with database.engine.begin() as connection:
         await connection.run_sync(_make_tables, alembic)
 
 
@@ -144,7 +145,10 @@ def _import_alembic() -> tuple[ModuleType, ModuleType]:
 
 def _make_tables(connection: Connection, alembic: tuple[ModuleType, ModuleType]) -> None:
     command, config = alembic
-    stamped = config.Config(ALEMBIC_INI, attributes={"connection": connection})
-    # First, since it takes the lock of migrations, which lasts until the transaction ends.
-    command.stamp(stamped, "head")
-    Base.metadata.create_all(connection)
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(_ONE_AT_A_TIME))
+    if inspect(connection).has_table("alembic_version"):
+        return  # somebody else has made them meanwhile
+    # Tables of these names that are somebody else's are not taken for ours.
+    Base.metadata.create_all(connection, checkfirst=False)
+    command.stamp(config.Config(ALEMBIC_INI, attributes={"connection": connection}), "head")
