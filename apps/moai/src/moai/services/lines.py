@@ -69,8 +69,8 @@ def read_lines(source: BinaryIO) -> Iterator[Line]:
             raise LineError(number, f"it is longer than {LONGEST_LINE // 1024**2} MB")
         if number == 1:
             text = text.removeprefix(_BYTE_ORDER_MARK)
-        if text.strip():
-            yield Line(number=number, size=len(text), given=_read(number, text))
+        if line := text.strip():
+            yield Line(number=number, size=len(line), given=_read(number, line))
 
 
 def _read(number: int, text: bytes) -> Input:
@@ -93,7 +93,8 @@ def _parse(number: int, text: bytes) -> object:
         return json.loads(text)
     except json.JSONDecodeError as error:
         # Its own message counts lines as well, from 1 in each of ours.
-        said = f"{error.msg[0].lower()}{error.msg[1:]}, at column {error.colno}"
+        said = error.msg[0].lower() + error.msg[1:].removesuffix(" at")
+        said = f"{said} at column {error.colno}"
     except UnicodeDecodeError:
         said = "its bytes are no UTF-8"
     except RecursionError:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import Select, delete, false, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.paging import Page
@@ -37,9 +37,7 @@ async def find_project(session: AsyncSession, named: str) -> Project:
         NotFoundError: there is none.
         InvalidInputError: more than one has the name.
     """
-    if (project := await session.get(Project, _as_id(named))) is not None:
-        return project
-    found = (await session.scalars(select(Project).where(Project.name == named).limit(2))).all()
+    found = (await session.scalars(_wanted(named).limit(2))).all()
     if not found:
         raise NotFoundError(f"there is no project {show(named)}; see: moai projects list")
     if len(found) > 1:
@@ -103,8 +101,12 @@ async def delete_project(session: AsyncSession, named: str) -> str:
     return project.id
 
 
-def _as_id(named: str) -> str:
+def _wanted(named: str) -> Select[Project]:
     try:
-        return require_id("project", named)
+        return select(Project).where(Project.id == require_id("project", named))
     except InvalidInputError:
-        return named
+        pass
+    try:
+        return select(Project).where(Project.name == checked(ProjectInput, {"name": named}).name)
+    except InvalidInputError:
+        return select(Project).where(false())  # what no project can be called, none is
