@@ -14,7 +14,7 @@ from moai.core.models import Consensus, Discussion, DiscussionStatus, Message, R
 LONGEST_TITLE = 100  # characters
 
 # What would be taken for emphasis, code, a link, HTML or an entity in the middle of a line.
-_SPECIAL = re.compile(r"[\\`*\[\]<]|~(?=~)|(?<!\w)_|_(?!\w)|&(?=#?\w+;)|(?<!\S)#+$")
+_SPECIAL = re.compile(r"[\\`*\[\]<]|~(?=~)|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|(?<!\S)#+$")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -84,12 +84,13 @@ def _consensus_blocks(consensus: Consensus | None) -> Iterator[str]:
 
 def _list(title: str, texts: list[str]) -> Iterator[str]:
     yield f"### {title}"
-    yield "\n".join(map(_item, texts)) or "None."
+    yield "\n".join(_item(f"{n}. ", text) for n, text in enumerate(texts, 1)) or "None."
 
 
-def _item(text: str) -> str:
+def _item(mark: str, text: str) -> str:
+    # With a number, since `- ---` would be a line across the page.
     first, *rest = _lines(text)
-    return "\n".join([f"- {first}", *(f"  {each}" if each else "" for each in rest)])
+    return "\n".join([mark + first, *(" " * len(mark) + each if each else "" for each in rest)])
 
 
 def _quote(text: str) -> str:
@@ -98,7 +99,9 @@ def _quote(text: str) -> str:
 
 def _lines(text: str) -> list[str]:
     """Give the lines that Markdown sees, without what a terminal would obey."""
-    return [printable(line) for line in _LINE_END.split(text.rstrip())]
+    lines = [printable(line) for line in _LINE_END.split(text)]
+    said = [number for number, line in enumerate(lines) if line.strip()]
+    return lines[said[0] : said[-1] + 1] if said else [""]
 
 
 def _inline(text: str) -> str:
