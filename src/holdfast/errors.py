@@ -122,6 +122,47 @@ class RowError(HoldfastError, ValueError):
         self.key = key
 
 
+class InvalidValueError(HoldfastError, ValueError):
+    """A value cannot be stored, or not the same by both engines; nothing was sent.
+
+    The value itself is not in the message.
+
+    Attributes:
+        reason: what is wrong with it, and what to do.
+        field: where it was to be stored, None where that is not known.
+    """
+
+    def __init__(self, reason: str, field: str | None = None) -> None:
+        super().__init__(f"{field or 'the value'} {reason}")
+        self.reason = reason
+        self.field = field
+
+
+class StaleVersionError(HoldfastError, RuntimeError):
+    """A row was changed or deleted since its object was loaded; nothing of the flush is stored.
+
+    Attributes:
+        table: of the row.
+        key: its primary key, in the order of the columns.
+        expected: the version that the object has.
+        found: the version that the row has now, None where the row is gone.
+    """
+
+    def __init__(
+        self, table: str, key: tuple[object, ...], expected: object, found: object
+    ) -> None:
+        shown = key[0] if len(key) == 1 else key
+        now = "the row is gone" if found is None else f"the row has version {found}"
+        super().__init__(
+            f"{table} {shown}: the object has version {expected}, {now}; load it again, look at "
+            "what has changed, and repeat the change"
+        )
+        self.table = table
+        self.key = key
+        self.expected = expected
+        self.found = found
+
+
 class SandboxError(HoldfastError, RuntimeError):
     """A test did what one transaction for everything cannot show: it needs its own database."""
 

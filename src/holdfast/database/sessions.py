@@ -15,8 +15,10 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.orm.state_changes import _StateChangeStates
 
+from holdfast.database.versions import Written, lost, written
 from holdfast.errors import ReadOnlyError, SessionSharedError, TransactionOwnedError
 
 _LOCKED = "holdfast.locked"
@@ -40,6 +42,7 @@ class _TellingSession(Session):
     """Says so when two tasks use it, and gives its connection back all the same."""
 
     _flusher: Task[Any] | None = None
+    _written: Sequence[Written] = ()
 
     def close(self) -> None:
         self._refuse_changing()
@@ -86,8 +89,18 @@ class _TellingSession(Session):
         except ResourceClosedError as error:
             _blame_sharing(error)
             raise
+        except StaleDataError as error:
+            self._name_the_lost(error)
+            raise
         finally:
-            self._flusher = before
+            self._flusher, self._written = before, ()
+
+    def _name_the_lost(self, error: StaleDataError) -> None:
+        # SQLAlchemy says how many rows, not which, and has rolled back.
+        for connection in list(_connections(self._transaction)):
+            with suppress(DBAPIError):
+                if stale := lost(self._written, connection):
+                    raise stale from error
 
     def _connection_for_bind(self, *args: Any, **options: Any) -> Any:
         try:
@@ -288,6 +301,11 @@ def refuse_write(what: str) -> NoReturn:
     raise ReadOnlyError(f"{what} inside read(): use begin() or run() to write")
 
 
+@event.listens_for(_TellingSession, "before_flush")
+def _look_at_versions(session: _TellingSession, *_flush: object) -> None:
+    session._written = written(session)  # noqa: SLF001  -- of this file
+
+
 @event.listens_for(_TellingSession, "after_begin")
 def _look_at_connection(
     session: _TellingSession, began: SessionTransaction, connection: Connection
@@ -327,6 +345,12 @@ def _note(session: _OwnedSession, connection: Connection) -> None:
     mark(connection.connection, session)
     session.info.setdefault(_CONNECTIONS, []).append(connection)
     session.info.setdefault(_CHECKS, []).append(_compare(connection))
+
+
+def _connections(transaction: SessionTransaction | None) -> Iterator[Connection]:
+    while transaction is not None:
+        yield from {held[0] for held in transaction._connections.values()}  # noqa: SLF001
+        transaction = transaction.parent
 
 
 def _give_back(transaction: SessionTransaction | None, only: Connection | None = None) -> None:

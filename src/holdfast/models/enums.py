@@ -1,13 +1,13 @@
 """Enums stored by value, so that a new member needs no migration."""
 
 import enum
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from sqlalchemy import String
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-from holdfast.errors import ConfigurationError
+from holdfast.errors import ConfigurationError, InvalidValueError
 
 # One width for all: a longer member added later needs no migration.
 ENUM_LENGTH = 32
@@ -18,49 +18,70 @@ E = TypeVar("E", bound=enum.Enum)
 class ValueEnum(TypeDecorator[E], Generic[E]):
     """An enum stored by value in a `VARCHAR(32)`, checked in Python before it is written.
 
-    There is no CHECK and no database type, so a new member needs no migration.
+        status: Mapped[Status] = mapped_column(ValueEnum(Status))
+
+    There is no CHECK and no database type, so a new member needs no migration. A value that this
+    release does not know, since a newer one has written it, can be read, and is never written.
 
     Args:
         members: the enum; its values are strings of at most 32 characters.
+        unknown: what an unknown value is when it is read: its text (`"text"`), a member that
+            stands for all of them, or an error (`"error"`).
 
     Raises:
         ConfigurationError: a value is not a string or too long, at class definition.
-        LookupError: on loading a value that is no member, and on binding one, where SQLAlchemy
-            wraps it into `StatementError`.
+        InvalidValueError: on binding what is no member, or the one that stands for the unknown
+            ones; with `unknown="error"`, on loading what is no member.
     """
 
     impl = String(ENUM_LENGTH)
     cache_ok = True
 
-    def __init__(self, members: type[E]) -> None:
+    def __init__(self, members: type[E], *, unknown: E | Literal["text", "error"] = "text") -> None:
         for member in members:
             if not isinstance(member.value, str) or len(member.value) > ENUM_LENGTH:
                 raise ConfigurationError(
                     f"{members.__name__}.{member.name} is {member.value!r}; "
                     f"a value is a string of at most {ENUM_LENGTH} characters"
                 )
+        if not isinstance(unknown, members) and unknown not in {"text", "error"}:
+            raise ConfigurationError(
+                f"unknown={unknown!r} of ValueEnum({members.__name__}): it is 'text', 'error' or "
+                "a member that stands for the unknown values"
+            )
         super().__init__(ENUM_LENGTH)
         self.members = members
+        self.unknown = unknown
         # Calling an enum takes four times as long, for each value of each row.
         self._by_value = {member.value: member for member in members}
 
     def process_bind_param(self, value: E | str | None, dialect: Dialect) -> str | None:
         """Give the member's value; a string is taken when it is one."""
-        if isinstance(value, self.members):
-            return str(value.value)
-        return None if value is None else str(self._member(value).value)
+        if value is None:
+            return None
+        member = value if isinstance(value, self.members) else self._by_value.get(value)
+        if member is None:
+            raise self._refusal()
+        if member is self.unknown:
+            raise InvalidValueError(
+                f"is {self.members.__name__}.{member.name}, which stands for values that this "
+                "release does not know and is never written; give it one of the others"
+            )
+        return str(member.value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> E | None:
         """Give the member."""
         if value is None:
             return None
-        return self._by_value.get(value) or self._member(value)
+        return self._by_value.get(value) or self._not_known(value)
 
-    def _member(self, value: E | str) -> E:
-        try:
-            return self.members(value)
-        except ValueError:
-            known = ", ".join(repr(member.value) for member in self.members)
-            raise LookupError(
-                f"{value!r} is not a {self.members.__name__}; it has {known}"
-            ) from None
+    def _not_known(self, value: str) -> E:
+        if isinstance(self.unknown, self.members):
+            return self.unknown
+        if self.unknown == "error":
+            raise self._refusal()
+        return value  # type: ignore[return-value]  # what the policy says
+
+    def _refusal(self) -> InvalidValueError:
+        known = ", ".join(repr(each.value) for each in self.members if each is not self.unknown)
+        return InvalidValueError(f"is no {self.members.__name__}; it has {known}")

@@ -10,9 +10,11 @@ from holdfast.errors import ConfigurationError
 class Versioned:
     """A `version` that the ORM raises at each UPDATE and checks; a lost race is an error.
 
-    The later writer gets `sqlalchemy.orm.exc.StaleDataError`. Bulk and Core statements pass it by.
+    Bulk and Core statements pass it by.
 
     Raises:
+        StaleVersionError: at the flush of who comes later, with the row's key and both versions;
+            on sessions that are not Holdfast's it is SQLAlchemy's StaleDataError, with neither.
         ConfigurationError: the class has `__mapper_args__` of its own without `version_id_col`,
             so that nothing would be checked.
     """

@@ -1,0 +1,59 @@
+"""Tell who has lost a race for a row, and what the row is like now."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy.orm import Mapper, Session, object_mapper
+from sqlalchemy.orm.attributes import instance_state
+
+from holdfast.errors import StaleVersionError
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An object with a version that a flush is to write or delete."""
+
+    mapper: Mapper[Any]
+    key: tuple[Any, ...]
+    expected: object
+
+
+def written(session: Session) -> Sequence[Written]:
+    """Give what has a version among the objects that a flush is to write or delete."""
+    return [each for obj in (*session.dirty, *session.deleted) for each in _versioned(obj)]
+
+
+def lost(candidates: Sequence[Written], connection: Connection) -> StaleVersionError | None:
+    """Find the one whose row was changed or deleted, None where all are as they were.
+
+    Args:
+        candidates: of the flush that has failed.
+        connection: on which everything was rolled back.
+    """
+    try:
+        for each in candidates:
+            found = connection.scalar(_version_of(each))
+            if found != each.expected:
+                table = str(each.mapper.local_table)
+                return StaleVersionError(table, each.key, each.expected, found)
+        return None
+    finally:
+        connection.rollback()
+
+
+def _versioned(obj: object) -> Iterator[Written]:
+    mapper: Mapper[Any] = object_mapper(obj)
+    column, state = mapper.version_id_col, instance_state(obj)
+    if column is None or state.key is None:
+        return
+    name = mapper.get_property_by_column(column).key
+    expected = state.committed_state.get(name, state.dict.get(name))
+    yield Written(mapper, tuple(state.key[1]), expected)
+
+
+def _version_of(each: Written) -> Any:
+    keys = zip(each.mapper.primary_key, each.key, strict=True)
+    version: Any = each.mapper.version_id_col
+    return select(version).where(*(column == value for column, value in keys))

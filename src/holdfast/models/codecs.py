@@ -1,0 +1,203 @@
+"""What a document is in Python: made from JSON and checked by msgspec or pydantic."""
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar, get_args, get_origin, is_typeddict
+
+import msgspec
+
+from holdfast.errors import ConfigurationError, InvalidValueError
+
+T = TypeVar("T")
+# What a wrong document raises: wrong values (also pydantic's ValidationError, msgspec's, and half
+# of a surrogate pair), and types or depths that cannot be encoded.
+_WRONG = (ValueError, TypeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Codec(Generic[T]):
+    """Makes JSON of a document, and a document of JSON.
+
+    Attributes:
+        name: of the schema, for messages.
+        kind: what a document is an instance of.
+        encode: gives JSON text; a document that is not changed gives the same text.
+        decode: gives a document that fits the schema, or raises one of `_WRONG`.
+        build: the same, of what JSON was decoded to without a schema.
+    """
+
+    name: str
+    kind: type
+    encode: Callable[[Any], str]
+    decode: Callable[[str], T]
+    build: Callable[[Any], T]
+
+    def text(self, value: T) -> str:
+        """Give the JSON of a document that comes back as it is.
+
+        Raises:
+            InvalidValueError: it does not fit, or would come back as something else.
+        """
+        if not isinstance(value, self.kind):
+            raise InvalidValueError(
+                f"is a {type(value).__name__}, no {self.name}; make it one before it is assigned"
+            )
+        try:
+            text = self.encode(value)
+            back = self.decode(text)
+        except _WRONG as error:
+            raise InvalidValueError(f"is no {self.name}: {_reason(error)}") from None
+        if "\\u0000" in text and any("\0" in each for each in _texts(_plain(value))):
+            raise InvalidValueError(
+                "has a NUL character in it, which PostgreSQL does not store; remove it"
+            )
+        if back != value:
+            self._require_same(value, back, text)
+        return text
+
+    def load(self, text: str) -> T:
+        """Give the document of a stored text.
+
+        Raises:
+            InvalidValueError: it does not fit the schema.
+        """
+        return self._fitting(self.decode, text)
+
+    def convert(self, value: object) -> T:
+        """Give the document of what a driver has decoded.
+
+        Raises:
+            InvalidValueError: it does not fit the schema.
+        """
+        return self._fitting(self.build, value)
+
+    def fingerprint(self, value: object) -> str | None:
+        """Give what differs when a document was changed, None where it cannot be stored."""
+        try:
+            return self.encode(value)
+        except _WRONG:
+            return None
+
+    def _fitting(self, make: Callable[[Any], T], stored: object) -> T:
+        try:
+            return make(stored)
+        except _WRONG as error:
+            raise InvalidValueError(
+                f"holds a document that is no {self.name}: {_reason(error)}; mend the row, or let "
+                "the schema take both forms"
+            ) from None
+
+    def _require_same(self, value: T, back: T, text: str) -> None:
+        if type(value) is not type(back):
+            raise InvalidValueError(
+                f"is a {type(value).__name__}, no {self.name}; make it one first"
+            )
+        if any(isinstance(each, float) and not math.isfinite(each) for each in _all(_plain(value))):
+            raise InvalidValueError("has NaN or an infinity in it, which JSON has not; use None")
+        # Classes without an __eq__ of their own are compared by what they are made of.
+        if isinstance(value, list | dict) or self.encode(back) != text:
+            raise InvalidValueError(
+                f"would come back as another {self.name}: JSON has text for keys, lists and no "
+                "tuples, and the schema drops keys that it does not name"
+            )
+
+
+def codec(schema: Any) -> Codec[Any]:
+    """Give the codec of a schema.
+
+    Raises:
+        ConfigurationError: neither msgspec nor pydantic can make it from JSON.
+    """
+    name = getattr(schema, "__name__", str(schema)) if not get_args(schema) else str(schema)
+    try:
+        if any(map(_is_pydantic, _mentioned(schema))):
+            return _by_pydantic(schema, name)
+        encoder, decoder = msgspec.json.Encoder(), msgspec.json.Decoder(schema)
+    except Exception as error:
+        raise ConfigurationError(
+            f"typed_json({name}): {error}; a schema is a pydantic model, dataclass, TypedDict, "
+            "msgspec Struct, or list or dict of what these can hold"
+        ) from error
+    return Codec(
+        name,
+        _kind(schema),
+        encode=lambda value: encoder.encode(value).decode(),
+        decode=decoder.decode,
+        build=partial(msgspec.convert, type=schema, str_keys=True),
+    )
+
+
+def _by_pydantic(schema: Any, name: str) -> Codec[Any]:
+    import pydantic  # noqa: PLC0415  -- an extra, and here in use
+
+    adapter = pydantic.TypeAdapter(schema)
+
+    def encode(value: Any) -> str:
+        # It warns of what does not fit, with the value; reading it back tells as well.
+        return adapter.dump_json(value, by_alias=True, warnings=False).decode()
+
+    def build(value: Any) -> Any:
+        try:
+            return adapter.validate_python(value)
+        except pydantic.ValidationError:
+            # A strict schema takes text for times and the like in JSON only.
+            return adapter.validate_json(msgspec.json.encode(value))
+
+    return Codec(name, _kind(schema), encode, adapter.validate_json, build)
+
+
+def _kind(schema: Any) -> type:
+    kind = get_origin(schema) or schema
+    if is_typeddict(kind):
+        return dict
+    return kind if isinstance(kind, type) else object
+
+
+def _is_pydantic(each: object) -> bool:
+    pydantic = sys.modules.get("pydantic")  # where it was not imported, nothing is of it
+    if pydantic is None or not isinstance(each, type):
+        return False
+    return issubclass(each, pydantic.BaseModel) or hasattr(each, "__pydantic_validator__")
+
+
+def _mentioned(schema: Any) -> Iterator[object]:
+    yield schema
+    for each in get_args(schema):
+        yield from _mentioned(each)
+
+
+def _reason(error: BaseException) -> str:
+    """Say what is wrong and where, not the value: pydantic's own text has it."""
+    errors = getattr(error, "errors", None)
+    if errors is None:
+        return "it nests too deep" if isinstance(error, RecursionError) else str(error)
+    found = errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(f"{_path(each['loc'])}: {each['msg']}" for each in found)
+
+
+def _path(steps: tuple[object, ...]) -> str:
+    return "$" + "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in steps)
+
+
+def _plain(value: object) -> object:
+    if (dump := getattr(value, "model_dump", None)) is not None:
+        return dump()
+    return msgspec.to_builtins(value)
+
+
+def _all(value: object) -> Iterator[object]:
+    yield value
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield key
+            yield from _all(each)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            yield from _all(each)
+
+
+def _texts(value: object) -> Iterator[str]:
+    return (each for each in _all(value) if isinstance(each, str))

@@ -1,0 +1,204 @@
+"""Transactions, savepoints and foreign keys are the same on every engine."""
+
+import pytest
+from sqlalchemy import ForeignKey, delete, func, insert, inspect, select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from holdfast.database import Database
+from holdfast.errors import ReadOnlyError, TransactionAbortedError
+
+
+class Base(DeclarativeBase):
+    """What the tables here are made from."""
+
+
+class Deck(Base):
+    """A deck of cards."""
+
+    __tablename__ = "decks"
+    name: Mapped[str] = mapped_column(primary_key=True)
+
+
+class Card(Base):
+    """A card, which is in a deck."""
+
+    __tablename__ = "cards"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    deck: Mapped[str] = mapped_column(ForeignKey("decks.name", ondelete="CASCADE"))
+
+
+count = select(func.count()).select_from(Deck)
+
+
+@pytest.fixture(autouse=True)
+async def made(tables):
+    """Make the tables."""
+    await tables(Base)
+
+
+async def names(db, model=Deck):
+    """Give what is stored."""
+    async with db.read() as session:
+        return list(await session.scalars(select(model.name).order_by(model.name)))
+
+
+async def add(db, *objects, error=None):
+    """Add objects in one block, one after the other, which ends with the error."""
+    async with db.begin() as session:
+        for each in objects:
+            session.add(each)
+            await session.flush()
+        if error:
+            raise error
+
+
+async def test_a_block_stores_all_or_nothing(db):
+    """What a block did before its exception is not there afterwards."""
+    await add(db, Deck(name="kept"))
+    with pytest.raises(LookupError):
+        await add(db, Deck(name="lost"), error=LookupError())
+
+    assert await names(db) == ["kept"]
+
+
+async def nest(session, *objects, error=None):
+    """Add objects in a savepoint, which ends with the error."""
+    async with session.begin_nested():
+        session.add_all(objects)
+        await session.flush()
+        if error:
+            raise error
+
+
+async def test_a_savepoint_takes_back_a_part(db):
+    """The first statement of a transaction may be in one, and what is around it stays."""
+    async with db.begin() as session:
+        with pytest.raises(LookupError):
+            await nest(session, Deck(name="lost"), error=LookupError())
+        session.add(Deck(name="kept"))
+        await nest(session, Deck(name="too"))
+
+    assert await names(db) == ["kept", "too"]
+
+
+async def test_a_released_savepoint_commits_nothing(db):
+    """It ends with the transaction that it is in."""
+
+    async def work(session):
+        await nest(session, Deck(name="lost"))
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await db.run(work)
+
+    assert await names(db) == []
+
+
+async def test_a_refused_row_in_a_savepoint_spoils_nothing_else(db):
+    """A duplicate is tried, and what is around it is stored."""
+    async with db.begin() as session:
+        session.add(Deck(name="first"))
+        await session.flush()
+        with pytest.raises(IntegrityError):
+            await nest(session, Card(name="orphan", deck="none"))
+        session.add(Deck(name="second"))
+
+    assert await names(db) == ["first", "second"]
+
+
+async def test_a_foreign_key_is_enforced(db):
+    """A child without a parent is refused, and a parent takes its children along."""
+    with pytest.raises(IntegrityError):
+        await add(db, Card(name="orphan", deck="none"))
+    await add(db, Deck(name="first"), Card(name="one", deck="first"))
+    async with db.begin() as session:
+        await session.execute(delete(Deck))
+
+    assert await names(db, Card) == []
+
+
+async def test_an_error_does_not_reach_the_next_transaction(db):
+    """After a duplicate the same session goes on once it was rolled back."""
+    await add(db, Deck(name="first"))
+    async with db.session() as session:
+        session.add(Deck(name="first"))
+        with pytest.raises(IntegrityError):
+            await session.commit()
+        await session.rollback()
+        session.add(Deck(name="second"))
+        await session.commit()
+
+    assert await names(db) == ["first", "second"]
+
+
+async def test_a_failed_flush_that_is_swallowed_stores_nothing(db):
+    """The block ends with an error, whatever was written around it."""
+
+    async def work(session):
+        session.add(Deck(name="first"))
+        await session.flush()
+        session.add(Card(name="orphan", deck="none"))
+        with pytest.raises(IntegrityError):
+            await session.flush()
+
+    with pytest.raises(TransactionAbortedError):
+        await db.run(work)
+
+    assert await names(db) == []
+
+
+async def test_ddl_is_rolled_back(clone):
+    """A table that was made in a block goes with it."""
+    async with Database(clone.owner) as owner:
+        with pytest.raises(LookupError):
+            await owner.run(make_and_fail)
+        async with owner.engine.connect() as connection:
+            found = await connection.run_sync(lambda each: inspect(each).get_table_names())
+
+    assert sorted(found) == ["cards", "decks"]
+
+
+async def make_and_fail(session):
+    """Make a table, and fail."""
+    await session.execute(text("CREATE TABLE boosters (name text)"))
+    await session.execute(text("INSERT INTO boosters VALUES ('lost')"))
+    raise LookupError
+
+
+async def test_reading_refuses_to_write(db):
+    """Neither an object nor a statement gets through."""
+
+    async def write(statement=None, **options):
+        async with db.read(**options) as session:
+            session.add(Deck(name="first"))
+            await (session.execute(statement) if statement is not None else session.flush())
+
+    with pytest.raises(ReadOnlyError):
+        await write()
+    with pytest.raises(ReadOnlyError):
+        await write(insert(Card).values(name="one", deck="first"), snapshot=True)
+
+    assert await names(db) == []
+
+
+async def test_an_uncommitted_write_is_seen_by_nobody_else(db):
+    """A reader beside a writer sees what was there before, without waiting for it."""
+    async with db.begin() as session:
+        session.add(Deck(name="first"))
+        await session.flush()
+        before = await names(db)
+
+    assert (before, await names(db)) == ([], ["first"])
+
+
+async def test_a_snapshot_sees_one_moment(db):
+    """What another commits meanwhile comes into view only afterwards."""
+    async with db.read(snapshot=True) as session:
+        assert await session.scalar(count) == 0
+        await add(db, Deck(name="first"))
+        assert await session.scalar(count) == 0
+    async with db.read() as session:
+        assert await session.scalar(count) == 1
+        await add(db, Deck(name="second"))
+        assert await session.scalar(count) == 2
