@@ -285,6 +285,7 @@ class TestValueEnum:
         """No CHECK and no database type, so a new member needs no migration."""
         for dialect in (postgresql.dialect(), sqlite.dialect()):
             assert ValueEnum(Status).compile(dialect) == "VARCHAR(32)"
+            assert ValueEnum(Status, length=50).compile(dialect) == "VARCHAR(50)"
 
 
 class TestJson:
