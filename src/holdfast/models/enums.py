@@ -35,7 +35,7 @@ class ValueEnum(TypeDecorator[E], Generic[E]):
             ones; with `unknown="error"`, on loading what is no member.
     """
 
-    impl = String(ENUM_LENGTH)
+    impl = String
     cache_ok = True
 
     def __init__(
