@@ -346,9 +346,14 @@ async def test_bulk_updates_are_no_change_to_find(db, key, updates):
 
 async def test_read_refuses_a_change_in_place(db, key):
     """As it refuses every other change."""
-    with pytest.raises(ReadOnlyError, match="a changed Deck"):
+
+    async def change():
         async with db.read() as session:
-            (await session.get_one(Deck, key)).names.append("b")
+            deck = await session.get_one(Deck, key)
+            deck.names.append("b")
+
+    with pytest.raises(ReadOnlyError, match="a changed Deck"):
+        await change()
 
 
 async def test_a_session_of_ones_own(db, key):
@@ -375,6 +380,60 @@ async def test_a_version_counts_changes_in_place(db):
     async with db.read() as session:
         stored = await session.get_one(Counted, counted.id)
         assert (stored.names, stored.version) == (["a", "b"], 3)
+
+
+class TestHolding:
+    """Objects live as long as a change of theirs might be lost, and no longer."""
+
+    @pytest.fixture
+    async def keys(self, db):
+        """Give the keys of some stored decks."""
+        async with db.begin() as session:
+            session.add_all(decks := [Deck(names=["a"]) for _ in range(20)])
+        return [deck.id for deck in decks]
+
+    @pytest.fixture
+    def alive(self):
+        """Count the decks that there are."""
+
+        def count():
+            gc.collect()
+            return sum(isinstance(each, Deck) for each in gc.get_objects())
+
+        return count
+
+    async def test_a_stream_of_rows_is_not_held_in_read(self, db, keys, alive):
+        """They cannot be written, so each goes with the next."""
+        async with db.read(snapshot=True) as session:
+            async for _ in await session.stream_scalars(
+                select(Deck).execution_options(yield_per=1)
+            ):
+                assert alive() <= 2
+
+    async def test_a_long_session_holds_those_of_its_transaction(self, db, keys, alive):
+        """A batch that commits now and then has one batch in memory."""
+        async with db.session() as session:
+            for start in range(0, 20, 5):
+                for key in keys[start : start + 5]:
+                    (await session.get_one(Deck, key)).names.append("b")
+                assert alive() == 5
+                await session.commit()
+                assert alive() == 0
+
+        assert {tuple((await load(db, key)).names) for key in keys} == {("a", "b")}
+
+    async def test_what_somebody_holds_is_looked_at_in_the_next_transaction(self, db, keys):
+        """Also when it is changed between two, and held by nobody any more."""
+        async with db.session() as session:
+            for key in keys:
+                deck = await session.get_one(Deck, key)
+                await session.commit()
+                deck.names.append("b")
+            del deck
+            gc.collect()
+            await session.commit()
+
+        assert {tuple((await load(db, key)).names) for key in keys} == {("a", "b")}
 
 
 async def test_none_is_null(db, key):

@@ -24,7 +24,8 @@ from sqlalchemy import CheckConstraint, ForeignKey, JSON, MetaData, String
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from holdfast import models
-from holdfast.models import NAMING_CONVENTION, Timestamps, UUIDKey, ValueEnum, Versioned, json_type
+from holdfast.models import NAMING_CONVENTION, NotBlank, Timestamps, UUIDKey, ValueEnum, Versioned
+from holdfast.models import json_type, typed_json
 
 class Status(enum.Enum):
     DRAFT = "draft"
@@ -37,6 +38,8 @@ class Base(DeclarativeBase):
 class Player(UUIDKey, Versioned, Timestamps, Base):
     __tablename__ = "players"
     name: Mapped[str] = mapped_column(unique=True, index=True)
+    title: Mapped[str] = mapped_column(NotBlank(80))
+    motto: Mapped[str | None] = mapped_column(NotBlank())
 
 class Deck(UUIDKey, Timestamps, Base):
     __tablename__ = "decks"
@@ -45,6 +48,7 @@ class Deck(UUIDKey, Timestamps, Base):
     size: Mapped[int] = mapped_column(server_default="0")
     status: Mapped[Status] = mapped_column(ValueEnum(Status))
     cards: Mapped[dict[str, int]] = mapped_column(json_type())
+    sides: Mapped[list[str] | None] = mapped_column(typed_json(list[str]))
     plain: Mapped[dict[str, int]] = mapped_column(JSON())
     binary: Mapped[dict[str, int] | None] = mapped_column({binary})
     played_at: Mapped[datetime | None]
@@ -223,9 +227,11 @@ class TestRevision:
         assert "holdfast" not in written
         assert "sa.DateTime(timezone=True)" in written
         assert "sa.String(length=32)" in written
-        assert (
-            "sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(), 'postgresql')" in written
-        )
+        document = "sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(), 'postgresql')"
+        assert written.count(document) == 2
+        assert "sa.Column('title', sa.String(length=80), nullable=False)" in written
+        assert "sa.Column('motto', sa.String(), nullable=True)" in written
+        assert "name=op.f('ck_players_title_not_blank')" in written
         assert "sa.Column('plain', sa.JSON(), nullable=False)" in written
         assert "name=op.f('fk_decks_player_id_players')" in written
 

@@ -27,13 +27,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.orm.exc import StaleDataError
 
 from holdfast import models
 from holdfast.database import Database
 from holdfast.errors import ConfigurationError
 from holdfast.models import (
-    ENUM_LENGTH,
     NAMING_CONVENTION,
     Timestamps,
     UTCDateTime,
@@ -235,59 +233,6 @@ class TestUTCDateTime:
         assert (bound.timestamp(), bound.tzinfo) == (value.timestamp(), UTC)
 
 
-class TestValueEnum:
-    """An enum is stored by value and checked before it is written."""
-
-    async def test_round_trip(self, db):
-        """The member comes back; the column holds its value."""
-        deck = await store(db, status=Status.PLAYED)
-
-        async with db.read() as session:
-            raw = await session.scalar(text("SELECT status FROM decks"))
-        assert raw == "played"
-        assert (await load(db, deck.id)).status is Status.PLAYED
-
-    async def test_a_value_is_taken_for_its_member(self, db):
-        """In a condition and on writing, a string that is a value will do."""
-        deck = await store(db, status="draft")
-
-        async with db.read() as session:
-            query = select(Deck.id).where(Deck.status == "draft")
-            assert await session.scalar(query) == deck.id
-            both = select(Deck.id).where(Deck.status.in_([Status.DRAFT, Status.PLAYED]))
-            assert await session.scalar(both) == deck.id
-
-    async def test_what_is_no_member_is_not_written(self, db):
-        """The error names the members."""
-        with pytest.raises(
-            StatementError, match="'lost' is not a Status; it has 'draft', 'played'"
-        ):
-            await store(db, status="lost")
-
-    async def test_a_stored_value_that_is_no_member(self, db):
-        """Loading it says which value it was."""
-        deck = await store(db)
-        async with db.begin() as session:
-            await session.execute(text("UPDATE decks SET status = 'lost'"))
-
-        with pytest.raises(LookupError, match="'lost' is not a Status"):
-            await load(db, deck.id)
-
-    @pytest.mark.parametrize("value", [5, None, "x" * (ENUM_LENGTH + 1)])
-    def test_a_value_that_does_not_fit_is_refused(self, value):
-        """At the definition, not at the first write."""
-        members = enum.Enum("Broken", {"ONE": value})
-
-        with pytest.raises(ConfigurationError, match=r"Broken\.ONE is .* at most 32"):
-            ValueEnum(members)
-
-    def test_it_is_a_varchar_of_one_width(self):
-        """No CHECK and no database type, so a new member needs no migration."""
-        for dialect in (postgresql.dialect(), sqlite.dialect()):
-            assert ValueEnum(Status).compile(dialect) == "VARCHAR(32)"
-            assert ValueEnum(Status, length=50).compile(dialect) == "VARCHAR(50)"
-
-
 class TestJson:
     """JSONB on PostgreSQL, JSON on SQLite, and None is NULL."""
 
@@ -429,20 +374,6 @@ class TestVersioned:
         """It begins at 1."""
         assert (await self.count(db, identity)).version == 2
         assert (await self.count(db, identity)).version == 3
-
-    async def test_the_later_of_two_writers_fails(self, database_url):
-        """Who read before somebody else wrote gets StaleDataError, and nothing is overwritten."""
-        async with Database(database_url) as db:
-            async with db.engine.begin() as connection:
-                await connection.run_sync(Base.metadata.create_all)
-            async with db.begin() as session:
-                session.add(counter := Counter(number=0))
-            with pytest.raises(StaleDataError):
-                await self.count(db, counter.id, meanwhile=self.count(db, counter.id))
-            async with db.read() as session:
-                stored = await session.get_one(Counter, counter.id)
-
-        assert (stored.number, stored.version) == (1, 2)
 
     @pytest.mark.parametrize("place", ["before", "after"])
     def test_it_may_stand_before_or_after_the_base(self, place):

@@ -201,6 +201,7 @@ class _ReadSession(_OwnedSession):
     """Refuses to write: in AUTOCOMMIT a flushed row would stay whatever happens next."""
 
     _block = "read()"
+    refuses_writes = True  # `models` need not hold objects that were changed in place
 
     def flush(self, objects: Sequence[Any] | None = None) -> None:
         self.refuse_changes()

@@ -9,7 +9,7 @@ from sqlalchemy import JSON
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Dialect
 
-from holdfast.models import UTCDateTime, ValueEnum
+from holdfast.models import NotBlank, TypedJSON, UTCDateTime, ValueEnum
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
@@ -25,7 +25,13 @@ def render_item(kind: str, item: Any, autogen: "AutogenContext") -> str | Litera
         return "sa.DateTime(timezone=True)"
     if isinstance(item, ValueEnum):
         return f"sa.String(length={item.length})"
-    if type(item) is JSON and isinstance(item.dialect_impl(_POSTGRESQL), postgresql.JSONB):
+    if isinstance(item, NotBlank):
+        return f"sa.String(length={item.length})" if item.length else "sa.String()"
+    if isinstance(item, TypedJSON) or _is_json_type(item):
         autogen.imports.add("from sqlalchemy.dialects import postgresql")
         return "sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(), 'postgresql')"
     return False
+
+
+def _is_json_type(item: Any) -> bool:
+    return type(item) is JSON and isinstance(item.dialect_impl(_POSTGRESQL), postgresql.JSONB)

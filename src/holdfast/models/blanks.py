@@ -67,10 +67,14 @@ class NotBlank(TypeDecorator[str]):
 
     def _constrain(self, column: Column[str], table: Table) -> None:
         name = self.name or f"{column.name}_not_blank"
-        # A copy of a table brings its constraints along.
-        if not isinstance(table, Table) or any(
-            each.info.get(_OF) == name for each in table.constraints
-        ):
-            return
-        blank = func.trim(column, BLANKS)
-        table.append_constraint(CheckConstraint(blank != "", name=name, info={_OF: name}))
+        says_something = func.trim(column, BLANKS) != ""
+        constraint = CheckConstraint(says_something, name=name, info={_OF: name})
+        event.listen(constraint, "after_parent_attach", _take_the_place, propagate=True)
+        table.append_constraint(constraint)
+
+
+def _take_the_place(constraint: CheckConstraint, table: Table) -> None:
+    """Leave one of two: a copied table makes its own, and has that of the original copied."""
+    for each in list(table.constraints):
+        if each is not constraint and each.info.get(_OF) == constraint.info.get(_OF):
+            table.constraints.discard(each)

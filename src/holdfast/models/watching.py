@@ -1,15 +1,19 @@
 """Look at values as they are assigned, and find documents that were changed in place.
 
 A session asks its identity map whether an object was changed, at each flush and commit. The map
-of a session that has loaded documents compares them first with what they were. So it holds for
-any session, and lasts as long as the map does; the documents' objects live as long, since a
-change in place would otherwise go with an object that nobody holds.
+of a session that has loaded documents compares them first with what they were, so it holds for
+any session.
+
+An identity map lets go of objects that nobody holds, and a change in place would go with them. So
+they are held until their transaction ends; those that somebody else holds by then, until the next
+one does.
 """
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import event
-from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm import Mapper, Session, SessionTransaction
 from sqlalchemy.orm.attributes import flag_modified, instance_state, set_committed_value
 from sqlalchemy.orm.base import NO_VALUE
 from sqlalchemy.orm.identity import IdentityMap
@@ -31,22 +35,30 @@ class _Watch:
 
     def __init__(self, identities: IdentityMap) -> None:
         self._identities = identities
-        self._objects: dict[State, tuple[object, Documents]] = {}
+        self._documents: WeakKeyDictionary[State, Documents] = WeakKeyDictionary()
+        self._held: list[object] = []
         self._check_modified = identities.check_modified
 
-    def add(self, state: State, documents: Documents) -> None:
-        """Hold an object from now on."""
-        if (obj := state.obj()) is not None:
-            self._objects[state] = obj, documents
+    def add(self, state: State, documents: Documents, *, hold: bool) -> None:
+        """Look at an object from now on, and hold it."""
+        self._documents[state] = documents
+        if hold:
+            self._held.append(state.obj())
 
     def check_modified(self) -> bool:
         """Tell whether an object was changed, as the identity map does, in place as well."""
-        for state, (obj, documents) in list(self._objects.items()):
-            if self._identities.contains_state(state):
+        for state, documents in list(self._documents.items()):
+            obj = state.obj()
+            if obj is not None and self._identities.contains_state(state):
                 _find_changes(state, obj, documents)
             else:
-                del self._objects[state]
+                del self._documents[state]
         return self._check_modified()
+
+    def let_go(self) -> None:
+        """Hold no more than what others hold as well."""
+        self._held.clear()
+        self._held = [obj for state in list(self._documents) if (obj := state.obj()) is not None]
 
 
 def _find_changes(state: State, obj: object, documents: Documents) -> None:
@@ -84,7 +96,7 @@ def _watch(state: State, documents: Documents) -> None:
         watch = _Watch(identities)
         setattr(identities, _WATCH, watch)
         identities.check_modified = watch.check_modified
-    watch.add(state, documents)
+    watch.add(state, documents, hold=not getattr(session, "refuses_writes", False))
 
 
 @event.listens_for(Mapper, "mapper_configured")
@@ -141,3 +153,10 @@ def _watch_again(_session: Session, obj: object) -> None:
 def _look_before_forgetting(session: Session) -> None:
     """Have what was changed inside a savepoint taken back, as other changes are."""
     session.identity_map.check_modified()
+
+
+@event.listens_for(Session, "after_transaction_end")
+def _let_go(session: Session, transaction: SessionTransaction) -> None:
+    watch: _Watch | None = getattr(session.identity_map, _WATCH, None)
+    if watch is not None and transaction.parent is None:
+        watch.let_go()
