@@ -5,7 +5,7 @@ What another user has is not there: it is told in the same words as what nobody 
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from pydantic import ValidationError
@@ -69,7 +69,7 @@ async def find_task(session: AsyncSession, user_id: uuid.UUID, named: str) -> Ta
     statement = (
         select(Task).where(col(Task.user_id) == user_id, col(Task.id).between(first, last)).limit(2)
     )
-    found = (await session.scalars(statement)).all()
+    found = await _all(session, statement)
     if len(found) > 1:
         raise InvalidInputError(f"id is {named!r}; several tasks begin so: write more of it")
     if not found:
@@ -107,7 +107,7 @@ async def list_tasks(
     if after is not None:
         statement = statement.where(place < read_place(after))
     statement = statement.order_by(col(Task.created_at).desc(), col(Task.id).desc())
-    rows = (await session.scalars(statement.limit(limit + 1))).all()
+    rows = await _all(session, statement.limit(limit + 1))
     return make_page(rows, limit, lambda task: (task.created_at, task.id))
 
 
@@ -187,7 +187,7 @@ async def _set_status(
         .returning(Task)
         .execution_options(synchronize_session=False, populate_existing=True)
     )
-    task = (await session.scalars(statement)).one_or_none()
+    task = await session.scalar(statement)
     if task is None:
         raise _missing(task_id)
     return task
@@ -198,8 +198,13 @@ def _of(user_id: uuid.UUID, task_id: uuid.UUID) -> Select[Task]:
     return statement.execution_options(populate_existing=True)
 
 
+async def _all(session: AsyncSession, statement: Select[Task]) -> Sequence[Task]:
+    # SQLModel's session warns of `scalars`, and others have no `exec`.
+    return await session.run_sync(lambda sync: sync.scalars(statement).all())
+
+
 async def _one(session: AsyncSession, statement: Select[Task], task_id: uuid.UUID) -> Task:
-    task = (await session.scalars(statement)).one_or_none()
+    task = await session.scalar(statement)
     if task is None:
         raise _missing(task_id)
     return task
