@@ -100,15 +100,22 @@ async def list_tasks(
     """
     if not 1 <= limit <= MOST_AT_ONCE:
         raise InvalidInputError(f"limit is {limit}; it is between 1 and {MOST_AT_ONCE}")
-    place = tuple_(col(Task.created_at), col(Task.id))
+    rows = await _all(session, select_tasks(user_id, limit + 1, status=status, after=after))
+    return make_page(rows, limit, lambda task: (task.created_at, task.id))
+
+
+def select_tasks(
+    user_id: uuid.UUID, limit: int, *, status: TaskStatus | None, after: str | None
+) -> Select[Task]:
+    """Give the query of `list_tasks`, which an index answers in its order."""
     statement = select(Task).where(col(Task.user_id) == user_id)
     if status is not None:
         statement = statement.where(col(Task.status) == status)
     if after is not None:
+        place = tuple_(col(Task.created_at), col(Task.id))
         statement = statement.where(place < read_place(after))
-    statement = statement.order_by(col(Task.created_at).desc(), col(Task.id).desc())
-    rows = await _all(session, statement.limit(limit + 1))
-    return make_page(rows, limit, lambda task: (task.created_at, task.id))
+    newest_first = (col(Task.created_at).desc(), col(Task.id).desc())
+    return statement.order_by(*newest_first).limit(limit)
 
 
 async def complete_task(session: AsyncSession, user_id: uuid.UUID, task_id: uuid.UUID) -> Task:
