@@ -100,7 +100,9 @@ def test_a_terminal_that_is_killed(made, file):
     program.stdin.flush()
     told = b""
     while told.count(b"\n}\n") < 5:
-        told += os.read(program.stdout.fileno(), 10_000)
+        said = os.read(program.stdout.fileno(), 10_000)
+        assert said, "it ended by itself"
+        told += said
     program.kill()
     told += program.communicate()[0]
     whole = told.partition(b"begin\n")[2].split(b"\n}\n")[:-1]
