@@ -130,12 +130,15 @@ class InvalidValueError(HoldfastError, ValueError):
     Attributes:
         reason: what is wrong with it, and what to do.
         field: where it was to be stored, None where that is not known.
+        row: of those that were given at once, counted from 1; None where it was one.
     """
 
-    def __init__(self, reason: str, field: str | None = None) -> None:
-        super().__init__(f"{field or 'the value'} {reason}")
+    def __init__(self, reason: str, field: str | None = None, row: int | None = None) -> None:
+        where = "" if row is None else f"row {row}: "
+        super().__init__(f"{where}{field or 'the value'} {reason}")
         self.reason = reason
         self.field = field
+        self.row = row
 
 
 class StaleVersionError(HoldfastError, RuntimeError):

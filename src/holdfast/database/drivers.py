@@ -17,6 +17,7 @@ from holdfast.database.failing import watch_errors
 from holdfast.database.guarding import READS_ONLY, guard_statements
 from holdfast.database.hiding import hide_values
 from holdfast.database.policy import DatabasePolicy
+from holdfast.database.refusing import refuse_values
 from holdfast.database.sessions import SQLITE_BEGIN, TRANSACTION
 from holdfast.errors import ConfigurationError, MissingExtraError
 from holdfast.events import Events
@@ -83,6 +84,7 @@ def make_engine(
     module.behave(engine.sync_engine)
     _give_back_what_fails(engine)
     explain_connecting(engine.sync_engine, url, within=within(url, policy))
+    refuse_values(engine.sync_engine)
     if not policy.show_bound_values_in_errors:
         hide_values(engine.sync_engine)  # first: who raises another error ends the round
     watch_errors(engine.sync_engine, is_lost=module.is_lost, place=url.place, events=events)
