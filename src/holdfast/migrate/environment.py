@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Keys of Alembic's `config.attributes`, through which a caller and env.py talk.
 CONNECTION = "connection"
 POLICY = "holdfast.policy"
+METADATA = "holdfast.metadata"
 BEFORE = "holdfast.before"
 AFTER = "holdfast.after"
 AUTOGENERATE = "autogenerate"
@@ -127,6 +128,7 @@ def _migrate(connection: "Connection", metadata: "MetaData") -> None:
             make_schema(connection, metadata.schema)
         transaction.enter_context(references_kept(connection))
         context.script.get_revisions("heads")  # a file that cannot be read is no failed migration
+        context.config.attributes[METADATA] = metadata
         context.config.attributes[BEFORE] = context.get_context().get_current_heads()
         context.run_migrations()
         context.config.attributes[AFTER] = context.get_context().get_current_heads()

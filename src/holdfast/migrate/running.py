@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import HoldfastError, MigrationError
 from holdfast.events import Event
-from holdfast.migrate.environment import AFTER, AUTOGENERATE, BEFORE, CONNECTION, POLICY
+from holdfast.migrate.environment import AFTER, AUTOGENERATE, BEFORE, CONNECTION, METADATA, POLICY
 from holdfast.migrate.noop import find_current, find_current_by_driver, read_place
 from holdfast.migrate.policy import MigrationPolicy
 from holdfast.migrate.scripts import load_config
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from alembic.config import Config
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, MetaData
 
     from holdfast.database import Database
 
@@ -113,6 +113,19 @@ async def current(db: "Database", config: Path | str) -> tuple[str, ...]:
     """Give the revisions that the database is at; none for an empty one."""
     loaded = await _run(db, config, None, lambda command, config: command.current(config))
     return _heads(loaded, BEFORE)
+
+
+async def metadata(db: "Database", config: Path | str) -> "MetaData":
+    """Give the tables of the models, which env.py hands to `run_env`; nothing is changed.
+
+    Raises:
+        ConfigurationError: the alembic.ini cannot be used.
+        MigrationError: its env.py failed.
+    """
+    loaded = await _run(db, config, None, lambda command, config: command.current(config))
+    _heads(loaded, BEFORE)
+    found: MetaData = loaded.attributes[METADATA]
+    return found
 
 
 async def revision(
