@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -145,8 +145,3 @@ def upward(make_pair) -> Pair:
 def across(make_pair) -> Pair:
     """Give PostgreSQL to PostgreSQL."""
     return make_pair("postgresql", "postgresql")
-
-
-def swapped(pair: Pair) -> Pair:
-    """Give the way back."""
-    return replace(pair, source=pair.target, target=pair.source)

@@ -170,7 +170,7 @@ async def test_rows_that_the_target_drops(make_pair):
     )
     await pair.run(pair.source, 'INSERT INTO "Order lines" ("select") VALUES (1), (1)')
 
-    with pytest.raises(TransferError, match="^Order lines: the target gives back other rows"):
+    with pytest.raises(TransferError, match=r"^Order lines: the target gives back other rows"):
         await pair.copy()
 
 
@@ -185,7 +185,7 @@ async def test_a_row_that_refers_to_none(to_any, statement):
     await to_any.run(to_any.source, f"INSERT INTO areas (id, within) VALUES ('{key}', '{key}')")
     loose(to_any.source, statement.format(other=other, third=third))
 
-    with pytest.raises(TransferError, match="refers to a row that areas does not have") as refused:
+    with pytest.raises(TransferError, match="to a row that areas does not") as refused:
         await to_any.copy()
     assert refused.value.table in {"workers", "areas"}
     assert list(refused.value.key.values()) in (["Ann"], [uuid.UUID(int=2)])

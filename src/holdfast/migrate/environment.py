@@ -54,6 +54,7 @@ def run_env(metadata: "MetaData") -> None:
     from alembic import context
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    context.config.attributes[METADATA] = metadata
     connection = context.config.attributes.get(CONNECTION)
     if context.is_offline_mode():
         _print_sql(metadata)
@@ -128,7 +129,6 @@ def _migrate(connection: "Connection", metadata: "MetaData") -> None:
             make_schema(connection, metadata.schema)
         transaction.enter_context(references_kept(connection))
         context.script.get_revisions("heads")  # a file that cannot be read is no failed migration
-        context.config.attributes[METADATA] = metadata
         context.config.attributes[BEFORE] = context.get_context().get_current_heads()
         context.run_migrations()
         context.config.attributes[AFTER] = context.get_context().get_current_heads()

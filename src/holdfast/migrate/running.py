@@ -1,6 +1,7 @@
 """Move a database to another revision, from a running loop and without blocking it."""
 
 import asyncio
+import io
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 # Alembic keeps the running migration in a module: one at a time in a process.
 _ALEMBIC = threading.Lock()
 _POLL = 0.01
+_NO_RUN_ENV = (
+    "the env.py of its folder did not run any migration; it has to call "
+    "migrate.run_env(Base.metadata)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,15 +120,19 @@ async def current(db: "Database", config: Path | str) -> tuple[str, ...]:
     return _heads(loaded, BEFORE)
 
 
-async def metadata(db: "Database", config: Path | str) -> "MetaData":
-    """Give the tables of the models, which env.py hands to `run_env`; nothing is changed.
+async def metadata(config: Path | str) -> "MetaData":
+    """Give the tables of the models, which env.py hands to `run_env`; no database is needed.
 
     Raises:
         ConfigurationError: the alembic.ini cannot be used.
-        MigrationError: its env.py failed.
+        MigrationError: the env.py failed, or does not call `run_env`.
     """
-    loaded = await _run(db, config, None, lambda command, config: command.current(config))
-    _heads(loaded, BEFORE)
+    loaded = await asyncio.to_thread(load_config, config)
+    await asyncio.to_thread(import_module, "alembic.command")
+    async with _one_at_a_time():
+        _run_without_database(loaded)
+    if METADATA not in loaded.attributes:
+        raise MigrationError(f"{loaded.config_file_name}: {_NO_RUN_ENV}")
     found: MetaData = loaded.attributes[METADATA]
     return found
 
@@ -184,6 +193,25 @@ def _require_run_env(config: "Config") -> None:
         script.run_env()
     _heads(config, BEFORE)
     del config.attributes[BEFORE]
+
+
+def _run_without_database(config: "Config") -> None:
+    """Run env.py as for `--sql`, with no migration."""
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
+
+    config.output_buffer = io.StringIO()
+    try:
+        script = ScriptDirectory.from_config(config)
+        with EnvironmentContext(config, script, fn=lambda _heads, _context: [], as_sql=True):
+            script.run_env()
+    except (HoldfastError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # env.py imports the project's code
+        said = _in_one_line(f"{type(error).__name__}: {error}")
+        raise MigrationError(
+            f"{config.config_file_name}: the models cannot be read: {said}{_where(error, config)}"
+        ) from error
 
 
 def _report(
@@ -274,8 +302,5 @@ def _where(error: BaseException, config: "Config") -> str:
 
 def _heads(config: "Config", when: str) -> tuple[str, ...]:
     if when not in config.attributes:
-        raise MigrationError(
-            f"{config.config_file_name}: the env.py of its folder did not run any migration; it "
-            "has to call migrate.run_env(Base.metadata)"
-        )
+        raise MigrationError(f"{config.config_file_name}: {_NO_RUN_ENV}")
     return tuple(config.attributes[when])

@@ -121,9 +121,10 @@ async def _identity(db: Database) -> object:
         if db.url.backend == "postgresql":
             return await session.scalar(text(_SERVER))
         file = await session.scalar(text(_FILE))
-    if not file:  # in memory
-        return db
-    held = await asyncio.to_thread(Path(file).stat)
+    try:
+        held = await asyncio.to_thread(Path(file).stat)
+    except FileNotFoundError:  # in memory, under a name of its own
+        return file
     return held.st_dev, held.st_ino
 
 

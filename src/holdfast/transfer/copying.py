@@ -58,7 +58,7 @@ async def copy(
     async with source.direct() as old, target.direct() as new:
         _require_drivers(old, new)
         await agreeing.refuse_same(old, new)
-        metadata, head = await migrate.metadata(new, config), migrate.head(config)
+        metadata, head = await migrate.metadata(config), migrate.head(config)
         async with old.read(snapshot=True) as reads:
             await set_up(reads)
             tables = await agreeing.require_source(reads, metadata, head, without)
