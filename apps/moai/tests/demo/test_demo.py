@@ -4,15 +4,18 @@ import asyncio
 import io
 import itertools
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 from sqlalchemy import update
 
+from holdfast import transfer
 from holdfast.errors import HoldfastError
 from moai.core.models import Round
 from moai.demo import __main__ as demo
-from moai.demo import play
+from moai.demo import move, play
 from moai.demo.play import Sent, in_order
 from moai.services.discussions import complete_discussion
 from moai.services.messages import add_message, list_messages
@@ -44,7 +47,7 @@ async def test_every_check_holds(console):
 
     printed = console.file.getvalue()
     assert held, printed
-    assert printed.startswith("# Should a chat keep the answers of its models in a cache?\n")
+    assert printed.count("\n# Should a chat keep the answers of its models in a cache?\n") == 2
     assert "\n### mistral, asked directly (" in printed
     assert "3 at once, of 4 models" in printed
     assert "9, with 27 messages" in printed
@@ -74,6 +77,12 @@ async def do_twice(work, session, *args, **kwargs):
 async def leave_out(work, session, *args, **kwargs):
     begun = await work(session, *args, **kwargs)
     await session.execute(update(Round).where(Round.id == begun.id).values(number=7))
+    return begun
+
+
+async def leave_out_and_tell(work, session, *args, **kwargs):
+    begun = await work(session, *args, **kwargs)
+    begun.number = 7
     return begun
 
 
@@ -129,6 +138,26 @@ async def test_what_reads_otherwise_is_found(console, monkeypatch):
     assert not await demo.run(console)
 
     assert "BROKEN: opened again, all of it reads as before" in console.file.getvalue()
+
+
+async def test_what_is_otherwise_after_the_copy_is_found(console, monkeypatch):
+    """A message that is missing, a discussion that reads otherwise, a round that is not the first."""
+    counted = itertools.count(1)
+
+    async def lose_a_message(source, target, config):
+        copied = await transfer.copy(source, target, config)
+        tables = tuple(replace(each, rows=each.rows - 1) for each in copied.tables)
+        return replace(copied, tables=tables)
+
+    monkeypatch.setattr(move, "transfer", SimpleNamespace(copy=lose_a_message))
+    monkeypatch.setattr(move, "write_markdown", lambda _discussion: str(next(counted)))
+    monkeypatch.setattr(move, "add_round", harmed(add_round, 1, leave_out_and_tell))
+
+    assert not await demo.run(console)
+
+    printed = console.file.getvalue()
+    for broken in ("every message was copied", "the discussion reads there", "the next one is held"):
+        assert f"BROKEN: {broken}" in printed
 
 
 @pytest.mark.parametrize(("stored", "holds"), [("abc", True), ("acb", False), ("xabc", True)])

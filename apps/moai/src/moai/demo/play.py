@@ -29,10 +29,15 @@ class Sent:
 
 @dataclass(slots=True, kw_only=True)
 class Played:
-    """What was said, one discussion as Markdown, and whether each check holds."""
+    """What was said, one discussion as Markdown, and whether each check holds.
+
+    Attributes:
+        shown: the key of the discussion that is written as Markdown.
+    """
 
     rounds: int
     messages: int
+    shown: str
     markdown: str
     checks: dict[str, bool]
 
@@ -105,6 +110,7 @@ class Demo:
         return Played(
             rounds=sum(len(each.rounds) for each in found),
             messages=sum(map(len, stored.values())),
+            shown=ids[0],
             markdown=write_markdown(found[0]),
             checks={
                 f"each of {total} acknowledged messages is there, once": all(
