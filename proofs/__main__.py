@@ -15,6 +15,7 @@ from proofs import (
     real_tests,
     restart,
     run_again,
+    sqlite_writers,
 )
 from proofs.contract import main
 
@@ -30,6 +31,7 @@ PROOFS = (
     exhausted.PROOF,
     burst.PROOF,
     demoted.PROOF,
+    sqlite_writers.PROOF,
     real_tests.PROOF,
 )
 
