@@ -15,7 +15,9 @@ from proofs import (
     real_tests,
     restart,
     run_again,
+    same_models,
     sqlite_writers,
+    valid_models,
 )
 from proofs.contract import main
 
@@ -32,6 +34,8 @@ PROOFS = (
     burst.PROOF,
     demoted.PROOF,
     sqlite_writers.PROOF,
+    same_models.PROOF,
+    valid_models.PROOF,
     real_tests.PROOF,
 )
 

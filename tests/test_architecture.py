@@ -50,9 +50,17 @@ EXTRAS = {
 DRIVERS = frozenset({"psycopg"})
 
 OUTSIDE = ("apps", "proofs", "benchmarks")  # public names of the library only
-# Files that are imported by themselves: tests that are taken into a module with `import *`, and
-# what scripts use without the rest of the part.
-PUBLIC_FILES = frozenset({("holdfast", "testing", "faults"), ("holdfast", "testing", "migrations")})
+# Files that are imported by themselves: tests that are taken into a module with `import *`, what
+# scripts use without the rest of the part or commands beside it, and what needs an extra that the
+# rest does not.
+PUBLIC_FILES = frozenset(
+    {
+        ("holdfast", "cli", "rows"),
+        ("holdfast", "models", "sqlmodel"),
+        ("holdfast", "testing", "faults"),
+        ("holdfast", "testing", "migrations"),
+    }
+)
 VAGUE_FILE = re.compile(r"^(utils?|helpers?|common|misc|base_.*)$")
 VAGUE_CLASS = re.compile(r"^_*(Abstract\w+|\w+Impl|\w+Manager)$")
 

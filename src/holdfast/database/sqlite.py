@@ -21,6 +21,7 @@ from sqlalchemy.util.concurrency import in_greenlet
 from holdfast.database.answers import Orders
 from holdfast.database.beginning import begin_transactions
 from holdfast.database.policy import DatabasePolicy
+from holdfast.database.zones import keep_zones
 from holdfast.pool import PoolPolicy, TurnTakingPool
 from holdfast.urls import DatabaseUrl
 
@@ -52,6 +53,7 @@ def behave(engine: Engine) -> None:
         memory = _Memory()
         event.listen(engine, "do_connect", memory.point)
         event.listen(engine, "engine_disposed", memory.forget)
+    keep_zones(engine)
     event.listen(engine, "connect", partial(_configure, _is_read_only(engine.url)))
     for name in ("do_close", "do_terminate"):
         setattr(engine.dialect, name, _let_go)
