@@ -1,6 +1,7 @@
 """What may happen to a SQLite file and its connections, and what is stored then."""
 
 import asyncio
+import gc
 import sqlite3
 import subprocess
 import sys
@@ -113,6 +114,18 @@ async def test_autocommit_stores_each_statement(db):
     assert (await count(db), driver.isolation_level) == (2, None)
 
 
+@pytest.mark.parametrize("how", ["AUTOCOMMIT", "read"])
+async def test_without_a_transaction_an_error_ends_nothing(db, how):
+    """The next statement is as good as the first one."""
+    async with db.read() if how == "read" else db.engine.connect() as connection:
+        if how == "AUTOCOMMIT":
+            await connection.execution_options(isolation_level=how)
+        with pytest.raises(OperationalError, match="no such table"):
+            await connection.execute(text("SELECT * FROM elsewhere"))
+
+        assert await connection.scalar(COUNT) == 0
+
+
 async def test_isolation_levels_that_sqlite_has_can_be_asked_for(db):
     """SERIALIZABLE is what it does anyway, in a transaction that can be rolled back."""
     async with db.engine.connect() as connection:
@@ -128,8 +141,9 @@ async def test_isolation_levels_that_sqlite_has_can_be_asked_for(db):
 # Cursors
 
 
+@pytest.mark.parametrize("options", [{}, {"no_parameters": True}])
 @pytest.mark.parametrize("way", ["read", "begin", "session"])
-async def test_a_stream_that_was_not_read_to_its_end_shows_nobody_the_past(file, way):
+async def test_a_stream_that_was_not_read_to_its_end_shows_nobody_the_past(file, way, options):
     """Its connection is the only one here, and the next who has it sees what is there now."""
     policy = DatabasePolicy(pool=PoolPolicy(max_size=1))
     async with Database(f"sqlite:///{file}", policy=policy) as db:
@@ -137,7 +151,7 @@ async def test_a_stream_that_was_not_read_to_its_end_shows_nobody_the_past(file,
         for number in range(3):
             await add(db, number)
         async with getattr(db, way)() as session:
-            rows = await session.stream(text("SELECT id FROM notes"))
+            rows = await session.stream(text("SELECT id FROM notes"), execution_options=options)
             assert (await rows.fetchone())[0] == 0
         with sqlite3.connect(file) as program:
             program.execute("DELETE FROM notes")
@@ -145,6 +159,19 @@ async def test_a_stream_that_was_not_read_to_its_end_shows_nobody_the_past(file,
         assert await count(db) == 0
         await add(db)
         assert await count(db) == 1
+
+
+@pytest.mark.filterwarnings("ignore:The garbage collector:sqlalchemy.exc.SAWarning")
+async def test_a_stream_that_was_forgotten_is_found_by_the_garbage_collector(db, caplog):
+    """No error is logged of its end, and the next writer has its turn."""
+    connection = await db.engine.connect()
+    rows = await connection.stream(text("SELECT 1 UNION ALL SELECT 2"))
+    assert await rows.fetchone() == (1,)
+    del connection, rows
+    gc.collect()
+
+    await add(db)
+    assert "Exception during reset" not in caplog.text
 
 
 # The file

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from holdfast.database import Database, DatabasePolicy
+from holdfast.database.beginning import _is_locked
 from holdfast.errors import PoolExhaustedError
 from holdfast.pool import PoolPolicy
 
@@ -196,6 +197,37 @@ async def test_a_lock_that_is_not_given_up_is_told_with_what_to_do(url, way):
 
         await count_up(db, way)
         assert await count(db) == 1
+
+
+async def test_a_statement_that_is_its_own_transaction_waits_as_long(url):
+    """Also on a connection that has begun others before."""
+    policy = DatabasePolicy(pool=PoolPolicy(max_size=1))
+    async with Database(url, policy=policy) as db:
+        await count_up(db, "begin")
+        with locked(url) as program:
+            asyncio.get_running_loop().call_later(0.1, program.execute, "COMMIT")
+            async with db.engine.connect() as connection:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                await connection.execute(text("UPDATE counts SET n = n + 1"))
+
+        assert await count(db) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "waits"),
+    [
+        (sqlite3.SQLITE_BUSY, True),
+        (sqlite3.SQLITE_BUSY_RECOVERY, True),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, False),
+        (sqlite3.SQLITE_FULL, False),
+    ],
+)
+def test_what_goes_by_itself_is_waited_for(code, waits):
+    """A writer, and a process that recovers the file after a crash; not what stays as it is."""
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorcode = code
+
+    assert _is_locked(error) is waits
 
 
 async def test_a_connection_whose_begin_was_refused_begins_again(url):

@@ -18,7 +18,6 @@ _BEGUN = "holdfast.begun"
 _ROLLED_BACK = "holdfast.rolled_back"
 _PRIMARY = 0xFF  # the part of an error's code that says what kind it is
 _ATTEMPT = 10  # milliseconds that SQLite waits for a lock in the thread, which nobody can cancel
-_LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _WAITED = (
     "another process, or a connection that is not of this Database, has been writing for longer "
     "than lock_timeout allows: let its transactions be short, or raise DatabasePolicy.lock_timeout"
@@ -102,7 +101,7 @@ def _attempt(
 def _is_locked(error: BaseException) -> bool:
     """Tell whether somebody else's lock is in the way, which goes by itself."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
-    return code & _PRIMARY in _LOCKED and code != sqlite3.SQLITE_BUSY_SNAPSHOT
+    return code & _PRIMARY == sqlite3.SQLITE_BUSY and code != sqlite3.SQLITE_BUSY_SNAPSHOT
 
 
 def _explain_lock(context: ExceptionContext) -> None:
@@ -134,8 +133,6 @@ def _refuse_to_go_on(connection: Connection, *_statement: object) -> None:
 
 
 def _require_file(connection: Connection) -> None:
-    if connection.invalidated:
-        return
     driver: Any = connection.connection.driver_connection
     if hasattr(driver, "is_closed") and driver.is_closed():
         raise TransactionAbortedError(_MOVED)

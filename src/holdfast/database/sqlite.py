@@ -78,9 +78,6 @@ class _Reader(OptionEngine):
         return pool.connect_to_read()
 
 
-_Reader._option_cls = _Reader  # noqa: SLF001  -- a view of it, with more options, is one, too
-
-
 def transaction(connection: Connection) -> object:
     """Tell whether a transaction is open: no other can follow it by itself."""
     adapted: Any = connection.connection.dbapi_connection
