@@ -16,6 +16,7 @@ from benchmarks import (
     searching,
     starting,
     testing,
+    transferring,
     writing,
 )
 from benchmarks.measure import Measured, Row, measure
@@ -27,6 +28,7 @@ ROWS: tuple[Row, ...] = (
     reading.BULK,
     writing.ONE,
     writing.BULK,
+    transferring.ROW,
     running.OVERHEAD,
     pooling.BURST,
     pooling.LANE,
@@ -51,7 +53,7 @@ NAMES = (
     "pool.burst.lane", "pool.queue", "run.overhead", "cancel.storm", "state.save", "state.load",
     "state.flush", "state.recover", "test.sandbox", "test.database", "test.workers", "up.cold",
     "up.warm", "migrate.noop", "cards.load", "cards.load.game", "cards.search", "history.page",
-    "history.board", "import",
+    "history.board", "import", "transfer",
 )  # fmt: skip
 
 

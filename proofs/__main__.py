@@ -15,6 +15,8 @@ from proofs import (
     real_tests,
     restart,
     run_again,
+    same_models,
+    valid_models,
 )
 from proofs.contract import main
 
@@ -30,6 +32,8 @@ PROOFS = (
     exhausted.PROOF,
     burst.PROOF,
     demoted.PROOF,
+    same_models.PROOF,
+    valid_models.PROOF,
     real_tests.PROOF,
 )
 

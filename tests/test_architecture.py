@@ -50,11 +50,13 @@ EXTRAS = {
 DRIVERS = frozenset({"psycopg"})
 
 OUTSIDE = ("apps", "proofs", "benchmarks")  # public names of the library only
-# Files that are imported by themselves: tests that are taken into a module with `import *`, and
-# what scripts use without the rest of the part, or commands beside it.
+# Files that are imported by themselves: tests that are taken into a module with `import *`, what
+# scripts use without the rest of the part or commands beside it, and what needs an extra that the
+# rest does not.
 PUBLIC_FILES = frozenset(
     {
         ("holdfast", "cli", "rows"),
+        ("holdfast", "models", "sqlmodel"),
         ("holdfast", "testing", "faults"),
         ("holdfast", "testing", "migrations"),
     }

@@ -10,14 +10,15 @@ from sqlalchemy import bindparam, text
 from holdfast.database import Database, documents
 from holdfast.models import json_type
 
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 SCALARS = (
     st.none()
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text()
+    | TEXT
 )
-DOCUMENTS = st.recursive(SCALARS, lambda of: st.lists(of) | st.dictionaries(st.text(), of))
+DOCUMENTS = st.recursive(SCALARS, lambda of: st.lists(of) | st.dictionaries(TEXT, of))
 # What only the standard library reads, or which nothing reads.
 ODD = ["1e400", '{"a": [-1e999]}', '"\\ud800"', "[NaN, Infinity]", "1" * 5000, "", "[1,]", '"\t"']
 

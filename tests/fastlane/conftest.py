@@ -27,6 +27,7 @@ from sqlalchemy import (
     Text,
     event,
 )
+from sqlalchemy.dialects.postgresql import INET
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from holdfast.database import Database
@@ -99,6 +100,8 @@ class Everything(Base):
     took: Mapped[timedelta | None] = mapped_column(Interval)
     is_new: Mapped[bool | None]
 
+
+HOSTS = Table("hosts", Base.metadata, Column("at", INET))
 
 # Names that must be quoted, in a schema that must be.
 ODD = Table(

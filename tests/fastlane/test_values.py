@@ -28,7 +28,7 @@ ROW = st.fixed_dictionaries(
         "at": st.none() | st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=ZONES),  # noqa: DTZ001
         "key": st.none() | st.uuids(),
         "amount": st.none() | st.decimals(-(10**30), 10**30, allow_nan=False),
-        "ratio": st.none() | st.floats(allow_nan=False),
+        "ratio": st.none() | st.floats(allow_nan=False, allow_infinity=False),
         "raw": st.none() | st.binary(),
         "tags": st.none() | st.lists(TEXT, max_size=3),
         "took": st.none() | st.timedeltas(timedelta(-9999), timedelta(9999)),

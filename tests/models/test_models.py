@@ -25,12 +25,11 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from holdfast import models
 from holdfast.database import Database
-from holdfast.errors import ConfigurationError
+from holdfast.errors import ConfigurationError, InvalidValueError
 from holdfast.models import (
     NAMING_CONVENTION,
     Timestamps,
@@ -215,7 +214,9 @@ class TestUTCDateTime:
     @pytest.mark.parametrize("value", [datetime(2026, 1, 1), datetime(2026, 1, 1, tzinfo=NoZone())])  # noqa: DTZ001
     async def test_a_naive_one_is_refused(self, db, value):
         """PostgreSQL would have taken it for the process's local time."""
-        with pytest.raises(StatementError, match=r"has no time zone; use datetime\.now\(UTC\)"):
+        with pytest.raises(
+            InvalidValueError, match=r"decks\.played_at has no time zone; use datetime\.now\(UTC\)"
+        ):
             await store(db, played_at=value)
 
     async def test_none_is_null(self, db):
@@ -257,7 +258,7 @@ class TestJson:
     @pytest.mark.parametrize("value", [float("nan"), float("inf")])
     async def test_what_json_has_not_is_refused(self, db, value):
         """SQLite would have stored a text that is no JSON."""
-        with pytest.raises(StatementError, match="not JSON compliant"):
+        with pytest.raises(InvalidValueError, match=r"decks\.cards .*not JSON compliant"):
             await store(db, cards={"fire": value})
 
     def test_types(self):

@@ -1,16 +1,37 @@
 """JSON on its way into a database and back."""
 
 import json
+import re
 from typing import Any
 
 import msgspec
 
-_decode = msgspec.json.decode
+from holdfast.errors import InvalidValueError
 
+_decode = msgspec.json.decode
 # JSON has no NaN: PostgreSQL refuses it, SQLite would store what nothing can read.
 # Not `json.dumps`, which makes an encoder for each value when it is told anything; nor msgspec's,
 # which writes null for NaN.
-dumps = json.JSONEncoder(allow_nan=False).encode
+_encode = json.JSONEncoder(allow_nan=False).encode
+# A backslash that was escaped and a whole surrogate pair are passed over; the rest is no text.
+_ESCAPED = re.compile(
+    r"\\\\|\\ud[89ab]..\\ud[c-f]..|(?P<nul>\\u0000)|(?P<half>\\ud[89a-f]..)", re.DOTALL
+)
+
+
+def dumps(value: object) -> str:
+    """Encode a document, as `json.dumps` does.
+
+    Raises:
+        InvalidValueError: it has what is no JSON, or what PostgreSQL does not store.
+    """
+    try:
+        text = _encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidValueError(f"cannot be written as JSON: {error}") from None
+    if "\\u0000" in text or "\\ud" in text:
+        _require_text(text)
+    return text
 
 
 def loads(text: str) -> Any:
@@ -21,3 +42,15 @@ def loads(text: str) -> Any:
         # Numbers past a float's range, half of a surrogate pair, kinds of str: the standard library
         # takes more.
         return json.loads(text)
+
+
+def _require_text(written: str) -> None:
+    for found in _ESCAPED.finditer(written):
+        if found["nul"]:
+            raise InvalidValueError(
+                "has a NUL character in it, which PostgreSQL does not store; remove it"
+            )
+        if found["half"]:
+            raise InvalidValueError(
+                "has half of a surrogate pair in it, which no text has; remove it"
+            )

@@ -15,11 +15,13 @@ from psycopg import (
 )
 from psycopg.generators import fetch_many
 from psycopg.pq import ConnStatus, PGconn, TransactionStatus
+from psycopg.types.json import Json, Jsonb
 from psycopg.waiting import wait_async
 from sqlalchemy import Connection, Engine
 from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
+from holdfast.database import documents
 from holdfast.database.dialling import AS_NEW, PEER
 from holdfast.database.policy import DatabasePolicy
 from holdfast.errors import TransactionAbortedError
@@ -181,6 +183,9 @@ def behave(engine: Engine) -> None:
     engine.dialect.do_terminate = _terminate  # type: ignore[assignment, method-assign]
     # What the garbage collector finds is closed, too.
     engine.dialect.has_terminate = True
+    # SQLAlchemy leaves it to psycopg to write JSON, in the middle of sending: too late to refuse.
+    engine.dialect._psycopg_Json = partial(_written, Json)  # type: ignore[attr-defined]  # noqa: SLF001
+    engine.dialect._psycopg_Jsonb = partial(_written, Jsonb)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def transaction(connection: Connection) -> object:
@@ -208,6 +213,10 @@ def is_lost(driver: CountingConnection) -> bool:
 def is_busy(adapted: Any) -> bool:
     """Tell whether a statement is under way, which psycopg would have others wait for."""
     return bool(adapted.driver_connection.lock.locked())
+
+
+def _written(kind: type[Json] | type[Jsonb], value: object) -> Json | Jsonb:
+    return kind(documents.dumps(value), dumps=str)
 
 
 def _begin(connection: Any) -> None:

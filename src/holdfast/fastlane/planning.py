@@ -109,7 +109,7 @@ def _make(
     return Plan(
         compiled=compiled,
         places=None if key is None else _places(own.bindparams, key.bindparams),
-        processors=_processors(compiled, dialect),
+        processors=binding(compiled),
         writes=any(getattr(each, "is_dml", False) for each in iterate(plain)),
         build=build,
     )
@@ -129,16 +129,6 @@ def _places(
 ) -> list[int | BindParameter[Any]]:
     places = {id(each): number for number, each in enumerate(given)}
     return [places.get(id(each), each) for each in compiled]
-
-
-def _processors(compiled: SQLCompiler, dialect: Dialect) -> dict[str, Process]:
-    late = compiled.post_compile_params | compiled.literal_execute_params
-    made = {
-        name: binding(bind.type, dialect)
-        for bind, name in compiled.bind_names.items()
-        if bind not in late
-    }
-    return {name: process for name, process in made.items() if process is not None}
 
 
 def _require_known(parameters: Parameters, compiled: SQLCompiler) -> None:

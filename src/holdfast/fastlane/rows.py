@@ -7,8 +7,8 @@ from itertools import islice
 
 from sqlalchemy import Dialect
 
-from holdfast.errors import RowError
-from holdfast.fastlane.targets import Field, Target
+from holdfast.errors import InvalidValueError, RowError
+from holdfast.fastlane.targets import Field, Target, processes
 from holdfast.fastlane.values import Process
 
 Row = Mapping[str, object]
@@ -72,7 +72,7 @@ class Records:
         Raises:
             RowError: a row is not like the first, or a value does not fit its column's type.
         """
-        kinds = [each.process(dialect) for each in (*self.given, *self.made)]
+        kinds = processes((*self.given, *self.made), dialect)
         some: list[Row] | None = first
         while some and not is_lost():
             for record in self._converted(some, kinds):
@@ -111,6 +111,8 @@ class Records:
             return process(value)
         except Exception as error:
             misfit = (*self.given, *self.made)[at]
+            if isinstance(error, InvalidValueError):
+                raise RowError(self.number + number + 1, misfit.key, error.reason) from error
             kind = type(misfit.column.type).__name__
             problem = f"{kind} does not take it: {type(error).__name__}"
             raise RowError(self.number + number + 1, misfit.key, problem) from error

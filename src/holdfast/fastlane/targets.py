@@ -1,12 +1,12 @@
 """Where rows go: a table's columns, and what the model puts in by itself."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from sqlalchemy import Column, Dialect, Table, inspect
+from sqlalchemy import Column, Dialect, Table, insert, inspect
 from sqlalchemy.orm import Mapper
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from holdfast.errors import ConfigurationError
 from holdfast.fastlane.values import Process, binding
@@ -37,11 +37,6 @@ class Field:
             or (column.table is not None and column is column.table.autoincrement_column)
         )
 
-    def process(self, dialect: Dialect) -> Process | None:
-        """Give what makes the driver's value."""
-        kind: TypeEngine[Any] = self.column.type
-        return binding(kind, dialect)
-
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -69,6 +64,16 @@ def target(model: type[object] | Table) -> Target:
             "copy into each, the parent's first"
         )
     return Target(mapper.local_table, {each.key: each for each in _fields_of(mapper)})
+
+
+def processes(fields: Sequence[Field], dialect: Dialect) -> list[Process | None]:
+    """Give what makes the driver's values of each column, as an INSERT would."""
+    columns = [each.column for each in fields]
+    statement: Any = insert(columns[0].table)
+    keys = [each.key for each in columns]
+    compiled: SQLCompiler = statement.compile(dialect=dialect, column_keys=keys)
+    made, names = binding(compiled), {bind.key: name for bind, name in compiled.bind_names.items()}
+    return [made.get(names[key]) for key in keys]
 
 
 def _fields_of(mapper: Mapper[Any]) -> Iterable[Field]:

@@ -1,9 +1,10 @@
 """What a column's type does to a value on its way to the driver, and back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Dialect
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import NumericCommon, TypeEngine
 
 Process = Callable[[Any], Any]
@@ -11,9 +12,13 @@ Process = Callable[[Any], Any]
 _FLOAT8, _NUMERIC = 701, 1700
 
 
-def binding(kind: TypeEngine[Any], dialect: Dialect) -> Process | None:
-    """Give what makes the driver's value, None where it takes what the type takes."""
-    return kind.dialect_impl(dialect).bind_processor(dialect)
+def binding(compiled: SQLCompiler) -> Mapping[str, Process]:
+    """Give what makes the driver's values of a statement's, by the names of its parameters.
+
+    Values of the others are sent as they are. An engine of Holdfast looks at values there.
+    """
+    made: Any = compiled._bind_processors  # noqa: SLF001  -- there is no other way to it
+    return {name: process for name, process in made.items() if callable(process)}
 
 
 def loading(kind: TypeEngine[Any], dialect: Dialect) -> Process | None:

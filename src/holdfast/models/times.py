@@ -10,6 +10,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
+from holdfast.errors import InvalidValueError
+
 
 class UTCDateTime(TypeDecorator[datetime]):
     """An instant: aware values go in, aware values in UTC come back, microseconds kept.
@@ -18,8 +20,8 @@ class UTCDateTime(TypeDecorator[datetime]):
     value is stored there in UTC.
 
     Raises:
-        ValueError: on binding a naive datetime, which PostgreSQL would have taken for the local
-            time of the process; SQLAlchemy wraps it into `StatementError`.
+        InvalidValueError: on binding a naive datetime, which PostgreSQL would have taken for the
+            local time of the process.
     """
 
     impl = DateTime(timezone=True)
@@ -27,11 +29,16 @@ class UTCDateTime(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Refuse a naive value and turn an aware one into UTC."""
-        if value is None:
-            return None
+        if value is None or (type(value) is datetime and value.tzinfo is UTC):
+            return value
+        if not isinstance(value, datetime):
+            raise InvalidValueError(f"is of type {type(value).__name__}, and has to be a datetime")
         if value.utcoffset() is None:
-            raise ValueError(f"{value!r} has no time zone; use datetime.now(UTC)")
-        return value.astimezone(UTC)
+            raise InvalidValueError("has no time zone; use datetime.now(UTC)")
+        try:
+            return value.astimezone(UTC)
+        except OverflowError:
+            raise InvalidValueError("is not within the years 1 to 9999 in UTC") from None
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Give the value back in UTC; SQLite's has lost its zone."""
