@@ -42,7 +42,7 @@ def test_the_readme_works_as_it_is_pasted(clean_environment, tmp_path):
     ran = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True,
-        timeout=100, check=False,
+        timeout=300, check=False,
     )  # fmt: skip
 
     assert ran.returncode == 0, ran.stderr
