@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from holdfast import migrate
 from holdfast.database import Database
 from holdfast.errors import ConfigurationError, TransferError
+from holdfast.transfer.asking import ask
 from holdfast.transfer.catalogue import Relation, filled, relations, revision, versions
 
 _SERVER = (
@@ -72,7 +73,10 @@ async def require_source(
             f"the source has rows in {_listed(rows)}, which the models do not have, so that "
             f"nothing tells how to copy them; leave them out: --without {rows[0]}"
         )
-    return [table for name, table in metadata.tables.items() if found[name].kind == "table"]
+    tables = [table for name, table in metadata.tables.items() if found[name].kind == "table"]
+    if connection.dialect.name == "postgresql":
+        await _require_all_rows(session, tables)
+    return tables
 
 
 async def prepare_target(
@@ -113,6 +117,15 @@ async def require_empty(
         raise TransferError(
             f"the target has rows in {_listed(rows)}, and a copy goes into an empty one: name "
             "another, or delete what is there"
+        )
+
+
+async def _require_all_rows(session: AsyncSession, tables: Sequence[Table]) -> None:
+    hidden = [each.name for each in await ask(session, "hidden.sql", tables)]
+    if hidden:
+        raise TransferError(
+            f"the policies of the source hide rows of {_listed(hidden)} from its role; copy as one "
+            "with BYPASSRLS"
         )
 
 

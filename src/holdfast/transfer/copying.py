@@ -1,11 +1,8 @@
 """Copy one database into another: everything, or nothing."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
-
-from sqlalchemy import Table
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast import migrate
 from holdfast.database import Database
@@ -14,12 +11,9 @@ from holdfast.transfer import agreeing
 from holdfast.transfer.catalogue import versions
 from holdfast.transfer.moving import Moving
 from holdfast.transfer.postgres import PostgresTarget
-from holdfast.transfer.report import Copied, CopiedTable, Watch
+from holdfast.transfer.report import Copied, Watch
 from holdfast.transfer.source import find, set_up
 from holdfast.transfer.sqlite import SqliteTarget
-from holdfast.transfer.tables import routes
-
-Target = PostgresTarget | SqliteTarget
 
 
 async def copy(
@@ -64,10 +58,14 @@ async def copy(
             tables = await agreeing.require_source(reads, metadata, head, without)
             await agreeing.prepare_target(new, config, metadata, head)
             async with new.begin() as writes:
-                filling = _target(writes)(writes, tables)
+                filling = _target(new)(writes, tables)
                 await filling.lock(versions(metadata))
+                found = await find(reads, tables)
+                await filling.open(found)
                 await agreeing.require_empty(writes, metadata, head, tables)
-                copies = await _fill(filling, tables, reads, writes, progress)
+                moving = Moving(await reads.connection(), await writes.connection(), filling)
+                copies = await moving.move(tables, progress)
+                await filling.close(found)
     copied = Copied(
         source=source.url.place,
         target=target.url.place,
@@ -79,24 +77,8 @@ async def copy(
     return copied
 
 
-async def _fill(
-    filling: Target,
-    tables: Sequence[Table],
-    reads: AsyncSession,
-    writes: AsyncSession,
-    progress: Watch | None,
-) -> list[CopiedTable]:
-    source, target = await reads.connection(), await writes.connection()
-    found = await find(reads, tables)
-    await filling.open(found)
-    moving = Moving(source, target, filling, progress)
-    copies = await moving.move(routes(tables, source.dialect, target.dialect))
-    await filling.close(found)
-    return copies
-
-
-def _target(session: AsyncSession) -> type[Target]:
-    return SqliteTarget if session.get_bind().dialect.name == "sqlite" else PostgresTarget
+def _target(db: Database) -> type[PostgresTarget] | type[SqliteTarget]:
+    return SqliteTarget if db.url.backend == "sqlite" else PostgresTarget
 
 
 def _require_drivers(*databases: Database) -> None:

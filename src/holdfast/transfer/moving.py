@@ -5,7 +5,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Table, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,7 +17,7 @@ from holdfast.transfer.reading import find_months, find_undecoded, is_undecoded,
 from holdfast.transfer.refusing import MisfitError, RefusedError
 from holdfast.transfer.report import CopiedTable, Progress, Stage, Watch
 from holdfast.transfer.sqlite import SqliteTarget
-from holdfast.transfer.tables import Columns, Route
+from holdfast.transfer.tables import Columns, Route, routes
 
 _NO_ROW = "No row was copied"
 
@@ -29,7 +29,6 @@ class Moving:
         source: in a transaction that sees one moment.
         target: in the transaction that writes.
         filling: writes there.
-        progress: called after some rows each time.
     """
 
     def __init__(
@@ -37,29 +36,34 @@ class Moving:
         source: AsyncConnection,
         target: AsyncConnection,
         filling: PostgresTarget | SqliteTarget,
-        progress: Watch | None,
     ) -> None:
         self._source = source
         self._target = target
         self._filling = filling
-        self._progress = progress
+        self._progress: Watch | None = None
         self._counts: dict[str, int] = {}
         self._done = 0
 
-    async def move(self, routes: Sequence[Route]) -> list[CopiedTable]:
-        """Move all tables.
+    async def move(self, tables: Sequence[Table], progress: Watch | None) -> list[CopiedTable]:
+        """Move tables, those first that others refer to.
+
+        Args:
+            tables: of both databases.
+            progress: called after some rows each time.
 
         Raises:
             TransferError: a row is refused, or is not what it was.
         """
-        for route in routes:
+        self._progress = progress
+        ordered = routes(tables, self._source.dialect, self._target.dialect)
+        for route in ordered:
             count = select(func.count()).select_from(route.table)
             self._counts[route.name] = await self._source.scalar(count) or 0
             if found := await find_months(self._source, route):
                 row, column = found
                 said = f"{column}: it holds months, which Python's timedelta does not have"
                 raise _refused(route, row, 0, said)
-        return [await self._move(route) for route in routes]
+        return [await self._move(route) for route in ordered]
 
     async def _move(self, route: Route) -> CopiedTable:
         was = await self._write(route)

@@ -93,18 +93,18 @@ class PostgresTarget:
             raise RefusedError(int(line[1]), refused) from error
 
     async def close(self, found: Found) -> None:
-        """Put back what was set aside, which checks all references, and advance the sequences.
+        """Advance the sequences, and put back what was set aside, which checks all references.
 
         Raises:
             TransferError: a row refers to one that is not there.
         """
-        await self._execute("SET CONSTRAINTS ALL IMMEDIATE")
-        for each in self._aside:
-            await self._put_back(each)
         for each in await ask(self._session, "sequences.sql", self._tables):
             given = found.positions.get(each.name, found.positions.get(each.table, 0))
             most = await self._session.scalar(text(each.most)) if each.most else None
             await self._advance(each.name, max(given, most or 0))
+        await self._execute("SET CONSTRAINTS ALL IMMEDIATE")  # what is still to be checked
+        for each in self._aside:
+            await self._put_back(each)
 
     async def _put_back(self, each: Row[Any]) -> None:
         try:
