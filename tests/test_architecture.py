@@ -40,6 +40,7 @@ EXTRAS = {
     "settings": {"pydantic"},
     "migrate": {"alembic"},
     "state": {"redis"},
+    "transfer": {"alembic"},
     "testing": {"alembic", "pytest", "pytest_alembic", "redis"},
     "web": {"starlette"},
     "console": {"jinja2", "starlette"},
