@@ -1,40 +1,12 @@
-<<<<<<< HEAD
-"""`holdfast copy` takes MoAI to PostgreSQL and back, and the command line goes on there."""
-
-import itertools
-import json
-=======
 """Moving to PostgreSQL with `holdfast copy`: every row, and the command line goes on there."""
 
 import asyncio
 import json
 import subprocess
->>>>>>> moai
 import sys
 from pathlib import Path
 
 import pytest
-<<<<<<< HEAD
-
-from holdfast.cli import main as holdfast
-from moai.core.database import ALEMBIC_INI
-
-LINES = "".join(
-    json.dumps(each) + "\n"
-    for each in (
-        {"type": "project", "name": "Caching", "models": ["claude", "gpt"]},
-        {"type": "discussion", "question": "Cache?\n\n# Is it? 'ä' ☃", "kind": "consensus"},
-        {"type": "round"},
-        {"type": "message", "model": "claude", "content": "Yes.\n```\n1\n```"},
-        {"type": "message", "model": "gpt", "content": "No.", "is_direct": True},
-        {
-            "type": "consensus",
-            "summary": "So.",
-            "generated_by": "claude",
-            "agreements": ["an hour"],
-        },
-    )
-=======
 from sqlalchemy import select
 
 from holdfast.database import Database
@@ -51,49 +23,10 @@ LINES = (
         for n in range(250)
     ),
     {"type": "consensus", "summary": "Yes.", "generated_by": "gpt", "agreements": ["é", "\\ "]},
->>>>>>> moai
 )
 
 
 @pytest.fixture
-<<<<<<< HEAD
-def copy(monkeypatch, capsys):
-    """Run `holdfast copy` in the application's folder; give how it ended and what it printed."""
-
-    def call(*arguments):
-        with monkeypatch.context() as patch:
-            patch.chdir(Path(ALEMBIC_INI).parent)
-            patch.setattr(sys, "argv", ["holdfast", "copy", *arguments])
-            with pytest.raises(SystemExit) as ended:
-                holdfast()
-        return ended.value.code or 0, capsys.readouterr()
-
-    return call
-
-
-def ids(moai):
-    """Give the keys of all discussions, by the command line itself."""
-    _, printed, _ = moai("discussions", "list", "Caching", "--json")
-    return [each["id"] for each in json.loads(printed)["items"]]
-
-
-def test_to_postgresql_and_back(clean_environment, moai, copy, empty_clone, tmp_path):
-    """Every discussion reads the same on each engine, and a new one is held after each move."""
-    places = [f"sqlite:///{tmp_path}/moai.db", empty_clone.owner, f"sqlite:///{tmp_path}/back.db"]
-    clean_environment.setenv("MOAI_DATABASE_URL", places[0])
-    assert moai("import", "-", stdin=LINES)[0] == 0
-
-    for old, new in itertools.pairwise(places):
-        clean_environment.setenv("MOAI_DATABASE_URL", old)
-        before = [moai("show", each)[1] for each in ids(moai)]
-        code, printed = copy(old, new)
-        assert code == 0, printed
-        clean_environment.setenv("MOAI_DATABASE_URL", new)
-        assert [moai("show", each)[1] for each in ids(moai)] == before
-        assert moai("discussions", "open", "Caching", "And now?")[0] == 0
-
-    assert len(ids(moai)) == 3
-=======
 def talk(made):
     """Give the id of a discussion in ./moai.db, which has one of everything, and more."""
     return made("import", "-", stdin="\n".join(map(json.dumps, LINES)))["discussion_id"]
@@ -145,4 +78,3 @@ def test_everything_is_carried_over(moai, made, talk, clean_environment, empty_c
     code, _, err = moai("consensus", "write", talk, "--by", "claude", "--summary", "No.")
     assert (code, "has a consensus already, by gpt" in err) == (1, True)
     assert not Path("moai.db").exists()
->>>>>>> moai
