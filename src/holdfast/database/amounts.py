@@ -12,6 +12,7 @@ from holdfast.database.judging import Check, Refuse, Use, judging, no
 
 # The largest of PostgreSQL's `real` and `double precision`; SQLite has the latter only.
 _REAL, _DOUBLE = (2 - 2.0**-23) * 2.0**127, (2 - 2.0**-52) * 2.0**1023
+_AS_DECIMALS = {each: Decimal(each) for each in (_REAL, _DOUBLE, math.inf)}  # it takes a while
 _REAL_BITS = 24  # FLOAT(24) and less are `real`
 _FOUR_BYTES = Struct("f")
 _EXACT = Context(prec=2000)  # more digits than a double and a scale have
@@ -83,19 +84,22 @@ def truth(_kind: object, use: Use, refuse: Refuse) -> Check:
         is_number = use is Use.STORED and type(value) is int and value in {0, 1}
         return None if is_number or isinstance(value, bool) else no(value, "True or False")
 
-    return judging(wrong, refuse)
+    judge = judging(wrong, refuse)
+    return lambda value: value if value is True or value is False else judge(value)
 
 
 def _wrong_number(value: Any, use: Use, largest: float) -> str | None:
     if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
         return no(value, "an int, a float or a Decimal")
-    if value.is_nan() if isinstance(value, Decimal) else value != value:  # noqa: PLR0124
+    is_nan = value.is_nan() if isinstance(value, Decimal) else value != value  # noqa: PLR0124
+    if is_nan:
         return None if use is Use.OTHER else "is NaN, which SQLite stores as NULL; use None"
+    bound = _AS_DECIMALS[largest] if isinstance(value, Decimal) else largest
+    if -bound <= value <= bound:
+        return None
     if value in {math.inf, -math.inf}:
         infinite = "is infinite, and columns are for finite numbers; use None"
         return infinite if use is Use.STORED else None
-    if -largest <= value <= largest:
-        return None
     return f"is beyond {largest:.2}, the largest number of its type; store it as text"
 
 
