@@ -192,6 +192,17 @@ async def test_create_tables_again_changes_nothing(clean_environment, empty_url)
     assert await count() == 1
 
 
+async def test_create_tables_after_all_was_taken_back(clean_environment, empty_url):
+    """Alembic leaves a table of its own, with nothing in it."""
+    init_db(empty_url)
+    await create_tables()
+    await migrate.downgrade(get_database(), ALEMBIC_INI, "base")
+    await create_tables()
+
+    assert await count() == 0
+    assert await read_revisions(empty_url) == (migrate.head(ALEMBIC_INI),)
+
+
 async def test_create_tables_migrates_what_is_older(clean_environment, empty_url, tmp_path):
     """Tables of a release before are brought to this one, not taken for it."""
     init_db(empty_url)

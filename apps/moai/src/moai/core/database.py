@@ -147,7 +147,8 @@ def _make_tables(connection: Connection, alembic: tuple[ModuleType, ModuleType])
     command, config = alembic
     if connection.dialect.name == "postgresql":
         connection.execute(text(_ONE_AT_A_TIME))
-    if inspect(connection).has_table("alembic_version"):
+    stamped = inspect(connection).has_table("alembic_version")
+    if stamped and connection.scalars(text(_REVISIONS)).all():
         return  # somebody else has made them meanwhile
     # Tables of these names that are somebody else's are not taken for ours.
     Base.metadata.create_all(connection, checkfirst=False)
