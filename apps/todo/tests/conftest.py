@@ -16,7 +16,8 @@ from todo.core.start import ALEMBIC_INI
 from todo.models import Task
 
 APP = ALEMBIC_INI.parent
-VARIABLES = ("DATABASE_URL", "DATABASE_OWNER_URL", "TEST_DATABASE_URL", "DIRECT_DATABASE_URL")
+# But for TEST_DATABASE_URL, which the kit may not have looked at yet.
+VARIABLES = ("DATABASE_URL", "DATABASE_OWNER_URL", "DIRECT_DATABASE_URL")
 
 
 @pytest.fixture(scope="session")

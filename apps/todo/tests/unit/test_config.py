@@ -22,6 +22,11 @@ NEON = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _no_server_is_given(monkeypatch):
+    monkeypatch.delenv("TEST_DATABASE_URL", raising=False)
+
+
 def test_nothing_has_to_be_set(clean_environment, tmp_path):
     """Tasks are kept in a file of one's own then."""
     assert Settings().database_url.get_secret_value() == own_url()

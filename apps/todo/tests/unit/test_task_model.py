@@ -365,3 +365,10 @@ async def test_tasks_at_once_are_their_own(make_task):
 
     tasks = await asyncio.gather(*(make(f"task {number}") for number in range(20)))
     assert [task.title for task in tasks] == [f"task {number}" for number in range(20)]
+
+
+async def test_user_ids_are_random(ann, bob):
+    """No test depends on who somebody is."""
+    assert ann != bob
+    assert {ann.version, bob.version} == {4}
+    assert {ann.variant, bob.variant} == {uuid.RFC_4122}
