@@ -17,6 +17,7 @@ from benchmarks import (
     searching,
     starting,
     testing,
+    transferring,
     writing,
 )
 from benchmarks.measure import Measured, Row, measure
@@ -28,6 +29,7 @@ ROWS: tuple[Row, ...] = (
     reading.BULK,
     writing.ONE,
     writing.BULK,
+    transferring.ROW,
     running.OVERHEAD,
     pooling.BURST,
     pooling.LANE,
@@ -54,7 +56,7 @@ NAMES = (
     "state.flush", "state.recover", "test.sandbox", "test.database", "test.workers", "up.cold",
     "up.warm", "migrate.noop", "cards.load", "cards.load.game", "cards.search", "history.page",
     "history.board", "json.typed", "json.typed.read", "json.typed.insert", "json.typed.sqlite",
-    "json.typed.sqlite.read", "json.typed.sqlite.insert", "import",
+    "json.typed.sqlite.read", "json.typed.sqlite.insert", "import", "transfer",
 )  # fmt: skip
 
 

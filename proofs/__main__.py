@@ -16,6 +16,7 @@ from proofs import (
     restart,
     run_again,
     same_models,
+    sqlite_writers,
     valid_models,
 )
 from proofs.contract import main
@@ -32,6 +33,7 @@ PROOFS = (
     exhausted.PROOF,
     burst.PROOF,
     demoted.PROOF,
+    sqlite_writers.PROOF,
     same_models.PROOF,
     valid_models.PROOF,
     real_tests.PROOF,

@@ -156,3 +156,4 @@ def test_it_is_a_varchar_of_one_width():
     """No CHECK and no database type, so a new member needs no migration."""
     for dialect in (postgresql.dialect(), sqlite.dialect()):
         assert ValueEnum(Status).compile(dialect) == "VARCHAR(32)"
+        assert ValueEnum(Status, length=50).compile(dialect) == "VARCHAR(50)"

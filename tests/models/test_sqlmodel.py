@@ -175,6 +175,15 @@ class TestConstruction:
         }
         assert "secret" not in str(error.value)
 
+    @pytest.mark.parametrize("key", ["_given", "_sa_instance_state", "self", "metadata"])
+    @pytest.mark.parametrize("value", [None, {"name": "Bob"}])
+    def test_keys_that_mean_something_elsewhere(self, key, value):
+        """Whoever sends them is told that they are unknown."""
+        for make in (lambda data: Hero(**data), Hero.model_validate, HeroFields.model_validate):
+            with pytest.raises(ValidationError) as error:
+                make({"name": "Ann", key: value})
+            assert [*wrong(error)] == [key]
+
     @pytest.mark.parametrize("name", ["", "  ", "x" * 21, None, 5])
     def test_a_wrong_field(self, name):
         """By a constraint, by a validator and by its type."""

@@ -12,8 +12,8 @@ from sqlalchemy.sql import operators
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TupleType, TypeEngine
 
+from holdfast.database.judging import Use
 from holdfast.database.processing import Process, process_of
-from holdfast.database.values import Use
 from holdfast.errors import InvalidValueError
 
 _COMPARE = frozenset(

@@ -9,7 +9,7 @@ from sqlalchemy import JSON
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Dialect
 
-from holdfast.models import ENUM_LENGTH, NotBlank, TypedJSON, UTCDateTime, ValueEnum
+from holdfast.models import NotBlank, TypedJSON, UTCDateTime, ValueEnum
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
@@ -24,7 +24,7 @@ def render_item(kind: str, item: Any, autogen: "AutogenContext") -> str | Litera
     if isinstance(item, UTCDateTime):
         return "sa.DateTime(timezone=True)"
     if isinstance(item, ValueEnum):
-        return f"sa.String(length={ENUM_LENGTH})"
+        return f"sa.String(length={item.length})"
     if isinstance(item, NotBlank):
         return f"sa.String(length={item.length})" if item.length else "sa.String()"
     if isinstance(item, TypedJSON) or _is_json_type(item):

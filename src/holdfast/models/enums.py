@@ -9,14 +9,14 @@ from sqlalchemy.types import TypeDecorator
 
 from holdfast.errors import ConfigurationError, InvalidValueError
 
-# One width for all: a longer member added later needs no migration.
+# One width, unless another is asked for: a longer member added later needs no migration.
 ENUM_LENGTH = 32
 
 E = TypeVar("E", bound=enum.Enum)
 
 
 class ValueEnum(TypeDecorator[E], Generic[E]):
-    """An enum stored by value in a `VARCHAR(32)`, checked in Python before it is written.
+    """An enum stored by value in a VARCHAR, checked in Python before it is written.
 
         status: Mapped[Status] = mapped_column(ValueEnum(Status))
 
@@ -24,9 +24,10 @@ class ValueEnum(TypeDecorator[E], Generic[E]):
     release does not know, since a newer one has written it, can be read, and is never written.
 
     Args:
-        members: the enum; its values are strings of at most 32 characters.
+        members: the enum; its values are strings of at most `length` characters.
         unknown: what an unknown value is when it is read: its text (`"text"`), a member that
             stands for all of them, or an error (`"error"`).
+        length: of the VARCHAR, in characters.
 
     Raises:
         ConfigurationError: a value is not a string or too long, at class definition.
@@ -34,22 +35,29 @@ class ValueEnum(TypeDecorator[E], Generic[E]):
             ones; with `unknown="error"`, on loading what is no member.
     """
 
-    impl = String(ENUM_LENGTH)
+    impl = String
     cache_ok = True
 
-    def __init__(self, members: type[E], *, unknown: E | Literal["text", "error"] = "text") -> None:
+    def __init__(
+        self,
+        members: type[E],
+        *,
+        unknown: E | Literal["text", "error"] = "text",
+        length: int = ENUM_LENGTH,
+    ) -> None:
         for member in members:
-            if not isinstance(member.value, str) or len(member.value) > ENUM_LENGTH:
+            if not isinstance(member.value, str) or len(member.value) > length:
                 raise ConfigurationError(
                     f"{members.__name__}.{member.name} is {member.value!r}; "
-                    f"a value is a string of at most {ENUM_LENGTH} characters"
+                    f"a value is a string of at most {length} characters"
                 )
         if not isinstance(unknown, members) and unknown not in {"text", "error"}:
             raise ConfigurationError(
                 f"unknown={unknown!r} of ValueEnum({members.__name__}): it is 'text', 'error' or "
                 "a member that stands for the unknown values"
             )
-        super().__init__(ENUM_LENGTH)
+        super().__init__(length)
+        self.length = length
         self.members = members
         self.unknown = unknown
         # Calling an enum takes four times as long, for each value of each row.
@@ -59,7 +67,9 @@ class ValueEnum(TypeDecorator[E], Generic[E]):
         """Give the member's value; a string is taken when it is one."""
         if value is None:
             return None
-        member = value if isinstance(value, self.members) else self._by_value.get(value)
+        member = value if isinstance(value, self.members) else None
+        if isinstance(value, str):
+            member = self._by_value.get(value)
         if member is None:
             raise self._refusal()
         if member is self.unknown:

@@ -29,6 +29,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 _STATE = "_sa_instance_state"  # in the __dict__ of what SQLAlchemy knows
+_GIVEN = "_given"  # the name of no field: these do not begin with an underscore
 _NOTHING = object()
 
 
@@ -62,12 +63,15 @@ class ValidatedModel(SQLModel):
     model_config = {"extra": "forbid", "hide_input_in_errors": True}
     __mapper_args__: ClassVar[dict[str, Any]] = {"eager_defaults": True}
 
-    # The name of no field: these do not begin with an underscore.
-    def __init__(self, *, _given: _Input | None = None, **data: Any) -> None:
+    # As in SQLModel: what somebody sends may well have a key `self`.
+    def __init__(__pydantic_self__, **data: Any) -> None:  # noqa: N805
+        self = __pydantic_self__
         if not _is_table(type(self)):
-            super().__init__(**data)
+            super(ValidatedModel, self).__init__(**data)
             return
-        given = _given or _Input(*_split(type(self), data), {})
+        given = data.get(_GIVEN)
+        if not isinstance(given, _Input):
+            given = _Input(*_split(type(self), data), {})
         attributes = vars(self)
         try:
             # Validators meet an object that SQLAlchemy does not know yet.
@@ -109,7 +113,7 @@ class ValidatedModel(SQLModel):
             return super().model_validate(obj, update=update, **options)
         if update:
             obj = {**obj, **update} if isinstance(obj, dict) else _Updated(obj, update)
-        return cls(_given=_Input(*_split(cls, obj), options))
+        return cls(**{_GIVEN: _Input(*_split(cls, obj), options)})
 
     def sqlmodel_update(
         self, obj: dict[str, Any] | BaseModel, *, update: dict[str, Any] | None = None

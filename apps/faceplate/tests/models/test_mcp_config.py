@@ -4,10 +4,12 @@ import uuid
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import joinedload
 
 from faceplate.errors import InvalidInputError
 from faceplate.models import MCPConfig
+from holdfast.errors import InvalidValueError
 
 
 async def test_table(read_table):
@@ -85,19 +87,35 @@ async def test_config_is_jsonb(session, make, user, store):
     assert found == 1
 
 
-async def test_a_key_set_in_place_is_stored(session, make, user, store):
-    """Setting a key of the loaded object is noticed, and moves `updated_at`."""
-    config = make.config(user)
+async def test_a_change_in_place_is_stored(session, make, user, store):
+    """Changing the loaded object at any depth is noticed, and moves `updated_at`."""
+    config = make.config(user, config=DEEP)
     await store(config)
 
     changed = await session.get_one(MCPConfig, config.id)
     changed.config["command"] = "nmap"
+    changed.config["env"]["EMPTY"] = "no more"
     await session.commit()
     session.expunge_all()
 
     read = await session.get_one(MCPConfig, config.id)
-    assert read.config == config.config | {"command": "nmap"}
+    env = DEEP["env"] | {"EMPTY": "no more"}
+    assert read.config == DEEP | {"command": "nmap", "env": env}
     assert read.updated_at > config.updated_at
+
+
+async def test_a_change_in_place_that_cannot_be_kept_is_refused(session, make, user, store):
+    """It is refused when it is to be written, and the row stays as it was."""
+    config = make.config(user, config=DEEP)
+    await store(config)
+    changed = await session.get_one(MCPConfig, config.id)
+    changed.config["args"].append((1,))  # which would come back as a list
+
+    with pytest.raises((InvalidValueError, StatementError), match="would come back as another"):
+        await session.commit()
+
+    await session.rollback()
+    assert (await session.get_one(MCPConfig, config.id)).config == DEEP
 
 
 async def test_one_name_for_a_user(session, make, user, store, refused_by):

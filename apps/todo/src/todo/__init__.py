@@ -1,1 +1,1 @@
-"""todo."""
+"""Todo: everybody has tasks of their own, on SQLite or PostgreSQL."""
