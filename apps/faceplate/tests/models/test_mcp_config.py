@@ -4,7 +4,6 @@ import uuid
 
 import pytest
 from sqlalchemy import select, text
-from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import joinedload
 
 from faceplate.errors import InvalidInputError
@@ -111,7 +110,7 @@ async def test_a_change_in_place_that_cannot_be_kept_is_refused(session, make, u
     changed = await session.get_one(MCPConfig, config.id)
     changed.config["args"].append((1,))  # which would come back as a list
 
-    with pytest.raises((InvalidValueError, StatementError), match="would come back as another"):
+    with pytest.raises(InvalidValueError, match=r"^mcp_configs\.config would come back"):
         await session.commit()
 
     await session.rollback()
@@ -184,5 +183,5 @@ async def test_a_name_that_is_too_long_is_refused(session, make, user):
     """Text is never cut."""
     session.add(make.config(user, name="x" * 101))
 
-    with pytest.raises(Exception, match="too long"):
+    with pytest.raises(InvalidValueError, match=r"^mcp_configs\.name has \d+ characters"):
         await session.commit()
