@@ -33,7 +33,8 @@ def refuse_values(engine: Engine) -> None:
     What to look at is found out when a statement is compiled, and kept with it. What is sent
     without that, the driver's own SQL, is not looked at.
     """
-    engine.dialect.statement_compiler = _looking(engine.dialect.statement_compiler)
+    compiler: Any = engine.dialect.statement_compiler
+    engine.dialect.statement_compiler = _looking(compiler)
     event.listen(engine, "handle_error", _tell)
 
 
