@@ -15,9 +15,11 @@ export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/installed  ## real servers, players, chats and cut connections, from nothing, in a minute
+demo: $(VENV)/installed  ## all four applications on real servers, from nothing, in a minute
 	@$(python) -m mantimon.demo
 	@$(python) -m faceplate.demo
+	@$(python) -m moai.demo
+	@$(python) -m todo.demo
 
 test: $(VENV)/installed  ## run the tests; ALL=1 the slow ones too, COVERAGE=1 with their coverage
 	@$(python) scripts/run_tests.py

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Sequence
 
 from benchmarks import (
+    documents,
     history,
     importing,
     loading,
@@ -16,6 +17,7 @@ from benchmarks import (
     searching,
     starting,
     testing,
+    transferring,
     writing,
 )
 from benchmarks.measure import Measured, Row, measure
@@ -27,6 +29,7 @@ ROWS: tuple[Row, ...] = (
     reading.BULK,
     writing.ONE,
     writing.BULK,
+    transferring.ROW,
     running.OVERHEAD,
     pooling.BURST,
     pooling.LANE,
@@ -42,6 +45,7 @@ ROWS: tuple[Row, ...] = (
     searching.ROW,
     history.PAGES,
     history.BOARD,
+    *documents.ROWS,
     importing.ROW,
 )
 
@@ -51,7 +55,8 @@ NAMES = (
     "pool.burst.lane", "pool.queue", "run.overhead", "cancel.storm", "state.save", "state.load",
     "state.flush", "state.recover", "test.sandbox", "test.database", "test.workers", "up.cold",
     "up.warm", "migrate.noop", "cards.load", "cards.load.game", "cards.search", "history.page",
-    "history.board", "import",
+    "history.board", "json.typed", "json.typed.read", "json.typed.insert", "json.typed.sqlite",
+    "json.typed.sqlite.read", "json.typed.sqlite.insert", "import", "transfer",
 )  # fmt: skip
 
 

@@ -15,6 +15,9 @@ from proofs import (
     real_tests,
     restart,
     run_again,
+    same_models,
+    sqlite_writers,
+    valid_models,
 )
 from proofs.contract import main
 
@@ -30,6 +33,9 @@ PROOFS = (
     exhausted.PROOF,
     burst.PROOF,
     demoted.PROOF,
+    sqlite_writers.PROOF,
+    same_models.PROOF,
+    valid_models.PROOF,
     real_tests.PROOF,
 )
 

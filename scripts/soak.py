@@ -4,9 +4,10 @@ usage: soak.py [--quick] [PYTEST ARGUMENTS]
 
 First ten minutes in which 200 tasks write while back ends are ended, the server restarts and
 tasks are cancelled; then the pool with many more cancellations and schedules than its tests have,
-and the test kit with hundreds of tests of which some do harm, each time others; then rounds of all
-tests until SOAK_MINUTES (30) are over. Ends with the first run that fails. With --quick it is half
-a minute of the first and fewer tests of the kit, always the same. SOAK_SEED repeats a run.
+tens of thousands of values in columns of each type, and the test kit with hundreds of tests of
+which some do harm, each time others; then rounds of all tests until SOAK_MINUTES (30) are over.
+Ends with the first run that fails. With --quick it is half a minute of the first and fewer tests
+of the kit, always the same. SOAK_SEED repeats a run.
 """
 
 import os
@@ -21,6 +22,8 @@ PYTEST = (sys.executable, "-m", "pytest", "--quiet", "--no-header")
 KIT = (*PYTEST, "-rP", "tests/testing/soak.py")  # -rP: say the seed
 STORM = (sys.executable, "scripts/storm.py")
 POOL = (*PYTEST, "tests/pool/test_storm.py", "tests/pool/test_schedules.py")
+FUZZ = (*PYTEST, "tests/contract/test_fuzz.py")
+VALUES = 2_000  # for each type of column
 CANCELLED = 10_000  # for each way and driver
 SCHEDULES = 10_000
 TESTS = 500
@@ -28,7 +31,7 @@ QUICK_TESTS = 60
 
 
 def main(arguments: list[str]) -> int:
-    """Run storm, pool, kit, and rounds of all tests; return the first exit code of a failure."""
+    """Run each in turn, and rounds of all tests; return the first exit code of a failure."""
     if "--quick" in arguments:
         storm = (*STORM, "--seconds", "30", "--seed", "1")
         return run("storm, short form", storm) or run(
@@ -39,6 +42,9 @@ def main(arguments: list[str]) -> int:
     failed = run("storm", (*STORM, "--seed", seed))
     failed = failed or run(
         "pool", POOL, HOLDFAST_STORM=str(CANCELLED), HOLDFAST_SCHEDULES=str(SCHEDULES)
+    )
+    failed = failed or run(
+        "values", (*FUZZ, f"--hypothesis-seed={seed}"), HOLDFAST_FUZZ=str(VALUES)
     )
     failed = failed or run("kit", KIT, SOAK_TESTS=str(TESTS), SOAK_SEED=seed)
     rounds = 0

@@ -40,6 +40,7 @@ EXTRAS = {
     "settings": {"pydantic"},
     "migrate": {"alembic"},
     "state": {"redis"},
+    "transfer": {"alembic"},
     "testing": {"alembic", "pytest", "pytest_alembic", "redis"},
     "web": {"starlette"},
     "console": {"jinja2", "starlette"},
@@ -51,7 +52,8 @@ DRIVERS = frozenset({"psycopg"})
 
 OUTSIDE = ("apps", "proofs", "benchmarks")  # public names of the library only
 # Files that are imported by themselves: tests that are taken into a module with `import *`, what
-# scripts use without the rest of the part, or commands beside it, and what needs another extra.
+# scripts use without the rest of the part or commands beside it, and what needs an extra that the
+# rest does not.
 PUBLIC_FILES = frozenset(
     {
         ("holdfast", "cli", "rows"),

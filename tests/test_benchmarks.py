@@ -39,6 +39,12 @@ GOALS = {
     "cards.load": ["at most 1.6 of the limit"],
     "cards.load.game": ["at most 1.6 of the limit"],
     "cards.search": ["at most 0.1 of the limit"],
+    "json.typed": ["at most 2 of the limit"],
+    "json.typed.read": ["at most 2 of the limit"],
+    "json.typed.insert": ["at most 2 of the limit"],
+    "json.typed.sqlite": ["at most 2 of the limit"],
+    "json.typed.sqlite.read": ["at most 2 of the limit"],
+    "json.typed.sqlite.insert": ["at most 2 of the limit"],
     "import": ["at most 1.15 of the limit"],
 }  # fmt: skip
 

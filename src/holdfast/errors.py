@@ -4,6 +4,8 @@ Errors of SQLAlchemy, the drivers and Redis pass through unchanged, except where
 makes a promise about them.
 """
 
+from collections.abc import Mapping
+
 # SQLSTATEs that decide what an error means, from PostgreSQL's appendix A.
 INVALID_PASSWORD = "28P01"  # noqa: S105  -- a code, not a password
 INVALID_AUTHORIZATION = "28000"  # no such role, or pg_hba.conf has no line for it
@@ -113,6 +115,7 @@ class RowError(HoldfastError, ValueError):
     Attributes:
         number: of the row, counted from 1.
         key: of the value, None where it is not about one.
+        problem: what is wrong, without where.
     """
 
     def __init__(self, number: int, key: str | None, problem: str) -> None:
@@ -120,6 +123,7 @@ class RowError(HoldfastError, ValueError):
         super().__init__(f"{where}: {problem}; no row was written")
         self.number = number
         self.key = key
+        self.problem = problem
 
 
 class InvalidValueError(HoldfastError, ValueError):
@@ -130,7 +134,8 @@ class InvalidValueError(HoldfastError, ValueError):
     Attributes:
         reason: what is wrong with it, and what to do.
         field: where it was to be stored, None where that is not known.
-        row: of those that were given at once, counted from 1; None where it was one.
+        row: of those of the statement, counted from 1; None where it had one. The ORM makes a
+            statement for all rows in sequence that have the same keys.
     """
 
     def __init__(self, reason: str, field: str | None = None, row: int | None = None) -> None:
@@ -172,6 +177,24 @@ class SandboxError(HoldfastError, RuntimeError):
 
 class MigrationError(HoldfastError, RuntimeError):
     """A migration could not be found, or failed; the database is as it was before."""
+
+
+class TransferError(HoldfastError, RuntimeError):
+    """A database was not copied into another one; no row is in the target.
+
+    Attributes:
+        table: that it is about, None where it is about more than one.
+        key: of the row that it is about, by column; None where it is about none.
+    """
+
+    def __init__(
+        self, problem: str, *, table: str | None = None, key: Mapping[str, object] | None = None
+    ) -> None:
+        named = [f"{name} {value!s}" for name, value in (key or {}).items()]
+        where = ", ".join(filter(None, [table, *named]))
+        super().__init__(f"{where}: {problem}" if where else problem)
+        self.table = table
+        self.key = key
 
 
 # PostgreSQL keeps its time-outs in milliseconds as 32-bit integers: about 24 days.

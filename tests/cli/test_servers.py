@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import signal
 
@@ -434,6 +435,38 @@ def test_the_shell_of_the_project_itself(shell):
 
     assert shell.json("up", "--detach", **urls)["migration"]["after"] == ["001"]
     assert shell.json("migrate", **urls)["after"] == ["001"]
+
+
+@pytest.mark.parametrize("options", [[], ["--tcp"]], ids=["socket", "TCP"])
+def test_a_shell_in_which_the_servers_were_stopped(shell, running, options):
+    """The URLs that it has still are nobody else's: the servers are started again."""
+    shell("up", "--detach", *options)
+    urls = shell.json("env")
+    shell("down", **urls)
+
+    assert [each["state"] for each in json.loads(shell("status", "--json", **urls).stdout)] == [
+        "stopped",
+        "stopped",
+    ]
+    said = shell("env", **urls).stderr
+    assert said.endswith("nothing is running here; start the servers: holdfast up --detach\n")
+    told = shell.json("up", "--detach", *options, **urls)
+    assert [each["state"] for each in told["services"]] == ["started", "started"]
+    assert told["migration"]["after"] == ["001"]
+    assert running() == ["postgres", "redis"]
+    assert [*shell.json("env", **urls)] == [*urls]
+
+
+def test_one_given_url_beside_those_of_the_project_itself(shell, running, database_url):
+    """Somebody else's is used, and named; the others are as if they were not set."""
+    shell("up", "--detach")
+    urls = shell.json("env")
+    shell("down")
+    done = shell("up", "--detach", **{**urls, "DATABASE_OWNER_URL": database_url})
+
+    said = ", as DATABASE_OWNER_URL says; for one of the project's own: unset DATABASE_OWNER_URL\n"
+    assert said in done.stdout
+    assert running() == ["redis"]
 
 
 def test_what_is_migrated_is_said_before(shell, project, database_url, redis_url):

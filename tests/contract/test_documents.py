@@ -543,3 +543,21 @@ async def test_parts_of_a_document_in_a_query(db, key):
         assert await session.scalar(select(Deck.free["x"]["y"][1].as_string())) == "two"
         found = select(Deck.id).where(Deck.counts["a"].as_integer() == 1)
         assert await session.scalar(found) == key
+
+
+PARTS = {
+    "a text": (Deck.page["names"][0], "a"),
+    "a number": (Deck.counts["a"], 1),
+    "an object": (Deck.page[("inner", "x")], {"y": 1}),
+    "a list": (Deck.card["names"], ["a"]),
+    "nothing": (Deck.counts["b"], None),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+async def test_a_part_of_a_document_is_any_json(db, key, name):
+    """The schema is of the whole."""
+    part, value = PARTS[name]
+
+    async with db.read() as session:
+        assert await session.scalar(select(part)) == value

@@ -1,5 +1,7 @@
 """Transactions, savepoints and foreign keys are the same on every engine."""
 
+import asyncio
+
 import pytest
 from sqlalchemy import ForeignKey, delete, func, insert, inspect, select, text
 from sqlalchemy.exc import IntegrityError
@@ -26,6 +28,24 @@ class Card(Base):
     __tablename__ = "cards"
     name: Mapped[str] = mapped_column(primary_key=True)
     deck: Mapped[str] = mapped_column(ForeignKey("decks.name", ondelete="CASCADE"))
+
+
+class Note(Base):
+    """A note on a deck that may come later, as long as it comes."""
+
+    __tablename__ = "notes"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    deck: Mapped[str] = mapped_column(
+        ForeignKey("decks.name", deferrable=True, initially="DEFERRED")
+    )
+
+
+class Counter(Base):
+    """A number that many change."""
+
+    __tablename__ = "counters"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int]
 
 
 count = select(func.count()).select_from(Deck)
@@ -118,6 +138,16 @@ async def test_a_foreign_key_is_enforced(db):
     assert await names(db, Card) == []
 
 
+async def test_a_deferred_foreign_key_is_checked_at_commit(db):
+    """A child may come before its parent; without one the COMMIT fails, and nothing is stored."""
+    await add(db, Note(name="early", deck="first"), Deck(name="first"))
+    with pytest.raises(IntegrityError):
+        await add(db, Note(name="orphan", deck="none"))
+    await add(db, Deck(name="second"))
+
+    assert (await names(db), await names(db, Note)) == (["first", "second"], ["early"])
+
+
 async def test_an_error_does_not_reach_the_next_transaction(db):
     """After a duplicate the same session goes on once it was rolled back."""
     await add(db, Deck(name="first"))
@@ -156,7 +186,7 @@ async def test_ddl_is_rolled_back(clone):
         async with owner.engine.connect() as connection:
             found = await connection.run_sync(lambda each: inspect(each).get_table_names())
 
-    assert sorted(found) == ["cards", "decks"]
+    assert sorted(found) == ["cards", "counters", "decks", "notes"]
 
 
 async def make_and_fail(session):
@@ -202,3 +232,44 @@ async def test_a_snapshot_sees_one_moment(db):
         assert await session.scalar(count) == 1
         await add(db, Deck(name="second"))
         assert await session.scalar(count) == 2
+
+
+async def test_twenty_who_read_think_and_write_lose_nothing(db):
+    """The row is locked from its reading on, where a database locks rows at all."""
+    await add(db, Counter(name="one", number=0))
+
+    async def count_up(session):
+        counter = await session.get_one(Counter, "one", with_for_update=True)
+        await asyncio.sleep(0)
+        counter.number += 1
+
+    await asyncio.gather(*(db.run(count_up) for _ in range(20)))
+
+    async with db.read() as session:
+        assert (await session.get_one(Counter, "one")).number == 20
+
+
+async def test_autocommit_stores_each_statement(db):
+    """On the engine and in a plain session; there is nothing that could be rolled back."""
+    async with db.engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(insert(Deck).values(name="first"))
+    async with db.session() as session:
+        await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+        await session.execute(insert(Deck).values(name="second"))
+        await session.rollback()
+
+    assert await names(db) == ["first", "second"]
+
+
+@pytest.mark.parametrize("way", ["begin", "session"])
+async def test_a_stream_ends_with_its_transaction(db, way):
+    """What was not read of it is in nobody's way."""
+    await add(db, *(Deck(name=f"deck {number}") for number in range(5)))
+    async with getattr(db, way)() as session:
+        rows = await session.stream_scalars(select(Deck.name).order_by(Deck.name))
+        assert await anext(rows) == "deck 0"
+
+    async with db.begin() as session:
+        await session.execute(delete(Deck))
+    assert await names(db) == []

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.database import Database, DatabasePolicy
@@ -70,22 +70,6 @@ async def db(request, tmp_path):
         assert each.engine.pool.checkedout() == 0
 
 
-async def test_no_update_of_many_writers_is_lost(db):
-    """Eight tasks that each read, think and write 10 times count to 80."""
-
-    async def count():
-        for _ in range(10):
-            async with db.begin() as session:
-                number = await session.scalar(text("SELECT n FROM counts"))
-                await asyncio.sleep(0)
-                await session.execute(text(f"UPDATE counts SET n = {number + 1}"))
-
-    await asyncio.gather(*(count() for _ in range(8)))
-
-    async with db.read() as session:
-        assert await session.scalar(text("SELECT n FROM counts")) == 80
-
-
 async def test_a_rollback_takes_nothing_of_others_along(db):
     """One task's rollback leaves what another has written, in memory too."""
 
@@ -131,31 +115,6 @@ async def test_foreign_keys_are_enforced(db):
     with pytest.raises(IntegrityError):
         async with db.begin() as session:
             await session.execute(text("INSERT INTO children VALUES (1)"))
-
-
-async def test_readers_do_not_wait_for_a_writer(tmp_path):
-    """While a block writes to a file, another reads what was there before."""
-    async with Database(f"sqlite:///{tmp_path}/a.db") as db:
-        async with db.begin() as session:
-            await session.execute(text("CREATE TABLE counts (n int)"))
-            await session.execute(text("INSERT INTO counts VALUES (0)"))
-        async with db.begin() as session:
-            await session.execute(text("UPDATE counts SET n = 1"))
-            async with db.read() as reader:
-                assert await reader.scalar(text("SELECT n FROM counts")) == 0
-
-
-async def test_a_wait_for_the_writers_lock_is_ended(tmp_path):
-    """After lock_timeout it is SQLAlchemy's error, and the pool is whole."""
-    policy = DatabasePolicy(lock_timeout=0.05)
-    async with Database(f"sqlite:///{tmp_path}/a.db", policy=policy) as db:
-        async with db.begin() as session:
-            await session.execute(text("CREATE TABLE counts (n int)"))
-            with pytest.raises(OperationalError, match="locked"):
-                async with db.begin() as other:
-                    await other.execute(text("SELECT 1"))
-
-        assert db.engine.pool.checkedout() == 0
 
 
 async def test_in_memory_there_is_one_connection():

@@ -81,6 +81,18 @@ async def test_what_is_out_of_the_ordinary_is_left_to_alembic(database_url, conf
     assert _loads_alembic(database_url, config)
 
 
+async def test_revisions_in_a_tuple_are_seen(database_url, config):
+    """A file that Alembic can read and the quick look cannot is no reason to see nothing new."""
+    _write(config, "a")
+    async with Database(database_url) as db:
+        await migrate.upgrade(db, config)
+        second = config.parent / "m" / "versions" / "b.py"
+        second.write_text("revision, down_revision = 'b', 'a'\ndef upgrade(): pass\n")
+        moved = await migrate.upgrade(db, config)
+
+    assert (moved.before, moved.after) == (("a",), ("b",))
+
+
 async def test_where_python_cannot_parse_alembic_looks(database_url, config, monkeypatch):
     """Python 3.11 may fail to, with an error of its own, where two threads do so at once."""
 

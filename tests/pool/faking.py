@@ -161,10 +161,15 @@ def clocked(clock: Clock) -> Iterator[Callable[[Coroutine[Any, Any, None]], None
             yield runner.run
 
 
-def fake_pool(server: FakeServer, policy: PoolPolicy, *handlers: Callable[[Event], None]) -> Any:
+def fake_pool(
+    server: FakeServer,
+    policy: PoolPolicy,
+    *handlers: Callable[[Event], None],
+    kind: type[ElasticPool] = ElasticPool,
+) -> Any:
     """Give a pool of connections to a server that is not there."""
     events = Events(*(handlers or (lambda _: None,)))
-    return ElasticPool(server.connect, policy, events, set(), renew=server.renew, dialect=server)
+    return kind(server.connect, policy, events, set(), renew=server.renew, dialect=server)
 
 
 async def check_out(pool: ElasticPool) -> Any:

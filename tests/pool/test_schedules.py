@@ -21,7 +21,7 @@ from tests.pool.faking import (
 )
 
 from holdfast.errors import OverloadedError, PoolExhaustedError, UnavailableError
-from holdfast.pool import PoolPolicy
+from holdfast.pool import ElasticPool, PoolPolicy, TurnTakingPool
 
 MOST = 3
 EXAMPLES = int(os.environ.get("HOLDFAST_SCHEDULES", "200"))
@@ -45,10 +45,12 @@ policies = st.builds(
 class World:
     """Callers of a pool, its server, and what may happen to each of them."""
 
+    kind = ElasticPool
+
     def __init__(self, policy: PoolPolicy) -> None:
         self.clock = Clock()
         self.server = FakeServer()
-        self.pool = fake_pool(self.server, policy)
+        self.pool = fake_pool(self.server, policy, kind=self.kind)
         self.asking: list[asyncio.Task[Any]] = []
         self.cancelled: set[asyncio.Task[Any]] = set()
         self.held: list[Any] = []
@@ -251,5 +253,62 @@ BESIDE_AN_IDLE_ONE = [
 def test_every_schedule(policy, script):
     """After each step the pool is within its size, fair, and has forgotten nobody."""
     world = World(policy)
+    with clocked(world.clock) as run:
+        run(world.live(script))
+
+
+READER = "r"
+
+
+class Taking(World):
+    """The same where one caller writes at a time, and others read."""
+
+    kind = TurnTakingPool
+
+    async def ask(self, number: int) -> None:
+        """Have a caller ask for a connection, every third one to read."""
+        name = f"{len(self.asking):04}{READER if number % 3 == 0 else 'w'}"
+        self.asking.append(asyncio.create_task(self.take(), name=name))
+
+    async def take(self) -> None:
+        """Check one out and keep it."""
+        reads = asyncio.current_task().get_name().endswith(READER)
+        taking = self.pool.connect_to_read if reads else self.pool.connect
+        self.held.append(await greenlet_spawn(taking))
+
+    def check(self) -> None:
+        """There is one writer, whom nobody waits behind for nothing."""
+        super().check()
+        writing = [name for name in self.lent if not name.endswith(READER)]
+        assert len(writing) <= 1, f"they write at once: {writing}"
+        waiting = [place for place in self.pool._turns._waiting if not place.done()]
+        assert self.pool._turn or not waiting, "nobody writes, and some wait for it"
+
+    def check_order(self) -> None:
+        """Writers get their turns, and readers their connections, in the order of asking."""
+        lent = {holder.task for holder in self.pool.holders()}
+        gone = {task.get_name() for task in self.cancelled}
+        turns = {lease.task for lease in self.pool._turns._waiting.values()}
+        readers = {name for name in self.waiting_names() if name.endswith(READER)}
+        for waits, kind in ((turns, "w"), (readers, READER)):
+            new = {name for name in lent - self.lent if name.endswith(kind)}
+            overtaken = waits - gone - self.lent
+            if new:
+                assert max(new) < min(overtaken, default="~"), f"{new} came before {overtaken}"
+        self.lent = lent
+
+    async def come_to_rest(self) -> None:
+        """In the end nobody's turn is left over."""
+        await super().come_to_rest()
+        assert self.pool._turn is None
+        assert not self.pool._turns._waiting
+
+
+@pytest.mark.filterwarnings("ignore:The garbage collector:sqlalchemy.exc.SAWarning")
+@settings(max_examples=EXAMPLES)
+@given(policies, steps)
+def test_every_schedule_of_turns(policy, script):
+    """No two write at once, none is overtaken or forgotten, and no turn is lost with its caller."""
+    world = Taking(policy)
     with clocked(world.clock) as run:
         run(world.live(script))

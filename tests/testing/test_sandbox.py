@@ -5,13 +5,14 @@ import gc
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import Connection, event, inspect, text
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, event, inspect, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from holdfast.database import Database
 from holdfast.errors import (
+    InvalidValueError,
     ReadOnlyError,
     SandboxError,
     TransactionAbortedError,
@@ -25,6 +26,7 @@ TABLES = (
     """CREATE TABLE replies (id integer PRIMARY KEY,
         note integer REFERENCES notes DEFERRABLE INITIALLY DEFERRED)""",
 )
+NOTES = Table("notes", MetaData(), Column("id", Integer, primary_key=True))
 POSTGRES = ("asyncpg", "psycopg")
 on_postgres = pytest.mark.parametrize("url", POSTGRES, indirect=True)
 
@@ -159,6 +161,15 @@ async def test_run_and_a_snapshot(db):
 
     async with db.read(snapshot=True) as session:
         assert await session.scalar(text("SELECT id FROM notes")) == 1
+
+
+async def test_values_are_looked_at(db):
+    """Before they are sent, as without a sandbox; it can be used on."""
+    async with db.begin() as session:
+        with pytest.raises(InvalidValueError, match=r"notes\.id does not fit into 32 bits"):
+            await session.execute(NOTES.insert(), {"id": 2**31})
+        await session.execute(NOTES.insert(), {"id": 1})
+        assert await session.scalar(text("SELECT count(*) FROM notes")) == 1
 
 
 async def test_a_connection_of_the_engine(db):

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from faceplate import cli, config
-from faceplate.cli.output import hide_secrets
+from faceplate.cli.hiding import hide_secrets
 from holdfast.database import Database
 
 SECRET = "hunter2-the-secret"
@@ -357,12 +357,11 @@ async def test_a_connection_that_is_lost_is_one_line(command, clean_environment,
 
 def test_control_characters_are_not_obeyed(faceplate, made, chat):
     """A message cannot colour, move or clear the terminal of its reader."""
-    made("messages", "create", chat, "\x1b[2Jgone\rline 1\nline\x9b2")
+    message = made("messages", "create", chat, "\x1b[2Jgone\x07 [red]\nline\x9b2")["id"]
 
-    for words in (["messages", "list", chat], ["context", chat, "--messages", 1]):
-        _, out, _ = faceplate(*words)
-        assert "\\x1b[2Jgone\\x0dline 1" in out
-        assert "line\\x9b2" in out
+    for words in (["list", chat], ["show", message]):
+        _, out, _ = faceplate("messages", *words)
+        assert r"\u001b[2Jgone\u0007 [red] line\u009b2" in " ".join(out.split())
 
 
 @pytest.mark.parametrize(

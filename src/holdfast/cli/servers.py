@@ -213,7 +213,7 @@ def _print_up(
 def _print_given(project: Project) -> None:
     for each in _tell_given(project):
         typer.echo(each)
-    if _given("postgres") and _migrates(project) and (name := variable()):
+    if "postgres" in _given(project) and _migrates(project) and (name := variable()):
         typer.echo(f"what is migrated is {_shown(os.environ[name])}, as {name} says")
 
 
@@ -319,9 +319,8 @@ async def _env(project: Project) -> dict[str, str]:
 
 async def _status(project: Project) -> list[Running]:
     given = [
-        Running(service=service, state="given", where=url)
-        for service in project.services
-        if (url := _given(service))
+        Running(service=service, state="given", where=_where(service, os.environ[names[0]]))
+        for service, names in _given(project).items()
     ]
     own = [
         _describe(service, server, "running")
@@ -332,15 +331,25 @@ async def _status(project: Project) -> list[Running]:
     return [*given, *own]
 
 
-def _given(service: Service) -> str | None:
-    urls = (os.environ.get(variable) for variable in URL_VARIABLES[service])
-    given = next(filter(None, urls), None)
-    if given is None:
-        return None
-    # A URL that cannot be used is refused here, before anything is started or shown.
-    if service == "redis":
-        return redis.place(redis.client(given))
-    return _shown(given)
+def _given(project: Project) -> Mapping[Service, Sequence[str]]:
+    """Name the variables, by service, that have the URL of somebody else's server.
+
+    Those of the project's own are left in a shell that was used for it before.
+    """
+    own = _own_servers(project)
+    found: dict[Service, Sequence[str]] = {}
+    for service in project.services:
+        names = [name for name in URL_VARIABLES[service] if os.environ.get(name)]
+        others = [name for name in names if not own[service].gave(os.environ[name])]
+        if others:
+            # A URL that cannot be used is refused here, before anything is started or shown.
+            _where(service, os.environ[others[0]])
+            found[service] = others
+    return found
+
+
+def _where(service: Service, url: str) -> str:
+    return redis.place(redis.client(url)) if service == "redis" else _shown(url)
 
 
 def _shown(url: str) -> str:
@@ -351,28 +360,31 @@ def _shown(url: str) -> str:
 
 def _tell_given(project: Project) -> Iterator[str]:
     """Say of each server why none is started, since the shell may be that of another project."""
-    for service in project.services:
-        if where := _given(service):
-            names = [name for name in URL_VARIABLES[service] if os.environ.get(name)]
-            yield (
-                f"{service} is {where}, as {names[0]} says; for one of the project's own: "
-                f"unset {' '.join(names)}"
-            )
+    for service, names in _given(project).items():
+        where = _where(service, os.environ[names[0]])
+        yield (
+            f"{service} is {where}, as {names[0]} says; for one of the project's own: "
+            f"unset {' '.join(names)}"
+        )
 
 
 def _servers(project: Project, *, tcp: bool = False) -> Servers:
     """Give the servers of the project that no URL is given for."""
+    given = _given(project)
+    return {
+        service: server
+        for service, server in _own_servers(project, tcp=tcp).items()
+        if service in project.services and service not in given
+    }
+
+
+def _own_servers(project: Project, *, tcp: bool = False) -> Servers:
     listen = LOOPBACK if tcp else None
     settings = {"cluster_name": mark(project)}
     postgres = PostgresPolicy(database=project.name, listen=listen, settings=settings)
-    servers: Servers = {
+    return {
         "postgres": PostgresServer(project.data_path, policy=postgres),
         "redis": RedisServer(project.data_path, policy=RedisPolicy(listen=listen)),
-    }
-    return {
-        service: server
-        for service, server in servers.items()
-        if service in project.services and not _given(service)
     }
 
 

@@ -21,7 +21,7 @@ from holdfast.database.refusing import refuse_values
 from holdfast.database.sessions import SQLITE_BEGIN, TRANSACTION
 from holdfast.errors import ConfigurationError, MissingExtraError
 from holdfast.events import Events
-from holdfast.pool import Background, ElasticPool
+from holdfast.pool import Background, ElasticPool, TurnTakingPool
 from holdfast.urls import DatabaseUrl
 
 # What to install for each driver.
@@ -67,7 +67,7 @@ def make_engine(
         }
         engine = create_async_engine(
             url.engine,
-            poolclass=ElasticPool,
+            poolclass=TurnTakingPool if url.backend == "sqlite" else ElasticPool,
             connect_args=told,
             hide_parameters=not policy.show_bound_values_in_errors,
             **_documents(),
@@ -106,15 +106,18 @@ def owned(engine: AsyncEngine) -> AsyncEngine:
 def reading(engine: AsyncEngine) -> AsyncEngine:
     """Give a view of the engine, on the same pool, whose sessions send no BEGIN and COMMIT."""
     if engine.dialect.name == "sqlite":
-        # Not AUTOCOMMIT: going back from it would switch the driver's own transactions on.
-        return engine.execution_options(**{READS_ONLY: True, SQLITE_BEGIN: None})
+        options = {READS_ONLY: True, SQLITE_BEGIN: None}
+        reader: AsyncEngine = _module(engine.dialect.driver).reader(engine, **options)
+        return reader
     return _view(engine, _autocommit)
 
 
 def snapshot(engine: AsyncEngine) -> AsyncEngine:
     """Give a view of the engine whose transactions are READ ONLY and see one moment."""
     if engine.dialect.name == "sqlite":
-        return engine.execution_options(**{READS_ONLY: True, SQLITE_BEGIN: "BEGIN"})
+        options = {READS_ONLY: True, SQLITE_BEGIN: "BEGIN"}
+        reader: AsyncEngine = _module(engine.dialect.driver).reader(engine, **options)
+        return reader
     return _view(engine, _see_one_moment)
 
 

@@ -12,9 +12,8 @@ from holdfast.database.statements import ends_transaction, may_write, shortened
 from holdfast.errors import HoldfastError, SessionSharedError
 from holdfast.pool import ElasticPool
 
-# Execution options: that nothing may be written on a connection; the engine's own statement.
+# Execution option: that nothing may be written on a connection.
 READS_ONLY = "holdfast_reads_only"
-OWN_STATEMENT = "holdfast_own_statement"
 
 
 def guard_statements(engine: Engine, is_busy: Callable[[Any], bool]) -> None:
@@ -44,8 +43,6 @@ def _look(is_busy: Callable[[Any], bool], _cursor: object, sql: str, *more: Any)
         # It would wait for the other statement, without a word, in the middle of somebody's flush.
         raise SessionSharedError("execute a statement")
     options = context.execution_options
-    if options.get(OWN_STATEMENT):
-        return
     if options.get(READS_ONLY) and may_write(sql):
         refuse_write(f"the statement {shortened(sql)}")
     if (owner := options.get(OWNER)) is not None:

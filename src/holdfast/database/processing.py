@@ -6,7 +6,9 @@ from typing import Any, NoReturn
 from sqlalchemy import ARRAY, JSON, Dialect, Interval, TypeDecorator, Uuid
 from sqlalchemy.types import TypeEngine
 
-from holdfast.database.values import Refuse, Use, can_compare, check, text_of_any_type
+from holdfast.database.judging import Refuse, Use
+from holdfast.database.texts import text_of_any_type
+from holdfast.database.values import can_compare, check
 from holdfast.errors import InvalidValueError
 
 Process = Callable[[Any], Any]

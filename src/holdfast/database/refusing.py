@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import repeat
 from typing import Any, NoReturn
 
@@ -12,8 +12,8 @@ from sqlalchemy.sql import operators
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TupleType, TypeEngine
 
+from holdfast.database.judging import Use
 from holdfast.database.processing import Process, process_of
-from holdfast.database.values import Use
 from holdfast.errors import InvalidValueError
 
 _COMPARE = frozenset(
@@ -33,9 +33,14 @@ def refuse_values(engine: Engine) -> None:
     What to look at is found out when a statement is compiled, and kept with it. What is sent
     without that, the driver's own SQL, is not looked at.
     """
-    compiler = engine.dialect.statement_compiler
-    engine.dialect.statement_compiler = type(compiler.__name__, (_Compiler, compiler), {})
+    engine.dialect.statement_compiler = _looking(engine.dialect.statement_compiler)
     event.listen(engine, "handle_error", _tell)
+
+
+@cache
+def _looking(compiler: Any) -> type[SQLCompiler]:
+    """Give the compiler of a driver that looks at values, one for all engines."""
+    return type(compiler.__name__, (_Compiler, compiler), {})
 
 
 @dataclass(frozen=True, slots=True)

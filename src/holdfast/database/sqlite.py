@@ -5,39 +5,36 @@ import gc
 import sqlite3
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from sqlalchemy import (
-    URL,
-    Connection,
-    Engine,
-    ExceptionContext,
-    event,
-)
+from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
+from sqlalchemy.engine.base import OptionEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, PoolResetState
 from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
 from holdfast.database.answers import Orders
-from holdfast.database.guarding import OWN_STATEMENT
+from holdfast.database.beginning import begin_transactions
 from holdfast.database.policy import DatabasePolicy
-from holdfast.database.sessions import SQLITE_BEGIN
-from holdfast.errors import TransactionAbortedError
-from holdfast.pool import PoolPolicy
+from holdfast.database.zones import keep_zones
+from holdfast.pool import PoolPolicy, TurnTakingPool
 from holdfast.urls import DatabaseUrl
 
 if TYPE_CHECKING:
     import aiosqlite
 
-# A writer takes its lock at once: a transaction that reads first and writes later would fail as
-# "locked" without waiting.
-_BEGIN_WRITING = "BEGIN IMMEDIATE"
-_ROLLED_BACK = "holdfast.rolled_back"
+_CURSORS = "holdfast.cursors"
+_NO_LIMIT = 2_147_483  # seconds; SQLite takes 0 for not waiting at all
 
 
 def options(_url: DatabaseUrl, policy: DatabasePolicy) -> dict[str, Any]:
     """Give what the engine must be told."""
-    return {"timeout": policy.lock_timeout, "async_creator_fn": _connect}
+    return {"timeout": policy.lock_timeout or _NO_LIMIT, "async_creator_fn": _connect}
 
 
 def pool_policy(url: DatabaseUrl, policy: PoolPolicy) -> PoolPolicy:
@@ -56,13 +53,29 @@ def behave(engine: Engine) -> None:
         memory = _Memory()
         event.listen(engine, "do_connect", memory.point)
         event.listen(engine, "engine_disposed", memory.forget)
-    event.listen(engine, "connect", _configure)
+    keep_zones(engine)
+    event.listen(engine, "connect", partial(_configure, _is_read_only(engine.url)))
     for name in ("do_close", "do_terminate"):
         setattr(engine.dialect, name, _let_go)
-    event.listen(engine, "begin", _begin)
-    event.listen(engine, "handle_error", _note_rollback)
-    event.listen(engine, "before_cursor_execute", _refuse_to_go_on)
-    event.listen(engine, "commit", _refuse_to_go_on)
+    # SQLAlchemy's own would switch on the driver's transactions when a level is set back.
+    set_level = partial(_set_isolation_level, engine.dialect)
+    engine.dialect.set_isolation_level = set_level  # type: ignore[method-assign]
+    begin_transactions(engine)
+    for kind in ("do_execute", "do_execute_no_params"):
+        event.listen(engine, kind, _note_cursor)
+    event.listen(engine, "reset", _close_cursors)
+
+
+def reader(engine: AsyncEngine, **options: object) -> AsyncEngine:
+    """Give a view of the engine that does not wait for the turn of a writer."""
+    return AsyncEngine(_Reader(engine.sync_engine, options))
+
+
+class _Reader(OptionEngine):
+    def raw_connection(self) -> PoolProxiedConnection:
+        pool = self.pool
+        assert isinstance(pool, TurnTakingPool)
+        return pool.connect_to_read()
 
 
 def transaction(connection: Connection) -> object:
@@ -114,9 +127,8 @@ async def _connect(*args: Any, **options: Any) -> "aiosqlite.Connection":
     import aiosqlite  # noqa: PLC0415  -- an extra
 
     connection = aiosqlite.connect(*args, **options)
-    # Before 0.22 the connection was a thread itself. SQLAlchemy makes it a daemon in the same way.
-    worker: Any = getattr(connection, "_thread", connection)
-    worker.daemon = True
+    worker = _worker(connection)
+    worker.daemon = True  # as SQLAlchemy makes it
     connection._tx = Orders(connection._tx)  # type: ignore[assignment]  # noqa: SLF001  -- for a queue
     try:
         return await connection
@@ -126,17 +138,66 @@ async def _connect(*args: Any, **options: Any) -> "aiosqlite.Connection":
         raise
 
 
-def _configure(connection: Any, _entry: object) -> None:
+def _worker(connection: Any) -> Thread:
+    # Before 0.22 the connection was a thread itself.
+    worker: Thread = getattr(connection, "_thread", connection)
+    return worker
+
+
+def _configure(reads_only: bool, connection: Any, _entry: object) -> None:  # noqa: FBT001
     # The driver's own transaction handling commits at savepoints and DDL: switch it off.
     connection.isolation_level = None
     cursor = connection.cursor()
     try:
-        for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL"):
-            cursor.execute(f"PRAGMA {pragma}")
+        # In WAL mode NORMAL would lose the latest commits when the power fails.
+        for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
+            if not (reads_only and "WAL" in pragma):  # there it stays as it is
+                cursor.execute(f"PRAGMA {pragma}")
+        cursor.execute("PRAGMA database_list")
+        _watch_file(connection.driver_connection, cursor.fetchone()[2])
     except BaseException:
         _let_go(connection)  # nobody else knows of it yet
         raise
     cursor.close()
+
+
+def _is_read_only(url: URL) -> bool:
+    return url.query.get("mode") == "ro"
+
+
+def _watch_file(driver: Any, path: str) -> None:
+    """Have a connection known as closed when its file was removed, or another put in its place.
+
+    SQLite would go on with the file that nobody else can see any more.
+    """
+    identity = _identify(path) if path else None
+    if identity:
+        driver.is_closed = lambda: _identify(path) != identity
+
+
+def _identify(path: str) -> tuple[int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _set_isolation_level(dialect: Any, connection: Any, level: Any) -> None:
+    if level != "AUTOCOMMIT":  # which is what the driver does anyway
+        SQLiteDialect.set_isolation_level(dialect, connection, level)
+
+
+def _note_cursor(cursor: Any, *more: Any) -> None:
+    if cursor.server_side:
+        more[-1].root_connection.connection.info.setdefault(_CURSORS, []).append(cursor)
+
+
+def _close_cursors(_connection: object, entry: ConnectionPoolEntry, state: PoolResetState) -> None:
+    """Close what was not read to its end: the next to have the connection would see the past."""
+    cursors = entry.info.pop(_CURSORS, ())
+    for cursor in cursors if state.asyncio_safe else ():
+        cursor.close()
 
 
 def _let_go(connection: Any) -> None:
@@ -147,7 +208,7 @@ def _let_go(connection: Any) -> None:
     """
     driver = connection.driver_connection
     real, driver._connection = driver._connection, None  # noqa: SLF001
-    if real is None:
+    if real is None or not _worker(driver).is_alive():  # a process was forked: it has no threads
         return
     real.interrupt()
     closed = asyncio.get_running_loop().create_future() if in_greenlet() else None
@@ -172,29 +233,3 @@ def _end(connection: sqlite3.Connection) -> None:
     # The interruption is in force until a statement begins, and closing would leave the journal
     # beside the file.
     connection.execute("SELECT 1").close()
-
-
-def _note_rollback(context: ExceptionContext) -> None:
-    """Notice that SQLite itself rolled back: a trigger's RAISE(ROLLBACK), a full disk."""
-    connection = context.connection
-    if connection is None or connection.invalidated:
-        return
-    transaction = connection.get_transaction()
-    adapted: Any = connection.connection.dbapi_connection
-    driver = adapted.driver_connection
-    began = connection.get_execution_options().get(SQLITE_BEGIN, _BEGIN_WRITING) is not None
-    if transaction and began and not driver.in_transaction:
-        connection.info[_ROLLED_BACK] = transaction
-
-
-def _refuse_to_go_on(connection: Connection, *_statement: object) -> None:
-    """Refuse what would be stored by itself, as PostgreSQL does after a failed statement."""
-    rolled_back = connection.info.get(_ROLLED_BACK)
-    if rolled_back is not None and connection.get_transaction() is rolled_back:
-        raise TransactionAbortedError
-
-
-def _begin(conn: Connection) -> None:
-    statement = conn.get_execution_options().get(SQLITE_BEGIN, _BEGIN_WRITING)
-    if statement is not None:
-        conn.exec_driver_sql(statement, execution_options={OWN_STATEMENT: True})

@@ -4,7 +4,15 @@ from holdfast.migrate.checking import check
 from holdfast.migrate.environment import run_env
 from holdfast.migrate.noop import fingerprint
 from holdfast.migrate.policy import MigrationPolicy
-from holdfast.migrate.running import Migrated, current, downgrade, revision, unchanged, upgrade
+from holdfast.migrate.running import (
+    Migrated,
+    current,
+    downgrade,
+    metadata,
+    revision,
+    unchanged,
+    upgrade,
+)
 from holdfast.migrate.scripts import Revision, head, history, require_config
 from holdfast.migrate.target import find_url
 
@@ -19,6 +27,7 @@ __all__ = [
     "fingerprint",
     "head",
     "history",
+    "metadata",
     "require_config",
     "revision",
     "run_env",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Keys of Alembic's `config.attributes`, through which a caller and env.py talk.
 CONNECTION = "connection"
 POLICY = "holdfast.policy"
+METADATA = "holdfast.metadata"
 BEFORE = "holdfast.before"
 AFTER = "holdfast.after"
 AUTOGENERATE = "autogenerate"
@@ -53,6 +54,7 @@ def run_env(metadata: "MetaData") -> None:
     from alembic import context
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    context.config.attributes[METADATA] = metadata
     connection = context.config.attributes.get(CONNECTION)
     if context.is_offline_mode():
         _print_sql(metadata)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from holdfast.database import Database
 
 _VERSIONS = "SELECT version_num FROM alembic_version"
+# What a migration says of its place, each in an assignment of its own.
+_NEEDED = frozenset({"revision", "down_revision"})
 # What only Alembic understands; a folder that uses one of these is left to it.
 _BEYOND = ("depends_on", "branch_labels")
 # The version table is then in a schema that only the models know.
@@ -96,7 +98,8 @@ def read_place(url: str) -> str:
 def _read_heads(config: Path) -> tuple[str, ...] | None:
     try:
         folder = _find_versions(config)
-        scripts = [_read_script(path) for path in folder.glob("*.py")] if folder else []
+        files = [path for path in folder.glob("*.py") if path.stem != "__init__"] if folder else []
+        scripts = [_read_script(path) for path in files]
     except (OSError, ValueError, KeyError, SyntaxError, Error):
         return None
     except SystemError:  # of Python 3.11, where two threads parse at once
@@ -128,11 +131,14 @@ def _read_script(path: Path) -> dict[str, object]:
     if _SCHEMA.search(source):
         raise ValueError(f"{path} names a schema")
     tree = ast.parse(source)
-    return {
+    script = {
         name: ast.literal_eval(value)
         for name, value in _assignments(tree)
-        if name in {"revision", "down_revision", *_BEYOND}
+        if name in {*_NEEDED, *_BEYOND}
     }
+    if not script.keys() >= _NEEDED:
+        raise ValueError(f"{path} gives its revisions in a way of its own")
+    return script
 
 
 def _assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:

@@ -1,6 +1,7 @@
 """Move a database to another revision, from a running loop and without blocking it."""
 
 import asyncio
+import io
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import HoldfastError, MigrationError
 from holdfast.events import Event
-from holdfast.migrate.environment import AFTER, AUTOGENERATE, BEFORE, CONNECTION, POLICY
+from holdfast.migrate.environment import AFTER, AUTOGENERATE, BEFORE, CONNECTION, METADATA, POLICY
 from holdfast.migrate.noop import find_current, find_current_by_driver, read_place
 from holdfast.migrate.policy import MigrationPolicy
 from holdfast.migrate.scripts import load_config
@@ -22,13 +23,17 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from alembic.config import Config
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, MetaData
 
     from holdfast.database import Database
 
 # Alembic keeps the running migration in a module: one at a time in a process.
 _ALEMBIC = threading.Lock()
 _POLL = 0.01
+_NO_RUN_ENV = (
+    "the env.py of its folder did not run any migration; it has to call "
+    "migrate.run_env(Base.metadata)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +120,23 @@ async def current(db: "Database", config: Path | str) -> tuple[str, ...]:
     return _heads(loaded, BEFORE)
 
 
+async def metadata(config: Path | str) -> "MetaData":
+    """Give the tables of the models, which env.py hands to `run_env`; no database is needed.
+
+    Raises:
+        ConfigurationError: the alembic.ini cannot be used.
+        MigrationError: the env.py failed, or does not call `run_env`.
+    """
+    loaded = await asyncio.to_thread(load_config, config)
+    await asyncio.to_thread(import_module, "alembic.command")
+    async with _one_at_a_time():
+        _run_without_database(loaded)
+    if METADATA not in loaded.attributes:
+        raise MigrationError(f"{loaded.config_file_name}: {_NO_RUN_ENV}")
+    found: MetaData = loaded.attributes[METADATA]
+    return found
+
+
 async def revision(
     db: "Database", config: Path | str, message: str, *, autogenerate: bool = True
 ) -> Path | None:
@@ -171,6 +193,25 @@ def _require_run_env(config: "Config") -> None:
         script.run_env()
     _heads(config, BEFORE)
     del config.attributes[BEFORE]
+
+
+def _run_without_database(config: "Config") -> None:
+    """Run env.py as for `--sql`, with no migration."""
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
+
+    config.output_buffer = io.StringIO()
+    try:
+        script = ScriptDirectory.from_config(config)
+        with EnvironmentContext(config, script, fn=lambda _heads, _context: [], as_sql=True):
+            script.run_env()
+    except (HoldfastError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # env.py imports the project's code
+        said = _in_one_line(f"{type(error).__name__}: {error}")
+        raise MigrationError(
+            f"{config.config_file_name}: the models cannot be read: {said}{_where(error, config)}"
+        ) from error
 
 
 def _report(
@@ -261,8 +302,5 @@ def _where(error: BaseException, config: "Config") -> str:
 
 def _heads(config: "Config", when: str) -> tuple[str, ...]:
     if when not in config.attributes:
-        raise MigrationError(
-            f"{config.config_file_name}: the env.py of its folder did not run any migration; it "
-            "has to call migrate.run_env(Base.metadata)"
-        )
+        raise MigrationError(f"{config.config_file_name}: {_NO_RUN_ENV}")
     return tuple(config.attributes[when])

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar, get_args, get_origin, is_typeddict
 
 import msgspec
+import msgspec.inspect
 
 from holdfast.errors import ConfigurationError, InvalidValueError
 
@@ -24,7 +25,8 @@ class Codec(Generic[T]):
     Attributes:
         name: of the schema, for messages.
         kind: what a document is an instance of.
-        encode: gives JSON text; a document that is not changed gives the same text.
+        encode: gives JSON text.
+        mark: gives what is the same as long as a document is not changed.
         decode: gives a document that fits the schema, or raises one of `_WRONG`.
         build: the same, of what JSON was decoded to without a schema.
     """
@@ -32,6 +34,7 @@ class Codec(Generic[T]):
     name: str
     kind: type
     encode: Callable[[Any], str]
+    mark: Callable[[Any], bytes]
     decode: Callable[[str], T]
     build: Callable[[Any], T]
 
@@ -74,10 +77,10 @@ class Codec(Generic[T]):
         """
         return self._fitting(self.build, value)
 
-    def fingerprint(self, value: object) -> str | None:
+    def fingerprint(self, value: object) -> bytes | None:
         """Give what differs when a document was changed, None where it cannot be stored."""
         try:
-            return self.encode(value)
+            return self.mark(value)
         except _WRONG:
             return None
 
@@ -116,6 +119,7 @@ def codec(schema: Any) -> Codec[Any]:
         if any(map(_is_pydantic, _mentioned(schema))):
             return _by_pydantic(schema, name)
         encoder, decoder = msgspec.json.Encoder(), msgspec.json.Decoder(schema)
+        mark = _marker(schema, encoder)
     except Exception as error:
         raise ConfigurationError(
             f"typed_json({name}): {error}; a schema is a pydantic model, dataclass, TypedDict, "
@@ -124,10 +128,26 @@ def codec(schema: Any) -> Codec[Any]:
     return Codec(
         name,
         _kind(schema),
+        mark=mark,
         encode=lambda value: encoder.encode(value).decode(),
         decode=decoder.decode,
         build=partial(msgspec.convert, type=schema, str_keys=True),
     )
+
+
+def _marker(schema: Any, encoder: msgspec.json.Encoder) -> Callable[[Any], bytes]:
+    if "DateTimeType" in repr(msgspec.inspect.type_info(schema)):
+        return encoder.encode  # MessagePack has times without their zone
+    pack = msgspec.msgpack.Encoder().encode
+
+    def mark(value: Any) -> bytes:
+        # Half of what JSON costs, and NaN is not None there, nor 1 as a key "1".
+        try:
+            return pack(value)
+        except OverflowError:  # an integer past 64 bits
+            return encoder.encode(value)
+
+    return mark
 
 
 def _by_pydantic(schema: Any, name: str) -> Codec[Any]:
@@ -135,9 +155,9 @@ def _by_pydantic(schema: Any, name: str) -> Codec[Any]:
 
     adapter = pydantic.TypeAdapter(schema)
 
-    def encode(value: Any) -> str:
+    def dump(value: Any) -> bytes:
         # It warns of what does not fit, with the value; reading it back tells as well.
-        return adapter.dump_json(value, by_alias=True, warnings=False).decode()
+        return adapter.dump_json(value, by_alias=True, warnings=False)
 
     def build(value: Any) -> Any:
         try:
@@ -146,7 +166,14 @@ def _by_pydantic(schema: Any, name: str) -> Codec[Any]:
             # A strict schema takes text for times and the like in JSON only.
             return adapter.validate_json(msgspec.json.encode(value))
 
-    return Codec(name, _kind(schema), encode, adapter.validate_json, build)
+    return Codec(
+        name,
+        _kind(schema),
+        mark=dump,
+        encode=lambda value: dump(value).decode(),
+        decode=adapter.validate_json,
+        build=build,
+    )
 
 
 def _kind(schema: Any) -> type:

@@ -50,10 +50,21 @@ def typed_json(schema: type[T]) -> "TypedJSON[T]":
     return TypedJSON(schema)
 
 
+class _Whole(JSON):
+    """JSON of which a part, by an index or a path, is any JSON."""
+
+    class Comparator(JSON.Comparator[Any]):
+        def _setup_getitem(self, index: Any) -> tuple[OperatorType, Any, TypeEngine[Any]]:
+            operator, step, _ = super()._setup_getitem(index)  # type: ignore[no-untyped-call]
+            return operator, step, json_type()
+
+    comparator_factory = Comparator
+
+
 class TypedJSON(TypeDecorator[T], Generic[T]):
     """The type that `typed_json` gives."""
 
-    impl = JSON
+    impl = _Whole
     cache_ok = True
     hashable = False  # the ORM would put documents into sets
 
@@ -74,7 +85,7 @@ class TypedJSON(TypeDecorator[T], Generic[T]):
         """Raise InvalidValueError for what cannot be stored."""
         self._codec.text(value)
 
-    def fingerprint(self, value: object) -> str | None:
+    def fingerprint(self, value: object) -> bytes | None:
         """Give what differs when a document was changed, None where it cannot be stored."""
         return self._codec.fingerprint(value)
 

@@ -67,7 +67,9 @@ class ValueEnum(TypeDecorator[E], Generic[E]):
         """Give the member's value; a string is taken when it is one."""
         if value is None:
             return None
-        member = value if isinstance(value, self.members) else self._by_value.get(value)
+        member = value if isinstance(value, self.members) else None
+        if isinstance(value, str):
+            member = self._by_value.get(value)
         if member is None:
             raise self._refusal()
         if member is self.unknown:

@@ -5,6 +5,7 @@ from holdfast.pool.elastic import Background, ElasticPool
 from holdfast.pool.holders import ConnectionHeld, Holder
 from holdfast.pool.outside import explain_outside
 from holdfast.pool.policy import PoolPolicy
+from holdfast.pool.turns import TurnTakingPool
 
 __all__ = [
     "Background",
@@ -13,6 +14,7 @@ __all__ = [
     "ElasticPool",
     "Holder",
     "PoolPolicy",
+    "TurnTakingPool",
     "explain_outside",
     "find_caller",
     "is_library",

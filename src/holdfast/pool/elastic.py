@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy.exc import MissingGreenlet
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
@@ -89,9 +89,9 @@ class ElasticPool(Pool):
 
     # What SQLAlchemy asks of a pool
 
-    def recreate(self) -> "ElasticPool":
+    def recreate(self) -> Self:
         """Give an empty pool of the same kind, which takes this one's place."""
-        pool = ElasticPool(
+        pool = type(self)(
             self._creator,
             policy=self.policy,
             facts=self._facts,
@@ -105,7 +105,8 @@ class ElasticPool(Pool):
             dialect=self._dialect,
         )
         pool.any_loop = self.any_loop
-        pool._keeps_warm, self._keeps_warm = self._keeps_warm, False  # from its first use on
+        # From its first use on.
+        pool._keeps_warm, self._keeps_warm = self._keeps_warm, False  # noqa: SLF001  -- of this class
         return pool
 
     def dispose(self) -> None:

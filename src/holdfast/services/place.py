@@ -99,6 +99,12 @@ class Place:
             self.write(path, "\n".join(secrets.token_urlsafe(18) for _ in names))
         return dict(zip(names, path.read_text(encoding="utf-8").split(), strict=True))
 
+    def made_passwords(self) -> Sequence[str]:
+        """List those that were made here."""
+        with suppress(OSError):  # none was, or they are not ours to read
+            return (self.root / "passwords").read_text(encoding="utf-8").split()
+        return ()
+
     def write_info(self, info: Info) -> None:
         """Tell other processes how to reach the server."""
         self.write(self.root / "info.json", json.dumps(asdict(info), indent=1))
@@ -143,10 +149,10 @@ class Place:
         Raises:
             ServiceError: no such folder is short enough, or somebody else made it first.
         """
-        here = self.root / "socket"
+        here, *shorter = self.socket_folders()
         if _fits(here / longest):
             return self.make(here)
-        for short in self.short_folders():
+        for short in shorter:
             if _fits(short / longest):
                 return self._claim(short)
         raise ServiceError(
@@ -154,6 +160,10 @@ class Place:
             f"special characters; so has every folder for temporary files: set TMPDIR to a "
             f"shorter one"
         )
+
+    def socket_folders(self) -> list[Path]:
+        """List where sockets may be, the best first."""
+        return [self.root / "socket", *self.short_folders()]
 
     def short_folders(self) -> list[Path]:
         """List where sockets may be when they do not fit into the server's folder."""

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from holdfast.errors import ServiceError
 from holdfast.events import Events
@@ -184,6 +185,27 @@ class Server:
         raise ServiceError(
             f"{self._engine.title} in {place.root} did not stop; its log is {place.log}"
         )
+
+    def gave(self, url: str) -> bool:
+        """Tell whether a URL is one of this folder's server, of now or of before.
+
+        By its socket, or by its password where it is TCP; whether it runs does not matter.
+
+        Raises:
+            ConfigurationError: there is something else in the folder.
+        """
+        if self._folder is None:
+            return False
+        name, folder = self._engine.name, real(self._folder)
+        place = self._find() or Place(folder=folder, root=real(folder / name), account=None)
+        try:
+            parts = urlsplit(url)
+            password = unquote(parts.password or "")
+        except ValueError:
+            return False  # it is no URL
+        named = {*parse_qs(parts.query).get("host", ()), str(Path(unquote(parts.path)).parent)}
+        sockets = set(map(str, place.socket_folders()))
+        return not named.isdisjoint(sockets) or password in place.made_passwords()
 
     @property
     def _state(self) -> Running:

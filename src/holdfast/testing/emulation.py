@@ -363,7 +363,7 @@ class SandboxedSqlite(SandboxedConnection):
     """A connection to SQLite."""
 
     def cursor(self, *args: Any, **kwargs: Any) -> Any:
-        """Give a cursor that takes BEGIN for a savepoint."""
+        """Give a cursor for what may be in a transaction already."""
         cursor = self.real_cursor(*args, **kwargs)
         return _SqliteCursor(self, cursor) if self._ready else cursor
 
@@ -428,12 +428,10 @@ class _AutocommitCursor(_Cursor):
 
 
 class _SqliteCursor(_Cursor):
-    """Sets a savepoint for each BEGIN, and spares what SQLite refuses in a transaction."""
+    """Spares what SQLite refuses in a transaction."""
 
     def execute(self, sql: str, *args: Any) -> None:
-        if sql.lstrip()[:5].upper() == "BEGIN":
-            self._connection.begin()
-        elif not _REFUSED_PRAGMA.match(sql):
+        if not _REFUSED_PRAGMA.match(sql):
             self._real.execute(sql, *args)
 
 

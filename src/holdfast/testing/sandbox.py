@@ -15,7 +15,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from holdfast.database import Database
 from holdfast.errors import SandboxError
-from holdfast.pool import Caller, ElasticPool
+from holdfast.pool import Caller, ElasticPool, TurnTakingPool
 from holdfast.testing.emulation import EMULATIONS, ENDED, SandboxedConnection
 from holdfast.testing.leaks import Checkouts
 from holdfast.testing.moving import make_movable
@@ -44,6 +44,8 @@ class Sandbox:
         pool = _pool(db)
         pool.policy = replace(pool.policy, min_size=0, idle_timeout=0, max_lifetime=0)
         pool.renew = None  # it would end the test's own transaction
+        if isinstance(pool, TurnTakingPool):
+            pool.takes_turns = False  # who comes second is told so, and does not wait
         event.listen(engine, "do_connect", self._connect)
         event.listen(engine, "checkout", _check_out)
         event.listen(engine, "before_cursor_execute", _note)

@@ -52,8 +52,7 @@ def count_statements(db: "Database", *, at_most: int | None = None) -> Iterator[
     counted = Counted()
 
     def count(_conn: object, _cursor: object, sql: str, *_rest: Any) -> None:
-        if not sql.startswith("BEGIN"):  # SQLAlchemy does not see others than SQLite's
-            counted.statements.append(Statement(sql, find_caller()))
+        counted.statements.append(Statement(sql, find_caller()))
 
     event.listen(db.engine.sync_engine, "before_cursor_execute", count)
     try:

@@ -7,6 +7,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import joinedload, selectinload
 
 from faceplate.models import Conversation, Message
+from holdfast.errors import InvalidValueError
 
 
 async def test_table(read_table):
@@ -92,7 +93,7 @@ async def test_a_title_that_is_too_long_is_refused(session, make, user):
     """Text is never cut."""
     session.add(make.conversation(user, title="x" * 256))
 
-    with pytest.raises(Exception, match="too long"):
+    with pytest.raises(InvalidValueError, match=r"^conversations\.title has \d+ characters"):
         await session.commit()
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.orm import joinedload
 
 from faceplate.errors import InvalidInputError
 from faceplate.models import MCPConfig
+from holdfast.errors import InvalidValueError
 
 
 async def test_table(read_table):
@@ -85,19 +86,35 @@ async def test_config_is_jsonb(session, make, user, store):
     assert found == 1
 
 
-async def test_a_key_set_in_place_is_stored(session, make, user, store):
-    """Setting a key of the loaded object is noticed, and moves `updated_at`."""
-    config = make.config(user)
+async def test_a_change_in_place_is_stored(session, make, user, store):
+    """Changing the loaded object at any depth is noticed, and moves `updated_at`."""
+    config = make.config(user, config=DEEP)
     await store(config)
 
     changed = await session.get_one(MCPConfig, config.id)
     changed.config["command"] = "nmap"
+    changed.config["env"]["EMPTY"] = "no more"
     await session.commit()
     session.expunge_all()
 
     read = await session.get_one(MCPConfig, config.id)
-    assert read.config == config.config | {"command": "nmap"}
+    env = DEEP["env"] | {"EMPTY": "no more"}
+    assert read.config == DEEP | {"command": "nmap", "env": env}
     assert read.updated_at > config.updated_at
+
+
+async def test_a_change_in_place_that_cannot_be_kept_is_refused(session, make, user, store):
+    """It is refused when it is to be written, and the row stays as it was."""
+    config = make.config(user, config=DEEP)
+    await store(config)
+    changed = await session.get_one(MCPConfig, config.id)
+    changed.config["args"].append((1,))  # which would come back as a list
+
+    with pytest.raises(InvalidValueError, match=r"^mcp_configs\.config would come back"):
+        await session.commit()
+
+    await session.rollback()
+    assert (await session.get_one(MCPConfig, config.id)).config == DEEP
 
 
 async def test_one_name_for_a_user(session, make, user, store, refused_by):
@@ -166,5 +183,5 @@ async def test_a_name_that_is_too_long_is_refused(session, make, user):
     """Text is never cut."""
     session.add(make.config(user, name="x" * 101))
 
-    with pytest.raises(Exception, match="too long"):
+    with pytest.raises(InvalidValueError, match=r"^mcp_configs\.name has \d+ characters"):
         await session.commit()

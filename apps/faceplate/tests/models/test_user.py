@@ -13,6 +13,7 @@ from faceplate import models
 from faceplate.emails import checked_email
 from faceplate.errors import InvalidInputError
 from faceplate.models import Base, User
+from holdfast.errors import InvalidValueError
 from holdfast.testing import count_statements
 
 
@@ -171,7 +172,7 @@ async def test_subject_that_is_too_long_is_refused(session, make):
     """Text is never cut."""
     session.add(make.user(subject_id="x" * 256))
 
-    with pytest.raises(Exception, match="too long"):
+    with pytest.raises(InvalidValueError, match=r"^users\.subject_id has \d+ characters"):
         await session.commit()
 
 

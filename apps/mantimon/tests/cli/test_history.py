@@ -1,6 +1,7 @@
 """`mantimon history`, `leaderboard` and `partitions`."""
 
 import asyncio
+import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from holdfast.database import Database
 from mantimon.db.models import GameHistory
 
 NOW = datetime.now(UTC)
-FIRST = NOW.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+IDS = ("player1_id", "player2_id", "winner_id")
 
 
 @pytest.fixture
@@ -31,7 +32,9 @@ def play(clone, ann, bob):
                     "end_reason": "prizes_taken",
                     "played_at": NOW - timedelta(minutes=minutes),
                 }
-                session.add(GameHistory(**defaults | values))
+                game = defaults | values
+                ids = {seat: uuid.UUID(game[seat]) for seat in IDS if game.get(seat)}
+                session.add(GameHistory(**game | ids))
 
     return lambda *games: asyncio.run(store(games))
 

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from faceplate.cli import configs, conversations, messages, users
-from faceplate.cli.output import AsJson, print_json
 from faceplate.cli.running import ask
 from faceplate.db.start import migrate_database
 from faceplate.errors import InvalidInputError
 from faceplate.services.context import get_context
 from holdfast.cli import run
+from holdfast.cli.rows import AsJson, print_json
 
 app = typer.Typer(
     name="faceplate",

@@ -6,15 +6,8 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from faceplate.cli.output import (
-    AsJson,
-    hide_secrets,
-    plain,
-    print_json,
-    print_one,
-    print_table,
-    read_json,
-)
+from faceplate.cli.hiding import hide_secrets
+from faceplate.cli.reading import read_json
 from faceplate.cli.running import ask, do, require_user
 from faceplate.cli.users import Named
 from faceplate.models import MCPConfig
@@ -25,6 +18,7 @@ from faceplate.services.mcp_configs import (
     get_config,
     list_configs,
 )
+from holdfast.cli.rows import AsJson, columns_of, print_json, print_row, print_rows
 
 Id = Annotated[uuid.UUID, typer.Argument(metavar="CONFIG", help="An id.")]
 WithSecrets = Annotated[
@@ -58,7 +52,7 @@ def list_(user: Named, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
     else:
-        print_table(rows, ("id", "name", "enabled", "config", "updated_at"))
+        print_rows(rows, ("id", "name", "enabled", "config", "updated_at"))
 
 
 @app.command(epilog="For example: faceplate configs show CONFIG")
@@ -83,7 +77,7 @@ def disable(config: Id, *, as_json: AsJson = False) -> None:
 def delete(config: Id, *, as_json: AsJson = False) -> None:
     """Delete a tool server."""
     do(delete_config, config)
-    print_one({"deleted": config}, as_json=as_json)
+    print_row({"deleted": config}, as_json=as_json)
 
 
 async def _create(
@@ -98,8 +92,8 @@ async def _list(session: AsyncSession, named: str) -> list[MCPConfig]:
 
 
 def _print(config: MCPConfig, *, as_json: bool, show_secrets: bool = False) -> None:
-    print_one(plain(config) if show_secrets else _shown(config), as_json=as_json)
+    print_row(columns_of(config) if show_secrets else _shown(config), as_json=as_json)
 
 
 def _shown(config: MCPConfig) -> dict[str, object]:
-    return plain(config) | {"config": hide_secrets(config.config)}
+    return columns_of(config) | {"config": hide_secrets(config.config)}

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from faceplate.cli.output import After, AsJson, Limit, plain, print_one, print_page
 from faceplate.cli.running import ask, do, require_user
 from faceplate.cli.users import Named
 from faceplate.models import Conversation
@@ -18,6 +17,7 @@ from faceplate.services.conversations import (
     list_conversations,
     rename_conversation,
 )
+from holdfast.cli.rows import After, AsJson, Limit, columns_of, print_page, print_row
 from holdfast.paging import Page
 
 Id = Annotated[uuid.UUID, typer.Argument(metavar="CONVERSATION", help="An id.")]
@@ -33,7 +33,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Begin a conversation and print it."""
-    print_one(plain(do(_create, user, title)), as_json=as_json)
+    print_row(columns_of(do(_create, user, title)), as_json=as_json)
 
 
 @app.command("list", epilog="For example: faceplate conversations list ann@example.com --limit 5")
@@ -46,7 +46,7 @@ def list_(user: Named, *, after: After = None, limit: Limit = 50, as_json: AsJso
 @app.command(epilog="For example: faceplate conversations show CONVERSATION --json")
 def show(conversation: Id, *, as_json: AsJson = False) -> None:
     """Show one conversation, without its messages."""
-    print_one(plain(ask(get_conversation, conversation)), as_json=as_json)
+    print_row(columns_of(ask(get_conversation, conversation)), as_json=as_json)
 
 
 @app.command(epilog='For example: faceplate conversations rename CONVERSATION "Day 2"')
@@ -57,14 +57,14 @@ def rename(
     as_json: AsJson = False,
 ) -> None:
     """Give a conversation another title."""
-    print_one(plain(do(rename_conversation, conversation, title)), as_json=as_json)
+    print_row(columns_of(do(rename_conversation, conversation, title)), as_json=as_json)
 
 
 @app.command(epilog="For example: faceplate conversations delete CONVERSATION")
 def delete(conversation: Id, *, as_json: AsJson = False) -> None:
     """Delete a conversation with its messages."""
     do(delete_conversation, conversation)
-    print_one({"deleted": conversation}, as_json=as_json)
+    print_row({"deleted": conversation}, as_json=as_json)
 
 
 async def _create(session: AsyncSession, named: str, title: str) -> Conversation:

@@ -7,21 +7,20 @@ from typing import Annotated
 import typer
 
 from faceplate.cli.conversations import Id
-from faceplate.cli.output import (
-    After,
-    AsJson,
-    Limit,
-    plain,
-    print_json,
-    print_one,
-    print_page,
-    print_table,
-    read_json,
-    read_text,
-)
+from faceplate.cli.reading import read_json, read_text
 from faceplate.cli.running import ask, do
 from faceplate.models import Message
 from faceplate.services.messages import add_message, delete_message, get_message, list_messages
+from holdfast.cli.rows import (
+    After,
+    AsJson,
+    Limit,
+    columns_of,
+    print_json,
+    print_page,
+    print_row,
+    print_rows,
+)
 from holdfast.errors import ConfigurationError
 
 Own = Annotated[uuid.UUID, typer.Argument(metavar="MESSAGE", help="An id.")]
@@ -55,7 +54,7 @@ def create(
     }
     if all(each is None for each in said.values()):
         raise ConfigurationError("nothing is said: give a text, --tool-calls or --tool-results")
-    print_one(plain(do(add_message, conversation, role, **said)), as_json=as_json)
+    print_row(columns_of(do(add_message, conversation, role, **said)), as_json=as_json)
 
 
 @app.command("list", epilog="For example: faceplate messages list CONVERSATION --limit 20")
@@ -70,20 +69,20 @@ def list_(
 @app.command(epilog="For example: faceplate messages show MESSAGE --json")
 def show(message: Own, *, as_json: AsJson = False) -> None:
     """Show one message."""
-    print_one(plain(ask(get_message, message)), as_json=as_json)
+    print_row(columns_of(ask(get_message, message)), as_json=as_json)
 
 
 @app.command(epilog="For example: faceplate messages delete MESSAGE")
 def delete(message: Own, *, as_json: AsJson = False) -> None:
     """Delete one message."""
     do(delete_message, message)
-    print_one({"deleted": message}, as_json=as_json)
+    print_row({"deleted": message}, as_json=as_json)
 
 
 def print_messages(found: Sequence[Message], *, as_json: bool) -> None:
     """Print messages without pages, as a JSON list or a table."""
-    rows = [plain(message) for message in found]
+    rows = [columns_of(message) for message in found]
     if as_json:
         print_json(rows)
     else:
-        print_table(rows, _COLUMNS)
+        print_rows(rows, _COLUMNS)

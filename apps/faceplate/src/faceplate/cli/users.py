@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from faceplate.cli.output import After, AsJson, Limit, plain, print_one, print_page
 from faceplate.cli.running import ask, do, require_user
 from faceplate.services.users import create_user, delete_user, list_users
+from holdfast.cli.rows import After, AsJson, Limit, columns_of, print_page, print_row
 
 Named = Annotated[str, typer.Argument(metavar="USER", help="An id or an e-mail address.")]
 
@@ -25,7 +25,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Store a new user and print it."""
-    print_one(plain(do(create_user, email=email, subject_id=subject)), as_json=as_json)
+    print_row(columns_of(do(create_user, email=email, subject_id=subject)), as_json=as_json)
 
 
 @app.command("list", epilog="For example: faceplate users list --json | jq -r '.items[].email'")
@@ -38,13 +38,13 @@ def list_(*, after: After = None, limit: Limit = 100, as_json: AsJson = False) -
 @app.command(epilog="For example: faceplate users show ann@example.com")
 def show(user: Named, *, as_json: AsJson = False) -> None:
     """Show one user."""
-    print_one(plain(ask(require_user, user)), as_json=as_json)
+    print_row(columns_of(ask(require_user, user)), as_json=as_json)
 
 
 @app.command(epilog="For example: faceplate users delete ann@example.com")
 def delete(user: Named, *, as_json: AsJson = False) -> None:
     """Delete a user with all conversations, messages and configurations."""
-    print_one({"deleted": do(_delete, user)}, as_json=as_json)
+    print_row({"deleted": do(_delete, user)}, as_json=as_json)
 
 
 async def _delete(session: AsyncSession, named: str) -> uuid.UUID:

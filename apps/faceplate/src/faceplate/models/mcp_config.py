@@ -4,20 +4,18 @@ import uuid
 from typing import Any
 
 from sqlalchemy import ForeignKey, String, UniqueConstraint, text, true
-from sqlalchemy.ext.mutable import MutableDict
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from faceplate.models.base import BaseModel, TimestampMixin
 from faceplate.models.user import User
 from faceplate.values import checked_object
-from holdfast.models import json_type
+from holdfast.models import typed_json
 
 
 class MCPConfig(TimestampMixin, BaseModel):
     """How to reach one MCP server: a JSON object, such as a command with its environment or a URL.
 
-    Setting a key of `config` in place is noticed and stored; what is nested deeper is not
-    watched, so assign it anew. It may hold tokens: take care where it is shown.
+    `config` may be changed in place, at any depth. It may hold tokens: take care where it is shown.
     """
 
     __tablename__ = "mcp_configs"
@@ -28,7 +26,7 @@ class MCPConfig(TimestampMixin, BaseModel):
     )
     name: Mapped[str] = mapped_column(String(100))
     config: Mapped[dict[str, Any]] = mapped_column(
-        MutableDict.as_mutable(json_type()), default=dict, server_default=text("'{}'")
+        typed_json(dict[str, Any]), default=dict, server_default=text("'{}'")
     )
     enabled: Mapped[bool] = mapped_column(default=True, server_default=true())
 

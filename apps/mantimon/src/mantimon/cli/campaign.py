@@ -4,15 +4,15 @@ import random
 import uuid
 from typing import Annotated
 
+import msgspec
 import typer
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from holdfast.cli.rows import AsJson, columns_of, print_json, print_row, print_rows
 from holdfast.errors import ConfigurationError
 from mantimon.campaign.clubs import CLUBS
 from mantimon.cards.definition import CardDefinition
-from mantimon.cli.output import AsJson, print_json
 from mantimon.cli.players import Named, of_player
-from mantimon.cli.rows import plain, print_row, print_rows
 from mantimon.cli.running import ask, do
 from mantimon.db.models import CampaignProgress
 from mantimon.services.boosters import open_booster
@@ -30,7 +30,7 @@ app = typer.Typer(no_args_is_help=True, help="Clubs, medals, mantibucks and boos
 def clubs(*, as_json: AsJson = False) -> None:
     """List the clubs in their order, and who plays there."""
     if as_json:
-        print_json(CLUBS)
+        print_json(msgspec.to_builtins(CLUBS))
         return
     rows = [
         {
@@ -131,4 +131,4 @@ async def _open(
 
 
 def _print(progress: CampaignProgress, *, as_json: bool) -> None:
-    print_row(plain(progress), as_json=as_json)
+    print_row(columns_of(progress), as_json=as_json)

@@ -1,25 +1,28 @@
 """`mantimon cards`: list, find, show, count and import the cards of the game."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 import typer
+from rich.console import Console
+from rich.progress import track
 
+from holdfast.cli.rows import AsJson, print_json, print_row, print_rows
 from mantimon.cards.bundle import write_bundle
 from mantimon.cards.definition import CardDefinition
 from mantimon.cards.foreign import read_foreign_list
-from mantimon.cards.names import printable
-from mantimon.cli.output import AsJson, print_json, print_table, print_total, watched
 from mantimon.services.card_service import (
     DIRECTORY_VARIABLE,
     CardFilters,
     CardOrder,
     get_card_service,
 )
+
+T = TypeVar("T")
 
 PAGE = 20
 COLUMNS = ("id", "name", "type", "element", "stage", "hp", "rarity")
@@ -50,10 +53,10 @@ def list_cards(
     )
     found = get_card_service().search_cards(filters)
     if as_json:
-        print_json(found)
+        print_json(msgspec.to_builtins(found))
         return
     _print_cards(found)
-    print_total(len(found))
+    _print_total(len(found))
 
 
 @app.command("search", epilog="For example: mantimon cards search kit --order hp --descending")
@@ -94,11 +97,11 @@ def search_cards(
     )
     page = get_card_service().search_page(filters)
     if as_json:
-        print_json(page)
+        print_json(msgspec.to_builtins(page))
         return
     _print_cards(page.cards)
     if len(page.cards) == page.total:
-        print_total(page.total)
+        _print_total(page.total)
     elif not page.cards:
         typer.echo(f"none of {page.total} cards")
     else:
@@ -115,11 +118,10 @@ def show_card(
     """Show everything that is printed on one card."""
     card = get_card_service().get_cards([card_id], strict=True)[card_id]
     if as_json:
-        print_json(card)
+        print_json(msgspec.to_builtins(card))
         return
-    for name, value in msgspec.structs.asdict(card).items():
-        if value not in {None, "", ()}:
-            typer.echo(f"{name:<13}{printable(_in_words(value))}")
+    printed = msgspec.structs.asdict(card).items()
+    print_row({name: _in_words(value) for name, value in printed}, as_json=False)
 
 
 @app.command("stats", epilog="For example: mantimon cards stats --json")
@@ -130,13 +132,13 @@ def show_stats(*, as_json: AsJson = False) -> None:
         print_json(counts)
         return
     rows = [
-        [kind.removeprefix("by_"), name, count]
+        {"by": kind.removeprefix("by_"), "kind": name, "cards": count}
         for kind, group in counts.items()
         if isinstance(group, Mapping)
         for name, count in group.items()
     ]
-    print_table(("by", "kind", "cards"), rows)
-    print_total(counts["total"])
+    print_rows(rows, ("by", "kind", "cards"))
+    _print_total(counts["total"])
 
 
 @app.command("import", epilog="For example: mantimon cards import others.json --to cards")
@@ -150,26 +152,39 @@ def import_cards(
     as_json: AsJson = False,
 ) -> None:
     """Make a directory of cards from a foreign list, and say what was changed on the way."""
-    found = read_foreign_list(file, watch=partial(watched, what="cards"))
+    found = read_foreign_list(file, watch=partial(_watched, what="cards"))
     write_bundle(to, found.encoded(), replace=replace)
-    changes = [[*change, cards] for change, cards in found.changes.items()]
     columns = ("field", "found", "became", "cards")
+    changes = [
+        dict(zip(columns, (*change, cards), strict=True)) for change, cards in found.changes.items()
+    ]
     if as_json:
-        named = [dict(zip(columns, row, strict=True)) for row in changes]
-        print_json({"cards": len(found.cards), "sets": found.sets, "changes": named})
+        print_json({"cards": len(found.cards), "sets": found.sets, "changes": changes})
         return
-    print_table(("set", "cards"), [[*each] for each in found.sets.items()])
+    print_rows(
+        [{"set": code, "cards": cards} for code, cards in found.sets.items()], ("set", "cards")
+    )
     typer.echo()
-    print_table(columns, changes)
+    print_rows(changes, columns)
     typer.echo()
-    print_total(len(found.cards))
+    _print_total(len(found.cards))
     typer.echo(f"to serve them: export {DIRECTORY_VARIABLE}={shlex.quote(str(to.resolve()))}")
 
 
 def _print_cards(cards: list[CardDefinition]) -> None:
-    if not cards:
-        return
-    print_table(COLUMNS, [[getattr(card, column) for column in COLUMNS] for card in cards])
+    if cards:
+        print_rows([msgspec.structs.asdict(card) for card in cards], COLUMNS)
+
+
+def _print_total(total: int) -> None:
+    typer.echo("1 card" if total == 1 else f"{total} cards")
+
+
+def _watched(values: Sequence[T], what: str) -> Iterator[T]:
+    """Give each value in turn, with a bar on the error stream where that is a terminal."""
+    console = Console(stderr=True)
+    disable = not console.is_terminal
+    yield from track(values, what, console=console, transient=True, disable=disable)
 
 
 def _in_words(value: object) -> str:
@@ -180,4 +195,4 @@ def _in_words(value: object) -> str:
         )
     if isinstance(value, tuple):
         return "; ".join(map(_in_words, value))
-    return str(value)
+    return "" if value is None else str(value)

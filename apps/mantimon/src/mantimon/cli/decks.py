@@ -9,11 +9,19 @@ import msgspec
 import typer
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from holdfast.cli.rows import (
+    After,
+    AsJson,
+    Limit,
+    columns_of,
+    print_json,
+    print_page,
+    print_row,
+    print_rows,
+)
 from holdfast.errors import ConfigurationError
 from mantimon.cards.shapes import NOT_JSON
-from mantimon.cli.output import AsJson, print_json
 from mantimon.cli.players import Named, of_player
-from mantimon.cli.rows import After, Limit, plain, print_page, print_row, print_rows
 from mantimon.cli.running import ask, do
 from mantimon.db.models import Deck
 from mantimon.services.card_service import get_card_service
@@ -66,7 +74,7 @@ def show(player: Named, deck: Id, *, as_json: AsJson = False) -> None:
     """Show one deck, card by card, and what is wrong with it."""
     found = ask(of_player(get_deck), player, deck)
     if as_json:
-        print_json(plain(found))
+        print_json(columns_of(found))
         return
     known = get_card_service().get_cards(list(found.cards))
     cards = {card: known[card].name if card in known else None for card in sorted(found.cards)}
@@ -127,7 +135,7 @@ def check(
     """Check decks against what is owned now and the rules of now; 1 when one breaks a rule."""
     checked = do(of_player(revalidate), player, deck, cards=get_card_service())
     if as_json:
-        print_json([plain(each) for each in checked])
+        print_json([columns_of(each) for each in checked])
     else:
         _print_verdicts(checked)
     if not all(each.is_valid for each in checked):
@@ -178,12 +186,12 @@ def _read(file: str) -> DeckList:
 
 def _with_size(deck: Deck) -> dict[str, object]:
     size = DeckList(cards=deck.cards, energy_cards=deck.energy_cards).size
-    return {**plain(deck), "size": size}
+    return {**columns_of(deck), "size": size}
 
 
 def _print_deck(deck: Deck, *, as_json: bool) -> None:
     if as_json:
-        print_json(plain(deck))
+        print_json(columns_of(deck))
         return
     print_row({"id": deck.id, "name": deck.name, "size": _with_size(deck)["size"]}, as_json=False)
     _print_verdicts([deck])

@@ -6,10 +6,17 @@ from typing import Annotated
 import typer
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from holdfast.cli.rows import (
+    After,
+    AsJson,
+    Limit,
+    columns_of,
+    print_json,
+    print_page,
+    print_rows,
+)
 from holdfast.paging import Page
 from mantimon.campaign.clubs import find_npc
-from mantimon.cli.output import AsJson, print_json
-from mantimon.cli.rows import After, Limit, Row, plain, print_page, print_rows
 from mantimon.cli.running import ask, do
 from mantimon.db.models import EndReason, GameHistory, User
 from mantimon.db.partitions import MONTHS_AHEAD, make_partitions
@@ -31,10 +38,10 @@ def history(
     """List the games that a player has played, the newest first."""
     who, page = ask(_played, player, after, limit)
 
-    def shown(game: GameHistory) -> Row:
-        if as_json:
-            return {name: value for name, value in plain(game).items() if name != "replay_data"}
-        return _game(game, who)
+    def shown(game: GameHistory) -> dict[str, object]:
+        found = columns_of(game)
+        del found["replay_data"]
+        return found if as_json else found | _told(game, who)
 
     columns = ("played_at", "game_type", "against", "result", "end_reason", "turns", "id")
     print_page(page, columns, as_json=as_json, shown=shown)
@@ -52,9 +59,10 @@ def leaderboard(
     """List who has won the most games in a period."""
     end = datetime.now(UTC) if until is None else _moment("--until", until)
     begin = _a_week_before(end) if since is None else _moment("--since", since)
+    found = ask(get_leaderboard, begin, end, limit=limit)
     best = [
         {"rank": rank, "wins": wins, "player": name, "id": id_}
-        for rank, (id_, name, wins) in enumerate(ask(get_leaderboard, begin, end, limit=limit), 1)
+        for rank, (id_, name, wins) in enumerate(found, 1)
     ]
     if as_json:
         print_json({"since": begin, "until": end, "players": best})
@@ -84,9 +92,9 @@ async def _played(
     )
 
 
-def _game(game: GameHistory, who: User) -> Row:
+def _told(game: GameHistory, who: User) -> dict[str, object]:
     other = game.player2 if game.player1_id == who.id else game.player1
-    return plain(game) | {
+    return {
         "against": other.display_name if other else _npc(game.npc_id),
         "result": _result(game, who),
         "turns": game.turn_count,

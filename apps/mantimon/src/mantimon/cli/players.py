@@ -9,9 +9,8 @@ from typing import Annotated, Concatenate, ParamSpec, TypeVar
 import typer
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from holdfast.cli.rows import After, AsJson, Limit, columns_of, print_page, print_row
 from holdfast.errors import ConfigurationError
-from mantimon.cli.output import AsJson
-from mantimon.cli.rows import After, Limit, plain, print_page, print_row
 from mantimon.cli.running import ask, do
 from mantimon.db.models import Collection, OAuthProvider, User
 from mantimon.services.card_service import get_card_service
@@ -123,7 +122,7 @@ def _print(user: User, *, as_json: bool) -> None:
 
 
 def _account(user: User) -> dict[str, object]:
-    return {**plain(user), "premium": has_premium(user, at=datetime.now(UTC))}
+    return {**columns_of(user), "premium": has_premium(user, at=datetime.now(UTC))}
 
 
 def _owned(row: Collection) -> dict[str, object]:

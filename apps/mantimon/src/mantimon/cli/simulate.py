@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Display
 
-from mantimon.cli.output import AsJson, print_json
+from holdfast.cli.rows import AsJson, print_json
 from mantimon.config import Environment, get_settings
 from mantimon.errors import InvalidInputError
 from mantimon.simulation import SimulationPlan, SimulationReport
@@ -77,7 +78,7 @@ def _show_progress() -> Iterator[_Bars]:
 def _as_object(report: SimulationReport) -> dict[str, Any]:
     return {
         "run": report.run,
-        "plan": report.plan,
+        "plan": msgspec.to_builtins(report.plan),
         "played": report.played,
         "by_reason": report.by_reason,
         "by_type": report.by_type,

@@ -64,6 +64,5 @@ async def _welcome(
     if deck is None:
         suggested = suggest_deck(await get_owned(session, user.id), cards=cards)
         deck = await build_deck(session, user.id, DECK, suggested, cards=cards)
-    return SimulatedPlayer(
-        id=user.id, deck=DeckList(cards=dict(deck.cards), energy_cards=dict(deck.energy_cards))
-    )
+    listed = DeckList(cards=deck.cards, energy_cards=deck.energy_cards)
+    return SimulatedPlayer(id=user.id, deck=listed)

@@ -3,10 +3,9 @@
 import uuid
 
 from sqlalchemy import CheckConstraint, ForeignKey, String, text
-from sqlalchemy.ext.mutable import MutableList
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from holdfast.models import json_type
+from holdfast.models import typed_json
 from mantimon.db.base import Base
 from mantimon.db.models.user import User
 
@@ -33,10 +32,10 @@ class CampaignProgress(Base):
         String(64), default=FIRST_CLUB, server_default=FIRST_CLUB
     )
     medals: Mapped[list[str]] = mapped_column(
-        MutableList.as_mutable(json_type()), default=list, server_default=text("'[]'")
+        typed_json(list[str]), default=list, server_default=text("'[]'")
     )
     defeated_npcs: Mapped[list[str]] = mapped_column(
-        MutableList.as_mutable(json_type()), default=list, server_default=text("'[]'")
+        typed_json(list[str]), default=list, server_default=text("'[]'")
     )
     total_wins: Mapped[int] = mapped_column(default=0, server_default="0")
     total_losses: Mapped[int] = mapped_column(default=0, server_default="0")

@@ -3,10 +3,9 @@
 import uuid
 
 from sqlalchemy import ForeignKey, String, false, text
-from sqlalchemy.ext.mutable import MutableDict, MutableList
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from holdfast.models import json_type
+from holdfast.models import typed_json
 from mantimon.db.base import Base
 from mantimon.db.models.user import User
 
@@ -14,8 +13,8 @@ from mantimon.db.models.user import User
 class Deck(Base):
     """A list of cards to play with; one that breaks a rule is kept, with what is wrong.
 
-    `cards` and `energy_cards` map a card's id, or an element, to a count. Changing an entry in
-    place is noticed and stored.
+    `cards` and `energy_cards` map a card's id, or an element, to a count. All three documents may
+    be changed in place.
     """
 
     __tablename__ = "decks"
@@ -25,13 +24,13 @@ class Deck(Base):
     )
     name: Mapped[str] = mapped_column(String(100))
     cards: Mapped[dict[str, int]] = mapped_column(
-        MutableDict.as_mutable(json_type()), default=dict, server_default=text("'{}'")
+        typed_json(dict[str, int]), default=dict, server_default=text("'{}'")
     )
     energy_cards: Mapped[dict[str, int]] = mapped_column(
-        MutableDict.as_mutable(json_type()), default=dict, server_default=text("'{}'")
+        typed_json(dict[str, int]), default=dict, server_default=text("'{}'")
     )
     is_valid: Mapped[bool] = mapped_column(default=False, server_default=false())
-    validation_errors: Mapped[list[str] | None] = mapped_column(MutableList.as_mutable(json_type()))
+    validation_errors: Mapped[list[str] | None] = mapped_column(typed_json(list[str]))
     is_starter: Mapped[bool] = mapped_column(default=False, server_default=false())
     starter_type: Mapped[str | None] = mapped_column(String(32))
 

@@ -1,0 +1,5 @@
+"""`python -m moai` is the command `moai`."""
+
+from moai.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""The tables, the database that they are in, and the migrations that make them."""

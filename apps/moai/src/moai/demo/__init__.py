@@ -1,0 +1,1 @@
+"""Scripted models discuss on SQLite, many at once: `python -m moai.demo`."""

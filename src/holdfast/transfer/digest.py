@@ -1,0 +1,56 @@
+"""A digest of a table's rows that is the same in any order, and on any engine."""
+
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from typing import Any
+
+from msgspec.msgpack import Encoder
+
+from holdfast.transfer.refusing import MisfitError
+
+# What only one engine has, such as a range, is as its driver writes it.
+encode = Encoder(enc_hook=repr, order="deterministic").encode
+_BYTES = 16
+
+
+class Digest:
+    """The sum of the hashes of rows: nothing is sorted, which each engine does in its own way.
+
+    Attributes:
+        rows: how many were added.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._sum = 0
+
+    def add(self, columns: Sequence[Sequence[Any]]) -> None:
+        """Add rows, given as columns.
+
+        Raises:
+            MisfitError: a row has a text that is none.
+        """
+        try:
+            found = list(hashes(columns))
+        except UnicodeEncodeError as error:
+            raise MisfitError(_not_text(columns), "it has a text with half a character") from error
+        self.rows += len(found)
+        self._sum += sum(found)
+
+    def __str__(self) -> str:
+        return (self._sum % (1 << 8 * _BYTES)).to_bytes(_BYTES).hex()
+
+
+def _not_text(columns: Sequence[Sequence[Any]]) -> int:
+    for at, row in enumerate(zip(*columns, strict=True)):
+        try:
+            encode(row)
+        except UnicodeEncodeError:
+            return at
+    raise AssertionError("one of them was not encoded")
+
+
+def hashes(columns: Sequence[Sequence[Any]]) -> Iterator[int]:
+    """Give a number for each row, given as columns."""
+    encoded = map(encode, zip(*columns, strict=True))
+    return map(int.from_bytes, [blake2b(each, digest_size=_BYTES).digest() for each in encoded])

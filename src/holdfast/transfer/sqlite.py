@@ -1,0 +1,133 @@
+"""Fill an SQLite file, in one transaction, with all references checked at the end."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from sqlalchemy import Table, column, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from holdfast.errors import TransferError
+from holdfast.transfer.refusing import RefusedError
+from holdfast.transfer.source import Found
+from holdfast.transfer.tables import Columns, Route
+
+_TRIGGERS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+_DANGLING = 'SELECT "table", rowid, parent, fkid FROM pragma_foreign_key_check LIMIT 1'
+_REFERRING = 'SELECT "from" FROM pragma_foreign_key_list(:name) WHERE id = :number ORDER BY seq'
+_ADVANCE = "UPDATE sqlite_sequence SET seq = max(seq, :to) WHERE name = :name"
+_BEGIN = (
+    "INSERT INTO sqlite_sequence (name, seq) SELECT :name, 0 "
+    "WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = :name)"
+)
+# What SQLite and its driver raise for a value; the latter's are not wrapped.
+_REFUSALS = (DBAPIError, ArithmeticError, TypeError, ValueError)
+
+
+class SqliteTarget:
+    """The tables of an SQLite file while they are filled, in the transaction of a session."""
+
+    def __init__(self, session: AsyncSession, tables: Sequence[Table]) -> None:
+        self._session = session
+        self._tables = {each.name: each for each in tables}
+        self._triggers: Sequence[Any] = ()
+
+    async def lock(self, _versions: Table) -> None:
+        """Begin the transaction, which keeps everybody else who writes away.
+
+        Raises:
+            TransferError: somebody writes for longer than is waited.
+        """
+        try:
+            await self._session.connection()
+        except DBAPIError as error:
+            if "database is locked" not in str(error.orig):
+                raise
+            raise TransferError(
+                "the target is being written to, by another copy maybe; nobody may write there "
+                "meanwhile. No row was copied"
+            ) from error
+
+    async def open(self, _found: Found) -> None:
+        """Set aside what is in the way of rows: the order of references, and triggers."""
+        await self._execute("PRAGMA defer_foreign_keys = ON")
+        self._triggers = (await self._session.execute(text(_TRIGGERS))).all()
+        for name, _ in self._triggers:
+            await self._execute(f"DROP TRIGGER {_quoted(name)}")
+
+    async def write(self, route: Route, pieces: AsyncIterator[Columns]) -> None:
+        """Write a table.
+
+        Raises:
+            RefusedError: SQLite or its driver does not take a row.
+        """
+        names = ", ".join(_quoted(each.name) for each in route.columns)
+        marks = ", ".join("?" * len(route.columns))
+        insert = f"INSERT INTO {_quoted(route.table.name)} ({names}) VALUES ({marks})"  # noqa: S608  -- quoted names
+        connection = await self._session.connection()
+        written = 0
+        async for columns in pieces:
+            rows = list(zip(*columns, strict=True))
+            savepoint = await connection.begin_nested()
+            try:
+                await connection.exec_driver_sql(insert, rows)
+            except _REFUSALS:
+                await savepoint.rollback()
+                await _find_refused(connection, insert, rows, written)
+                raise
+            await savepoint.commit()
+            written += len(rows)
+
+    async def close(self, found: Found) -> None:
+        """Check all references, put back what was set aside, and advance the counters.
+
+        Raises:
+            TransferError: a row refers to one that is not there.
+        """
+        dangling = (await self._session.execute(text(_DANGLING))).first()
+        if dangling is not None:
+            raise await self._explain(*dangling)
+        for _, sql in self._triggers:
+            await self._execute(sql)
+        for name in found.positions.keys() & self._tables.keys():
+            await self._session.execute(text(_BEGIN), {"name": name})
+            values = {"name": name, "to": found.positions[name]}
+            await self._session.execute(text(_ADVANCE), values)
+
+    async def _explain(
+        self, name: str, rowid: int | None, parent: str, number: int
+    ) -> TransferError:
+        referring = await self._session.scalars(text(_REFERRING), {"name": name, "number": number})
+        columns = ", ".join(referring)
+        table = self._tables.get(name)
+        key = None
+        if table is not None and rowid is not None:  # there is none in a table WITHOUT ROWID
+            found = select(*table.primary_key).where(column("rowid") == rowid)
+            row = (await self._session.execute(found)).mappings().first()
+            key = {each.name: row[each] for each in table.primary_key} if row else None
+        return TransferError(
+            f"{columns} refers to a row that {parent} does not have; mend or delete it in the "
+            "source. No row was copied",
+            table=name,
+            key=key,
+        )
+
+    async def _execute(self, sql: str) -> None:
+        connection = await self._session.connection()
+        await connection.exec_driver_sql(sql)
+
+
+async def _find_refused(
+    connection: AsyncConnection, insert: str, rows: Sequence[tuple[Any, ...]], before: int
+) -> None:
+    """Write them one by one, up to the one that is not taken."""
+    for number, row in enumerate(rows, before + 1):
+        try:
+            await connection.exec_driver_sql(insert, row)
+        except _REFUSALS as error:
+            said = error.orig if isinstance(error, DBAPIError) else type(error).__name__
+            raise RefusedError(number, f"SQLite does not take it: {said}") from error
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
