@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from proofs import real_tests
 from proofs.contract import NotHereError, Outcome, Proof, Servers, Side, main, run
+from proofs.engines import Fact, all_good, describe
 from proofs.suite import shop
 
 SERVERS = Servers(postgres=None, redis=None, quick=True)  # the sides below use none
@@ -99,6 +100,26 @@ def test_a_leak_is_found_when_its_line_is_named(phases, found):
 
     assert good is found[0]
     assert found[1] in how
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "shown", "good"),
+    [
+        (Fact(text="stored", good=True), Fact(text="stored", good=True), "stored", True),
+        (
+            Fact(text="refused", good=True),
+            Fact(text="stored", good=False),
+            "refused on PostgreSQL, stored on SQLite",
+            False,
+        ),
+    ],
+)
+def test_engines_are_named_where_they_differ(there, here, shown, good):
+    """What is the same on both is said once; one that is not as it should be is enough."""
+    seen = {"PostgreSQL": {"a change": there}, "SQLite": {"a change": here}}
+
+    assert describe(seen, ["a change"]) == f"a change: {shown}"
+    assert all_good(seen) is good
 
 
 @pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # of a peer's import

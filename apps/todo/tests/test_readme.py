@@ -39,7 +39,7 @@ def environment(folder: Path) -> dict[str, str]:
 def run(script: str, folder: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
-        cwd=folder, env=environ, capture_output=True, text=True, timeout=100, check=False,
+        cwd=folder, env=environ, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
 
