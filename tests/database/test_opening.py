@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 import threading
 import time
 import traceback
@@ -15,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from tests.database.conftest import DRIVERS, with_driver
 
 from holdfast.database import Closed, Database, DatabasePolicy, Opened
+from holdfast.database.connecting import unavailable
 from holdfast.errors import HoldfastError, MissingExtraError, UnavailableError
 from holdfast.events import Events
 from holdfast.pool import PoolPolicy
@@ -279,6 +281,15 @@ async def test_a_sqlite_file_that_cannot_be_opened(tmp_path, name, says):
     assert says.format(tmp_path) in await reason(f"sqlite:///{tmp_path}/{name}")
     # The driver's own thread would print a traceback when it ends after the loop.
     assert workers() <= before
+
+
+def test_a_sqlite_file_that_may_not_be_written():
+    """Opening one sets its journal; root, who runs some of these tests, may write anything."""
+    refused = sqlite3.OperationalError("attempt to write a readonly database")
+
+    said = str(unavailable(refused, parse("sqlite:///notes.db"), within=5))
+
+    assert "or not the folder that it is in, which SQLite needs even to read" in said
 
 
 async def test_a_file_that_is_no_database(tmp_path):

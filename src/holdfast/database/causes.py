@@ -87,6 +87,10 @@ _NOT_OPENED = (
     "{said}: it may be a folder, or this user may not write it and the folder that it is in: mend "
     "the path in the URL, or the rights"
 )
+_READ_ONLY_FILE = (
+    "{said}: this user may not write it, or not the folder that it is in, which SQLite needs even "
+    "to read a database in WAL mode: give the rights, or read a copy"
+)
 # Variables that asyncpg reads by itself, where TLS is tried and not insisted on.
 _FILES = ("PGSSLCERT", "PGSSLKEY")
 _SILENT = "no answer within {within:g} s: a firewall, or a wrong address?"
@@ -169,7 +173,7 @@ def find_cause(error: Exception, url: DatabaseUrl, within: float) -> Cause:
         # Of a name with several addresses libpq tells each: the one that answered is meant.
         if not answered and re.search(pattern, str(error)):
             return Cause(text=text.format(within=within))
-    if "unable to open database file" in said:
+    if re.search("unable to open database file|readonly database", said):
         return _unopened(url, said)
     state = state or _state_by_words(str(error))
     if state in _CAUSES:
@@ -210,6 +214,8 @@ def _missing_certificate(url: DatabaseUrl) -> str | None:
 
 
 def _unopened(url: DatabaseUrl, said: str) -> Cause:
+    if "readonly" in said:
+        return Cause(text=_READ_ONLY_FILE.format(said=said))
     path = Path(url.engine.database or "").absolute()
     if path.parent.is_dir() or url.place.startswith("file:"):
         return Cause(text=_NOT_OPENED.format(said=said))

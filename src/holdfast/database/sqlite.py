@@ -57,6 +57,7 @@ def behave(engine: Engine) -> None:
     event.listen(engine, "connect", partial(_configure, _is_read_only(engine.url)))
     for name in ("do_close", "do_terminate"):
         setattr(engine.dialect, name, _let_go)
+    engine.dialect.has_terminate = True  # SQLAlchemy's own needs aiosqlite 0.22
     # SQLAlchemy's own would switch on the driver's transactions when a level is set back.
     set_level = partial(_set_isolation_level, engine.dialect)
     engine.dialect.set_isolation_level = set_level  # type: ignore[method-assign]
@@ -190,7 +191,9 @@ def _set_isolation_level(dialect: Any, connection: Any, level: Any) -> None:
 
 def _note_cursor(cursor: Any, *more: Any) -> None:
     if cursor.server_side:
-        more[-1].root_connection.connection.info.setdefault(_CURSORS, []).append(cursor)
+        info = more[-1].root_connection.connection.info
+        still_open = [each for each in info.get(_CURSORS, ()) if each._cursor]  # noqa: SLF001
+        info[_CURSORS] = [*still_open, cursor]
 
 
 def _close_cursors(_connection: object, entry: ConnectionPoolEntry, state: PoolResetState) -> None:
