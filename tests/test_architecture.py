@@ -41,6 +41,7 @@ EXTRAS = {
     "migrate": {"alembic"},
     "state": {"redis"},
     "testing": {"alembic", "pytest", "pytest_alembic", "redis"},
+    "transfer": {"alembic"},
     "web": {"starlette"},
     "console": {"jinja2", "starlette"},
     "cli": {"alembic", "jinja2", "pydantic", "redis", "rich", "starlette", "typer"},

@@ -40,6 +40,7 @@ GOALS = {
     "cards.load.game": ["at most 1.6 of the limit"],
     "cards.search": ["at most 0.1 of the limit"],
     "import": ["at most 1.15 of the limit"],
+    "transfer": ["at most 2 of the limit", "at most 20 MB over base"],
 }  # fmt: skip
 
 
