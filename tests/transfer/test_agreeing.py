@@ -174,5 +174,5 @@ async def test_tables_that_are_not_what_the_revision_says(upward):
     await upward.run(upward.source, ROW)
     await upward.run(upward.target, "ALTER TABLE everything DROP COLUMN flag")
 
-    with pytest.raises(DBAPIError, match='column "flag".* does not exist'):
+    with pytest.raises(DBAPIError, match=r'column "flag".* does not exist'):
         await upward.copy()
