@@ -4,8 +4,6 @@ Errors of SQLAlchemy, the drivers and Redis pass through unchanged, except where
 makes a promise about them.
 """
 
-from collections.abc import Mapping
-
 # SQLSTATEs that decide what an error means, from PostgreSQL's appendix A.
 INVALID_PASSWORD = "28P01"  # noqa: S105  -- a code, not a password
 INVALID_AUTHORIZATION = "28000"  # no such role, or pg_hba.conf has no line for it
@@ -188,7 +186,7 @@ class TransferError(HoldfastError, RuntimeError):
     """
 
     def __init__(
-        self, problem: str, *, table: str | None = None, key: Mapping[str, object] | None = None
+        self, problem: str, *, table: str | None = None, key: dict[str, object] | None = None
     ) -> None:
         named = [f"{name} {value!s}" for name, value in (key or {}).items()]
         where = ", ".join(filter(None, [table, *named]))

@@ -2,6 +2,7 @@
 
 import pytest
 from sqlalchemy import inspect
+from sqlalchemy.exc import DBAPIError
 from tests.transfer.conftest import QUIET
 from tests.transfer.shop import Base
 
@@ -165,3 +166,13 @@ async def test_two_databases_in_memory(upward):
             found = await session.scalar(Base.metadata.tables["everything"].select())
 
     assert (copied.rows, found) == (1, 1)
+
+
+async def test_tables_that_are_not_what_the_revision_says(upward):
+    """It is an error of the database, as everywhere."""
+    await upward.migrate(upward.source, upward.target)
+    await upward.run(upward.source, ROW)
+    await upward.run(upward.target, "ALTER TABLE everything DROP COLUMN flag")
+
+    with pytest.raises(DBAPIError, match=r'column "flag".* does not exist'):
+        await upward.copy()

@@ -174,3 +174,53 @@ async def test_tables_in_a_schema(across):
     assert [(each.name, each.rows) for each in copied.tables] == [("Own shop.items", 1)]
     sql = """SELECT id, nextval('"Own shop".items_id_seq') FROM "Own shop".items"""
     assert await across.ask(across.target, sql) == [(4, 5)]
+
+
+async def test_types_of_postgresql_alone(across):
+    """They go through the driver as they are, by COPY or where it has none."""
+    across.write(
+        "import sqlalchemy as sa\nfrom sqlalchemy.dialects import postgresql as pg\n"
+        "from sqlalchemy.orm import DeclarativeBase\nclass Base(DeclarativeBase): pass\n"
+        "kinds = sa.ARRAY(sa.Text), pg.INET, pg.TSTZRANGE, sa.Numeric, pg.ENUM('x', name='mood')\n"
+        "columns = [sa.Column(f'c{at}', kind) for at, kind in enumerate(kinds)]\n"
+        "sa.Table('odd', Base.metadata, sa.Column('id', sa.Integer, primary_key=True), *columns)\n"
+        "key = sa.Column('id', sa.Integer, primary_key=True)\n"
+        "sa.Table('words', Base.metadata, key, sa.Column('word \"s', pg.TSVECTOR))",
+        "op.execute(\"CREATE TYPE mood AS ENUM ('x')\"); op.execute('CREATE TABLE odd (id int "
+        "PRIMARY KEY, c0 text[], c1 inet, c2 tstzrange, c3 numeric, c4 mood)'); "
+        "op.execute('CREATE TABLE words (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
+        '"word ""s" tsvector)\')',
+    )
+    await across.migrate(across.source)
+    values = "'{a,NULL,\"b,c\"}', '10.0.0.0/8', '[2026-01-01,)', 12345678901234567890.10, 'x'"
+    await across.run(
+        across.source,
+        f"INSERT INTO odd VALUES (1, {values})",
+        "INSERT INTO odd VALUES (2)",
+        'INSERT INTO words ("word ""s") VALUES (\'a b\'), (NULL)',
+    )
+
+    copied = await across.copy()
+
+    assert copied.rows == 4
+    for table in ("odd", "words"):
+        sql = f"SELECT {table}::text FROM {table} ORDER BY id"
+        assert await across.ask(across.target, sql) == await across.ask(across.source, sql)
+
+
+async def test_a_row_that_an_insert_refuses(across):
+    """It is named as those of COPY are."""
+    across.write(
+        "import sqlalchemy as sa\nfrom sqlalchemy.dialects import postgresql as pg\n"
+        "from sqlalchemy.orm import DeclarativeBase\nclass Base(DeclarativeBase): pass\n"
+        "key = sa.Column('id', sa.Integer, primary_key=True)\n"
+        "sa.Table('words', Base.metadata, key, sa.Column('word', pg.TSVECTOR))",
+        "op.execute('CREATE TABLE words (id int PRIMARY KEY, word tsvector)')",
+    )
+    await across.migrate(across.source, across.target)
+    await across.run(across.target, "ALTER TABLE words ADD CHECK (id <> 2)")
+    await across.run(across.source, "INSERT INTO words SELECT generate_series(1, 3), 'a'")
+
+    with pytest.raises(TransferError, match=r"words, id 2: .* violates check") as refused:
+        await across.copy()
+    assert "(2, 'a')" not in str(refused.value)

@@ -24,6 +24,11 @@ def quoted(tables: Sequence[Table]) -> str:
     return ", ".join(map(_names.format_table, tables))
 
 
+def quoted_name(name: str) -> str:
+    """Name a column as SQL does."""
+    return _names.quote(name)
+
+
 @cache
 def _read(file: str) -> str:
     return files(__package__).joinpath(file).read_text(encoding="utf-8")

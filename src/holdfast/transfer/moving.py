@@ -17,7 +17,7 @@ from holdfast.transfer.reading import find_months, find_undecoded, is_undecoded,
 from holdfast.transfer.refusing import MisfitError, RefusedError
 from holdfast.transfer.report import CopiedTable, Progress, Stage, Watch
 from holdfast.transfer.sqlite import SqliteTarget
-from holdfast.transfer.tables import Columns, Route, routes
+from holdfast.transfer.tables import Columns, Route, Rows, routes
 
 _NO_ROW = "No row was copied"
 
@@ -62,7 +62,7 @@ class Moving:
             if found := await find_months(self._source, route):
                 row, column = found
                 said = f"{column}: it holds months, which Python's timedelta does not have"
-                raise _refused(route, row, 0, said)
+                raise _refused(route, row, said)
         return [await self._move(route) for route in ordered]
 
     async def _move(self, route: Route) -> CopiedTable:
@@ -79,7 +79,7 @@ class Moving:
                 await self._filling.write(route, read)
         except RefusedError as error:
             row = await row_of(self._source, route, error.number)
-            raise _refused(route, row, error.number, str(error)) from error
+            raise _refused(route, row, str(error), error.number) from error
         self._done += digest.rows
         return digest
 
@@ -88,13 +88,7 @@ class Moving:
         try:
             async with aclosing(pieces(self._source, route, ends)) as read:
                 async for rows in read:
-                    try:
-                        written, digested = route.take(rows)
-                        digest.add(digested)
-                    except MisfitError as error:
-                        number = digest.rows + error.at + 1
-                        raise _refused(route, rows[error.at], number, str(error)) from error
-                    yield written
+                    yield _taken(route, rows, digest)
                     self._tell(route, "copying", digest.rows)
         except DBAPIError as error:
             if not is_undecoded(error):
@@ -103,7 +97,7 @@ class Moving:
 
     async def _explain_undecoded(self, route: Route) -> TransferError:
         number, row, column = await find_undecoded(self._source, route)
-        return _refused(route, row, number, f"{column}: it holds a text that is no UTF-8")
+        return _refused(route, row, f"{column}: it holds a text that is no UTF-8", number)
 
     async def _reread(self, route: Route) -> Digest:
         try:
@@ -132,8 +126,20 @@ class Moving:
         )
 
 
-def _refused(route: Route, row: Sequence[Any] | None, number: int, problem: str) -> TransferError:
+def _taken(route: Route, rows: Rows, digest: Digest) -> Columns:
+    try:
+        written, digested = route.take(rows)
+        digest.add(digested)
+    except MisfitError as error:
+        number = digest.rows + error.at + 1
+        raise _refused(route, rows[error.at], str(error), number) from error
+    return written
+
+
+def _refused(
+    route: Route, row: Sequence[Any] | None, problem: str, number: int | None = None
+) -> TransferError:
     key = None if row is None else route.key(row)
     # Without a primary key, its place has to do.
-    where = "" if key else f"row {number} as they are read: "
+    where = "" if key or number is None else f"row {number} as they are read: "
     return TransferError(f"{where}{problem}. {_NO_ROW}", table=route.name, key=key)

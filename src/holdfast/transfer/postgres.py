@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Se
 from contextlib import aclosing, contextmanager
 from typing import Any
 
+from asyncpg import InterfaceError, InternalClientError, PostgresError
 from sqlalchemy import Column, MetaData, Row, Table, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,7 +13,8 @@ from sqlalchemy.types import NULLTYPE
 
 from holdfast import fastlane
 from holdfast.errors import INSUFFICIENT_PRIVILEGE, RowError, TransferError
-from holdfast.transfer.asking import ask, quoted
+from holdfast.transfer import inserting
+from holdfast.transfer.asking import ask, quoted, quoted_name
 from holdfast.transfer.refusing import RefusedError
 from holdfast.transfer.source import Found
 from holdfast.transfer.tables import Columns, Route
@@ -70,12 +72,20 @@ class PostgresTarget:
                     await self._execute(each.aside)
 
     async def write(self, route: Route, pieces: AsyncIterator[Columns]) -> None:
-        """Write a table with COPY.
+        """Write a table, with COPY unless the driver lacks it for a type.
 
         Raises:
             RefusedError: the driver or the server does not take a row.
         """
         names = [each.name for each in route.columns]
+        if not await self._has_copy(route.table, names):
+            marks = ", ".join(f"${number}" for number in range(1, len(names) + 1))
+            insert = (
+                f"INSERT INTO {quoted([route.table])} ({', '.join(map(quoted_name, names))}) "  # noqa: S608  -- quoted names
+                f"OVERRIDING SYSTEM VALUE VALUES ({marks})"
+            )
+            await inserting.insert(await self._session.connection(), insert, pieces)
+            return
         # Without types: what is given to them is the driver's already.
         columns = [Column(name, NULLTYPE) for name in names]
         plain = Table(route.table.name, MetaData(), *columns, schema=route.table.schema)
@@ -85,12 +95,31 @@ class PostgresTarget:
         except RowError as error:
             raise RefusedError(error.number, error.problem) from error
         except DBAPIError as error:
-            said: Any = error.orig and error.orig.__cause__
-            line = _LINE.search(getattr(said, "context", None) or "")
+            cause: Any = error.orig and error.orig.__cause__
+            line = _LINE.search(getattr(cause, "context", None) or "")
             if line is None:
                 raise
-            refused = f"PostgreSQL does not take it: {str(said).partition(chr(10))[0]}"
+            refused = f"the target does not take it: {str(cause).partition(chr(10))[0]}"
             raise RefusedError(int(line[1]), refused) from error
+
+    async def _has_copy(self, table: Table, names: Sequence[str]) -> bool:
+        """Tell whether the driver has a binary form for all types: not for an extension's."""
+        connection = await self._session.connection()
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        savepoint = await connection.begin_nested()
+        try:
+            await driver.copy_records_to_table(
+                table.name, schema_name=table.schema, columns=names, records=[]
+            )
+        except InternalClientError:
+            await savepoint.rollback()
+            return False
+        except (PostgresError, InterfaceError, OSError):  # the COPY of rows will say so better
+            if not driver.is_closed():
+                await savepoint.rollback()
+            return True
+        await savepoint.commit()
+        return True
 
     async def close(self, found: Found) -> None:
         """Advance the sequences, and put back what was set aside, which checks all references.

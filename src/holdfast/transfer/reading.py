@@ -4,13 +4,13 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from sqlalchemy import extract, or_, select, types
+from sqlalchemy import extract, or_, select
 from sqlalchemy.dialects.postgresql import INTERVAL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from holdfast.transfer.tables import Route, Rows
-from holdfast.transfer.values import End
+from holdfast.transfer.values import End, stored_as
 
 # Rows that are taken together, and the bytes that they should not be more than. Of more rows, so
 # many objects are alive at once that Python's garbage collector takes a fifth of the time.
@@ -53,8 +53,7 @@ async def find_months(
         return None
     selected = [each.source.selected for each in route.columns]
     for column in route.table.columns:
-        stored = column.type.dialect_impl(connection.dialect)
-        if not isinstance(stored, INTERVAL | types.Interval) or column.computed is not None:
+        if not isinstance(stored_as(column.type, connection.dialect), INTERVAL):
             continue
         months = or_(extract("year", column) != 0, extract("month", column) != 0)
         row = (await connection.execute(select(*selected).where(months).limit(1))).first()
@@ -71,7 +70,7 @@ def is_undecoded(error: DBAPIError) -> bool:
 async def find_undecoded(
     connection: AsyncConnection, route: Route
 ) -> tuple[int, Sequence[Any], str]:
-    """Find the first row with a text that is no UTF-8, and give its number and the column, too."""
+    """Find the first row with a text that is no UTF-8: its number, itself, and the column."""
     driver: Any = (await connection.get_raw_connection()).driver_connection
     driver.text_factory = lambda held: held.decode(errors="surrogateescape")
     before = 0
@@ -80,21 +79,20 @@ async def find_undecoded(
         async with aclosing(reading) as read:
             async for rows in read:
                 for number, row in enumerate(rows, before + 1):
-                    for column, value in zip(route.columns, row, strict=True):
-                        if isinstance(value, str) and not _is_text(value):
-                            return number, row, column.name
+                    if (at := _no_text(row)) is not None:
+                        return number, row, route.columns[at].name
                 before += len(rows)
     finally:
         driver.text_factory = str
     raise AssertionError("there was one a moment ago")
 
 
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _no_text(row: Sequence[Any]) -> int | None:
+    """Give the place of a text that has a byte which is none of UTF-8."""
+    for at, value in enumerate(row):
+        if isinstance(value, str) and any("\udc80" <= each <= "\udcff" for each in value):
+            return at
+    return None
 
 
 def _fitting(rows: Rows) -> int:

@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import Table, column, select, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.errors import TransferError
-from holdfast.transfer.refusing import RefusedError
+from holdfast.transfer import inserting
 from holdfast.transfer.source import Found
 from holdfast.transfer.tables import Columns, Route
 
@@ -20,8 +20,6 @@ _BEGIN = (
     "INSERT INTO sqlite_sequence (name, seq) SELECT :name, 0 "
     "WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = :name)"
 )
-# What SQLite and its driver raise for a value; the latter's are not wrapped.
-_REFUSALS = (DBAPIError, ArithmeticError, TypeError, ValueError)
 
 
 class SqliteTarget:
@@ -64,19 +62,7 @@ class SqliteTarget:
         names = ", ".join(_quoted(each.name) for each in route.columns)
         marks = ", ".join("?" * len(route.columns))
         insert = f"INSERT INTO {_quoted(route.table.name)} ({names}) VALUES ({marks})"  # noqa: S608  -- quoted names
-        connection = await self._session.connection()
-        written = 0
-        async for columns in pieces:
-            rows = list(zip(*columns, strict=True))
-            savepoint = await connection.begin_nested()
-            try:
-                await connection.exec_driver_sql(insert, rows)
-            except _REFUSALS:
-                await savepoint.rollback()
-                await _find_refused(connection, insert, rows, written)
-                raise
-            await savepoint.commit()
-            written += len(rows)
+        await inserting.insert(await self._session.connection(), insert, pieces)
 
     async def close(self, found: Found) -> None:
         """Check all references, put back what was set aside, and advance the counters.
@@ -115,18 +101,6 @@ class SqliteTarget:
     async def _execute(self, sql: str) -> None:
         connection = await self._session.connection()
         await connection.exec_driver_sql(sql)
-
-
-async def _find_refused(
-    connection: AsyncConnection, insert: str, rows: Sequence[tuple[Any, ...]], before: int
-) -> None:
-    """Write them one by one, up to the one that is not taken."""
-    for number, row in enumerate(rows, before + 1):
-        try:
-            await connection.exec_driver_sql(insert, row)
-        except _REFUSALS as error:
-            said = error.orig if isinstance(error, DBAPIError) else type(error).__name__
-            raise RefusedError(number, f"SQLite does not take it: {said}") from error
 
 
 def _quoted(name: str) -> str:

@@ -1,7 +1,7 @@
 """How the values of a column go from one engine to the other, and what of them is digested."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
@@ -48,7 +48,7 @@ _HELD: Mapping[str, frozenset[type]] = {
     "text": frozenset({str}),
 }
 _WORDS = {int: "an integer", float: "a real", str: "a text", bytes: "a blob"}
-_BY_PROCESSOR = frozenset({"uuid", "datetime", "date", "time"})
+_BY_TYPE = frozenset({"uuid", "datetime", "date", "time"})
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _PLACES = 10  # that SQLAlchemy reads of a decimal whose type does not say
 _SMALL = 18  # digits of a number that msgpack takes
@@ -94,7 +94,7 @@ def moved(column: Column[Any], source: Dialect, target: Dialect) -> Moved:
     text of a document. Only where the two engines store it as different kinds, the column's own
     type makes one of the other.
     """
-    kinds = {_kind(_stored(column.type, each)) for each in (source, target)}
+    kinds = {_kind(stored_as(column.type, each)) for each in (source, target)}
     kind = kinds.pop() if len(kinds) == 1 else None
     ends = [_end(column, kind, each, alone=source.name == target.name) for each in (source, target)]
     return Moved(
@@ -104,6 +104,14 @@ def moved(column: Column[Any], source: Dialect, target: Dialect) -> Moved:
         digested=_DIGESTED.get(kind) if kind else _in_one_form(column, source, target),
         as_is=source.name == target.name,
     )
+
+
+def stored_as(kind: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any]:
+    """Give the type that an engine has for it, below those of the application."""
+    found = kind.dialect_impl(dialect)
+    while isinstance(found, TypeDecorator):
+        found = found.impl_instance
+    return found
 
 
 def processed(process: Process | None, values: Sequence[Any]) -> Sequence[Any]:
@@ -154,13 +162,6 @@ def _told(value: object) -> str:
     return _WORDS.get(type(value), "a value")
 
 
-def _stored(kind: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any]:
-    found = kind.dialect_impl(dialect)
-    while isinstance(found, TypeDecorator):
-        found = found.impl_instance
-    return found
-
-
 def _kind(stored: TypeEngine[Any]) -> str | None:
     return next((name for known, name in _KINDS if isinstance(stored, known)), None)
 
@@ -170,15 +171,14 @@ def _end(column: Column[Any], kind: str | None, dialect: Dialect, *, alone: bool
     selected = as_type(column, NULLTYPE)
     if kind is None:
         return End(selected=selected) if alone else _by_type(selected, column.type, dialect)
-    stored = _stored(column.type, dialect)
-    by_type = (
-        _by_type(selected, stored, dialect) if kind in _BY_PROCESSOR else End(selected=selected)
-    )
+    stored = stored_as(column.type, dialect)
     if dialect.name == "sqlite":
-        return _in_sqlite(kind, stored, by_type)
+        return _in_sqlite(selected, kind, stored, dialect)
     if kind == "json":  # as text: what the driver makes of a number has fewer digits
-        return End(selected=as_type(cast(column, types.Text()), NULLTYPE))
-    return End(selected=selected, load=by_type.load) if kind == "uuid" else End(selected=selected)
+        selected = as_type(cast(column, types.Text()), NULLTYPE)
+    # As text or not, a UUID is what the type says; of all others, the driver gives one form.
+    load = stored.result_processor(dialect, None) if kind == "uuid" else None
+    return End(selected=selected, load=load)
 
 
 def _by_type(selected: ColumnElement[Any], kind: TypeEngine[Any], dialect: Dialect) -> End:
@@ -190,17 +190,19 @@ def _by_type(selected: ColumnElement[Any], kind: TypeEngine[Any], dialect: Diale
     )
 
 
-def _in_sqlite(kind: str, stored: TypeEngine[Any], by_type: End) -> End:
-    load, store = by_type.load, by_type.store
+def _in_sqlite(
+    selected: ColumnElement[Any], kind: str, stored: TypeEngine[Any], dialect: Dialect
+) -> End:
+    load: Process | None = _OWN.get(kind)
+    store: Process | None = None
+    if isinstance(stored, types.Numeric):
+        load, store = _rounded(_PLACES if stored.scale is None else stored.scale), float
+    elif kind in _BY_TYPE:
+        load, store = stored.result_processor(dialect, None), stored.bind_processor(dialect)
     if isinstance(stored, types.DateTime) and stored.timezone:
         load = _read_in_utc if load is str_to_datetime else _then(load, _in_utc)
         store = _then(_without_zone, store)
-    elif isinstance(stored, types.Numeric):
-        places = _PLACES if stored.scale is None else stored.scale
-        load, store = _rounded(places), float
-    elif kind in _OWN:
-        load = _OWN[kind]
-    return End(selected=by_type.selected, held=_HELD[kind], load=load, store=store)
+    return End(selected=selected, held=_HELD[kind], load=load, store=store)
 
 
 def _then(first: Process | None, second: Process | None) -> Process | None:
@@ -276,8 +278,3 @@ def _in_one_form(column: Column[Any], *dialects: Dialect) -> Process | None:
         return None
     [dialect] = [each for each in dialects if each.name == "postgresql"]
     return column.type.dialect_impl(dialect).bind_processor(dialect)
-
-
-def columns_of(rows: Sequence[Iterable[Any]]) -> list[Sequence[Any]]:
-    """Turn rows into columns, which are processed several times as fast."""
-    return list(zip(*rows, strict=True))
