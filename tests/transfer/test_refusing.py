@@ -35,7 +35,7 @@ VALUES = [
     ("data", """'{"a": "\\ud800"}'""", "it has a text with half a character"),
     ("mood", "'SOSO'", "the target does not take it: invalid input value for enum"),
     ('"order"', "'longer than ten'", "the target does not take it: value too long for type"),
-    ('"order"', "'a' || char(0)", "the target does not take it: invalid byte sequence"),
+    ('"order"', "'a' || char(0)", "has a NUL character at index 1"),
     ('"order"', "CAST(X'C328' AS TEXT)", "order: it holds a text that is no UTF-8"),
     ('"order"', "X'61'", "order: it holds a blob"),
 ]
