@@ -142,7 +142,7 @@ async def test_a_view_of_the_models_is_no_table(pair):
 async def test_a_database_is_not_copied_into_itself(to_any, tmp_path):
     """However the two URLs are written; it would wait for itself."""
     await to_any.migrate(to_any.source, to_any.target)
-    other = f"{to_any.target}&application_name=other"
+    other = f"{to_any.target}&options=-c%20timezone%3DAsia/Tokyo"
     if to_any.target.startswith("sqlite"):
         (tmp_path / "link.db").symlink_to(tmp_path / "target.db")
         other = f"sqlite:///{tmp_path}/link.db"

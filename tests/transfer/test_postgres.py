@@ -3,8 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from tests.transfer.conftest import QUIET
 
+from holdfast import transfer
+from holdfast.database import Database
 from holdfast.errors import TransferError
+from holdfast.urls import parse
 
 MODELS = """
 import sqlalchemy as sa
@@ -15,10 +19,13 @@ def table(name, *columns, **options):
     sa.Table(name, Base.metadata, key, *columns, **options)
 table('games', sa.Column('at', sa.Integer, primary_key=True), sa.Column('player', sa.Integer))
 table('wins', sa.Column('count', sa.Integer))
+odd = sa.Column('of:id', sa.Integer, sa.ForeignKey('odd:names.:id'))
+sa.Table('odd:names', Base.metadata, sa.Column(':id', sa.Integer, primary_key=True), odd)
 table('players', sa.Column('within', sa.Integer, sa.ForeignKey('players.id')))
 """
 GAMES = """
 CREATE TABLE players (id serial PRIMARY KEY, within int REFERENCES players);;
+CREATE TABLE "odd:names" (":id" serial PRIMARY KEY, "of:id" int REFERENCES "odd:names");;
 COMMENT ON CONSTRAINT players_within_fkey ON players IS 'kept: ''as it is''';;
 CREATE TABLE wins (id int GENERATED ALWAYS AS IDENTITY (START 1000) PRIMARY KEY, count int);;
 CREATE TABLE games (id int, at int, player int, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);;
@@ -60,6 +67,7 @@ async def games(across):
     await across.run(
         across.source,
         "ALTER TABLE players NO FORCE ROW LEVEL SECURITY",
+        """INSERT INTO "odd:names" VALUES (8, 8)""",
         "INSERT INTO players (id, within) VALUES (3, 7), (7, 3)",
         "INSERT INTO wins (id, count) OVERRIDING SYSTEM VALUE VALUES (5, 2)",
         "CREATE TABLE games_2 PARTITION OF games FOR VALUES FROM (100) TO (200) "
@@ -97,6 +105,8 @@ async def test_sequences_go_on_where_they_were(games):
     await games.copy()
 
     await games.run(games.target, "ALTER TABLE players NO FORCE ROW LEVEL SECURITY")
+    sql = """SELECT nextval('"odd\\:names_\\:id_seq"')"""
+    assert await games.ask(games.target, sql) == [(9,)]
     sql = "SELECT nextval('players_id_seq'), nextval('epochs'), nextval('wins_id_seq')"
     assert await games.ask(games.target, sql) == [(71, 42, 1003)]
 
@@ -224,3 +234,38 @@ async def test_a_row_that_an_insert_refuses(across):
     with pytest.raises(TransferError, match=r"words, id 2: .* violates check") as refused:
         await across.copy()
     assert "(2, 'a')" not in str(refused.value)
+
+
+async def test_a_partition_that_is_missing(upward):
+    """SQLite has none, so nothing tells how to make them; the row that belongs there is named."""
+    make = (
+        "for_sqlite = op.get_bind().dialect.name == 'sqlite'; by = 'PARTITION BY RANGE (id)'; "
+        "op.execute('CREATE TABLE games (id int PRIMARY KEY)' + by * (not for_sqlite)); "
+        "for_sqlite or op.execute("
+        "'CREATE TABLE games_1 PARTITION OF games FOR VALUES FROM (1) TO (10)')"
+    )
+    upward.write(
+        "import sqlalchemy as sa\nfrom sqlalchemy.orm import DeclarativeBase\n"
+        "class Base(DeclarativeBase): pass\n"
+        "sa.Table('games', Base.metadata, sa.Column('id', sa.Integer, primary_key=True))",
+        make,
+    )
+    await upward.migrate(upward.source)
+    await upward.run(upward.source, "INSERT INTO games VALUES (1), (10)")
+
+    with pytest.raises(TransferError, match=r"games, id 10: .*no partition of relation"):
+        await upward.copy()
+
+
+async def test_past_a_pooler(upward, database_url):
+    """A transaction of minutes needs a server of its own, as migrations do."""
+    await upward.migrate(upward.source)
+    await upward.run(upward.source, "INSERT INTO everything (id) VALUES (1)")
+    pooled = parse(database_url, direct=upward.target)
+    async with (
+        Database(upward.source, events=QUIET) as source,
+        Database(pooled, events=QUIET) as target,
+    ):
+        await transfer.copy(source, target, upward.config)
+
+    assert await upward.ask(upward.target, "SELECT id FROM everything") == [(1,)]

@@ -14,7 +14,7 @@ from holdfast.transfer.asking import ask
 from holdfast.transfer.catalogue import Relation, filled, relations, revision, versions
 
 _SERVER = (
-    "SELECT concat_ws(' ', pg_postmaster_start_time(), oid) "
+    "SELECT concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()), oid) "
     "FROM pg_database WHERE datname = current_database()"
 )
 _FILE = "SELECT file FROM pragma_database_list WHERE name = 'main'"

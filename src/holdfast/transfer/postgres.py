@@ -3,10 +3,11 @@
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
+from itertools import repeat
 from typing import Any
 
 from asyncpg import InterfaceError, InternalClientError, PostgresError
-from sqlalchemy import Column, MetaData, Row, Table, text
+from sqlalchemy import Column, CursorResult, MetaData, Row, Table, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import NULLTYPE
@@ -78,29 +79,25 @@ class PostgresTarget:
             RefusedError: the driver or the server does not take a row.
         """
         names = [each.name for each in route.columns]
-        if not await self._has_copy(route.table, names):
-            marks = ", ".join(f"${number}" for number in range(1, len(names) + 1))
-            insert = (
-                f"INSERT INTO {quoted([route.table])} ({', '.join(map(quoted_name, names))}) "  # noqa: S608  -- quoted names
-                f"OVERRIDING SYSTEM VALUE VALUES ({marks})"
-            )
-            await inserting.insert(await self._session.connection(), insert, pieces)
-            return
-        # Without types: what is given to them is the driver's already.
-        columns = [Column(name, NULLTYPE) for name in names]
-        plain = Table(route.table.name, MetaData(), *columns, schema=route.table.schema)
-        try:
-            async with aclosing(_mappings(names, pieces)) as rows:
-                await fastlane.copy_in(self._session, plain, rows)
-        except RowError as error:
-            raise RefusedError(error.number, error.problem) from error
-        except DBAPIError as error:
-            cause: Any = error.orig and error.orig.__cause__
-            line = _LINE.search(getattr(cause, "context", None) or "")
-            if line is None:
-                raise
-            refused = f"the target does not take it: {str(cause).partition(chr(10))[0]}"
-            raise RefusedError(int(line[1]), refused) from error
+        if await self._has_copy(route.table, names):
+            await self._copy(route.table, names, pieces)
+        else:
+            await self._insert(route.table, names, pieces)
+
+    async def close(self, found: Found) -> None:
+        """Advance the sequences, and put back what was set aside, which checks all references.
+
+        Raises:
+            TransferError: a row refers to one that is not there.
+        """
+        with _explained():
+            for each in await ask(self._session, "sequences.sql", self._tables):
+                given = found.positions.get(each.name, found.positions.get(each.table, 0))
+                most = (await self._execute(each.most)).scalar() if each.most else None
+                await self._advance(each.name, max(given, most or 0))
+            await self._execute("SET CONSTRAINTS ALL IMMEDIATE")  # what is still to be checked
+            for each in self._aside:
+                await self._put_back(each)
 
     async def _has_copy(self, table: Table, names: Sequence[str]) -> bool:
         """Tell whether the driver has a binary form for all types: not for an extension's."""
@@ -121,19 +118,34 @@ class PostgresTarget:
         await savepoint.commit()
         return True
 
-    async def close(self, found: Found) -> None:
-        """Advance the sequences, and put back what was set aside, which checks all references.
+    async def _copy(
+        self, table: Table, names: Sequence[str], pieces: AsyncIterator[Columns]
+    ) -> None:
+        # Without types: what is given to them is the driver's already.
+        columns = [Column(name, NULLTYPE) for name in names]
+        plain = Table(table.name, MetaData(), *columns, schema=table.schema)
+        try:
+            async with aclosing(_mappings(names, pieces)) as rows:
+                await fastlane.copy_in(self._session, plain, rows)
+        except RowError as error:
+            raise RefusedError(error.number, error.problem) from error
+        except DBAPIError as error:
+            cause: Any = error.orig and error.orig.__cause__
+            line = _LINE.search(getattr(cause, "context", None) or "")
+            if line is None:
+                raise
+            refused = f"the target does not take it: {str(cause).partition(chr(10))[0]}"
+            raise RefusedError(int(line[1]), refused) from error
 
-        Raises:
-            TransferError: a row refers to one that is not there.
-        """
-        for each in await ask(self._session, "sequences.sql", self._tables):
-            given = found.positions.get(each.name, found.positions.get(each.table, 0))
-            most = await self._session.scalar(text(each.most)) if each.most else None
-            await self._advance(each.name, max(given, most or 0))
-        await self._execute("SET CONSTRAINTS ALL IMMEDIATE")  # what is still to be checked
-        for each in self._aside:
-            await self._put_back(each)
+    async def _insert(
+        self, table: Table, names: Sequence[str], pieces: AsyncIterator[Columns]
+    ) -> None:
+        marks = ", ".join(f"${number}" for number in range(1, len(names) + 1))
+        statement = (
+            f"INSERT INTO {quoted([table])} ({', '.join(map(quoted_name, names))}) "  # noqa: S608  -- quoted names
+            f"OVERRIDING SYSTEM VALUE VALUES ({marks})"
+        )
+        await inserting.insert(await self._session.connection(), statement, pieces)
 
     async def _put_back(self, each: Row[Any]) -> None:
         try:
@@ -151,10 +163,10 @@ class PostgresTarget:
         given = " AND ".join(f"child.{column} IS NOT NULL" for column, _ in pairs)
         same = " AND ".join(f"parent.{there} = child.{here}" for here, there in pairs)
         keys = ", ".join(f"child.{column}" for column in each.keys or each.columns)
-        found = await self._session.execute(text(
+        found = await self._execute(
             f"SELECT {keys} FROM {each.child} AS child WHERE {given} AND NOT EXISTS "  # noqa: S608  -- names that the server has quoted
             f"(SELECT FROM {each.parent} AS parent WHERE {same}) LIMIT 1"
-        ))  # fmt: skip
+        )
         row = found.mappings().first()
         if row is None:
             return None
@@ -167,23 +179,21 @@ class PostgresTarget:
 
     async def _advance(self, sequence: str, to: int) -> None:
         # Never back: an identity may begin at any number.
-        kept = (
-            f"SELECT setval(CAST(:name AS regclass), :to) FROM {sequence} "  # noqa: S608  -- as the server quotes it
-            "WHERE last_value <= :to"
-        )
-        await self._session.execute(text(kept), {"name": sequence, "to": to})
+        advance = f"SELECT setval($1::regclass, $2) FROM {sequence} WHERE last_value <= $2"  # noqa: S608  -- as the server quotes it
+        await self._execute(advance, sequence, to)
 
-    async def _execute(self, sql: str) -> None:
+    async def _execute(self, sql: str, *values: object) -> CursorResult[Any]:
+        """Run a statement as it is: in a name, a colon is one."""
         connection = await self._session.connection()
-        await connection.exec_driver_sql(sql)
+        return await connection.exec_driver_sql(sql, values or None)
 
 
 async def _mappings(
     names: Sequence[str], pieces: AsyncIterator[Columns]
 ) -> AsyncGenerator[Mapping[str, object]]:
     async for columns in pieces:
-        for row in zip(*columns, strict=True):
-            yield dict(zip(names, row, strict=True))
+        for row in map(dict, map(zip, repeat(names), zip(*columns, strict=True))):
+            yield row
 
 
 @contextmanager

@@ -87,7 +87,8 @@ class SqliteTarget:
         columns = ", ".join(referring)
         table = self._tables.get(name)
         key = None
-        if table is not None and rowid is not None:  # there is none in a table WITHOUT ROWID
+        # There is no number in a table WITHOUT ROWID, and no key in one without a primary key.
+        if rowid is not None and table is not None and len(table.primary_key):
             found = select(*table.primary_key).where(column("rowid") == rowid)
             row = (await self._session.execute(found)).mappings().first()
             key = {each.name: row[each] for each in table.primary_key} if row else None

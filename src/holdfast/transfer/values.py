@@ -1,19 +1,18 @@
 """How the values of a column go from one engine to the other, and what of them is digested."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from decimal import Decimal
 from types import NoneType
 from typing import Any
 
-from msgspec.msgpack import Ext
 from sqlalchemy import Column, ColumnElement, Dialect, cast, types
 from sqlalchemy import type_coerce as as_type
 from sqlalchemy.engine.processors import str_to_datetime
 from sqlalchemy.types import NULLTYPE, TypeDecorator, TypeEngine
 
+from holdfast.transfer.forms import FORMS
 from holdfast.transfer.refusing import MisfitError
 
 Process = Callable[[Any], Any]
@@ -49,9 +48,7 @@ _HELD: Mapping[str, frozenset[type]] = {
 }
 _WORDS = {int: "an integer", float: "a real", str: "a text", bytes: "a blob"}
 _BY_TYPE = frozenset({"uuid", "datetime", "date", "time"})
-_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _PLACES = 10  # that SQLAlchemy reads of a decimal whose type does not say
-_SMALL = 18  # digits of a number that msgpack takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +98,7 @@ def moved(column: Column[Any], source: Dialect, target: Dialect) -> Moved:
         name=column.name,
         source=ends[0],
         target=ends[1],
-        digested=_DIGESTED.get(kind) if kind else _in_one_form(column, source, target),
+        digested=FORMS.get(kind) if kind else _in_one_form(column, source, target),
         as_is=source.name == target.name,
     )
 
@@ -241,31 +238,6 @@ _OWN: Mapping[str, Process] = {
     "flag": {0: False, 1: True}.__getitem__,
     "float": float,
     "json": _as_document,
-}
-
-
-def _document(text: str) -> Any:
-    """Read a document so that two with the same contents are equal: 1.0, 1 and 1e0, any order."""
-    return json.loads(text, parse_float=_number, parse_int=_number)
-
-
-def _number(text: str) -> int | Ext:
-    if len(text) <= _SMALL and text.isdecimal():
-        return int(text)
-    number = _EXACT.normalize(Decimal(text))
-    exponent = number.as_tuple().exponent
-    whole = isinstance(exponent, int) and exponent >= 0 and number.adjusted() < _SMALL
-    return int(number) if whole else Ext(1, str(number).encode())
-
-
-def _decimal(value: Decimal | float) -> str:
-    return str(_EXACT.normalize(Decimal(value)))
-
-
-_DIGESTED: Mapping[str | None, Process] = {
-    "json": _document,
-    "decimal": _decimal,
-    "float": (0.0).__add__,  # -0.0, which SQLite has not, is 0.0
 }
 
 
