@@ -25,7 +25,7 @@ table('players', sa.Column('within', sa.Integer, sa.ForeignKey('players.id')))
 """
 GAMES = """
 CREATE TABLE players (id serial PRIMARY KEY, within int REFERENCES players);;
-CREATE TABLE "odd:names" (":id" serial PRIMARY KEY, "of:id" int REFERENCES "odd:names");;
+CREATE TABLE "odd:names" ("\\:id" serial PRIMARY KEY, "of:id" int REFERENCES "odd:names");;
 COMMENT ON CONSTRAINT players_within_fkey ON players IS 'kept: ''as it is''';;
 CREATE TABLE wins (id int GENERATED ALWAYS AS IDENTITY (START 1000) PRIMARY KEY, count int);;
 CREATE TABLE games (id int, at int, player int, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);;
