@@ -2,12 +2,13 @@
 
 import dataclasses
 import gc
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 from weakref import WeakSet
 
 import msgspec
 import pydantic
 import pytest
+import typing_extensions
 from sqlalchemy import MetaData, event, func, inspect, null, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
@@ -49,6 +50,13 @@ class Entry(TypedDict):
     """A dictionary whose keys are known."""
 
     names: list[str]
+
+
+class Filled(typing_extensions.TypedDict):
+    """A dictionary with a configuration of pydantic's."""
+
+    __pydantic_config__ = pydantic.ConfigDict(str_min_length=1)
+    name: str
 
 
 class Identity:
@@ -498,6 +506,17 @@ async def test_what_no_database_takes_is_refused(db, name):
 
     with pytest.raises(InvalidValueError, match=problem):
         Deck(free=value)
+
+
+@pytest.mark.parametrize(
+    "schema", [Filled, list[Annotated[str, pydantic.StringConstraints(min_length=1)]]]
+)
+def test_what_pydantic_says_beside_a_type_counts(schema):
+    """A TypedDict with its configuration, and what is annotated: msgspec would pass over both."""
+    wrong = {"name": ""} if schema is Filled else [""]
+
+    with pytest.raises(InvalidValueError, match="at least 1 character"):
+        typed_json(schema).check(wrong)
 
 
 async def test_a_backslash_is_no_nul(db):

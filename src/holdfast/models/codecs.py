@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar, get_args, get_origin, is_typeddict
+from typing import Any, Generic, TypeVar, get_args, get_origin
 
 import msgspec
 import msgspec.inspect
@@ -178,16 +178,19 @@ def _by_pydantic(schema: Any, name: str) -> Codec[Any]:
 
 def _kind(schema: Any) -> type:
     kind = get_origin(schema) or schema
-    if is_typeddict(kind):
-        return dict
-    return kind if isinstance(kind, type) else object
+    if not isinstance(kind, type):
+        return object
+    return dict if dict in kind.__mro__ else kind  # a TypedDict is no class for isinstance()
 
 
 def _is_pydantic(each: object) -> bool:
     pydantic = sys.modules.get("pydantic")  # where it was not imported, nothing is of it
-    if pydantic is None or not isinstance(each, type):
+    if pydantic is None:
         return False
-    return issubclass(each, pydantic.BaseModel) or hasattr(each, "__pydantic_validator__")
+    if not isinstance(each, type):  # of Annotated: msgspec passes over what it does not know
+        return type(each).__module__.partition(".")[0] in {"annotated_types", "pydantic"}
+    marks = ("__pydantic_validator__", "__pydantic_config__")
+    return issubclass(each, pydantic.BaseModel) or any(hasattr(each, name) for name in marks)
 
 
 def _mentioned(schema: Any) -> Iterator[object]:
