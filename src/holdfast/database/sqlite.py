@@ -196,8 +196,12 @@ def _note_cursor(cursor: Any, *more: Any) -> None:
         info[_CURSORS] = [*still_open, cursor]
 
 
-def _close_cursors(_connection: object, entry: ConnectionPoolEntry, state: PoolResetState) -> None:
+def _close_cursors(
+    _connection: object, entry: ConnectionPoolEntry | None, state: PoolResetState
+) -> None:
     """Close what was not read to its end: the next to have the connection would see the past."""
+    if entry is None:
+        return  # it was detached: nobody has it next, and closing it ends its cursors
     cursors = entry.info.pop(_CURSORS, ())
     for cursor in cursors if state.asyncio_safe else ():
         cursor.close()
