@@ -2,7 +2,7 @@
 
 import dataclasses
 import gc
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Generic, TypedDict, TypeVar
 from weakref import WeakSet
 
 import msgspec
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from holdfast import models
-from holdfast.errors import InvalidValueError, ReadOnlyError
+from holdfast.errors import ConfigurationError, InvalidValueError, ReadOnlyError
 from holdfast.models import NAMING_CONVENTION, UUIDKey, Versioned, typed_json
 
 
@@ -57,6 +57,39 @@ class Filled(typing_extensions.TypedDict):
 
     __pydantic_config__ = pydantic.ConfigDict(str_min_length=1)
     name: str
+
+
+Word = Annotated[str, pydantic.StringConstraints(min_length=1)]
+T = TypeVar("T")
+
+
+@dataclasses.dataclass
+class Label:
+    """A text that only pydantic's words say something about."""
+
+    text: Word
+
+
+@dataclasses.dataclass
+class Shelf:
+    """A class of others, and of its own kind."""
+
+    labels: list[Label]
+    below: "Shelf | None" = None
+
+
+@dataclasses.dataclass
+class Box(Generic[T]):
+    """A class that is told what it holds."""
+
+    holds: T
+    label: Label | None = None
+
+
+class Tag(msgspec.Struct):
+    """A struct that says something in pydantic's words."""
+
+    text: Word
 
 
 class Identity:
@@ -509,14 +542,25 @@ async def test_what_no_database_takes_is_refused(db, name):
 
 
 @pytest.mark.parametrize(
-    "schema", [Filled, list[Annotated[str, pydantic.StringConstraints(min_length=1)]]]
+    ("schema", "wrong"),
+    [
+        (Filled, {"name": ""}),
+        (list[Word], [""]),
+        (Shelf, Shelf([Label("")])),
+        (Box[Label], Box(Label(""))),
+        (Box[int], Box(0, Label(""))),
+    ],
 )
-def test_what_pydantic_says_beside_a_type_counts(schema):
-    """A TypedDict with its configuration, and what is annotated: msgspec would pass over both."""
-    wrong = {"name": ""} if schema is Filled else [""]
-
+def test_what_pydantic_says_beside_a_type_counts(schema, wrong):
+    """Of a TypedDict, of a type and at any depth of a class: msgspec would pass over all of it."""
     with pytest.raises(InvalidValueError, match="at least 1 character"):
         typed_json(schema).check(wrong)
+
+
+def test_what_a_struct_would_pass_over_is_refused():
+    """Pydantic does not know msgspec's classes, and msgspec not pydantic's words."""
+    with pytest.raises(ConfigurationError, match="it a dataclass"):
+        typed_json(Tag)
 
 
 async def test_a_backslash_is_no_nul(db):

@@ -2,10 +2,10 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar, get_args, get_origin
+from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 import msgspec.inspect
@@ -116,7 +116,9 @@ def codec(schema: Any) -> Codec[Any]:
     """
     name = getattr(schema, "__name__", str(schema)) if not get_args(schema) else str(schema)
     try:
-        if any(map(_is_pydantic, _mentioned(schema))):
+        parts = list(_mentioned(schema))
+        if any(map(_is_pydantic, parts)):
+            _refuse_structs(parts)
             return _by_pydantic(schema, name)
         encoder, decoder = msgspec.json.Encoder(), msgspec.json.Decoder(schema)
         mark = _marker(schema, encoder)
@@ -193,10 +195,24 @@ def _is_pydantic(each: object) -> bool:
     return issubclass(each, pydantic.BaseModel) or any(hasattr(each, name) for name in marks)
 
 
+def _refuse_structs(parts: Iterable[object]) -> None:
+    for each in parts:
+        if isinstance(each, type) and issubclass(each, msgspec.Struct):
+            raise TypeError(
+                f"pydantic does not know {each.__name__}, a Struct, nor msgspec what is pydantic's "
+                "here; write msgspec.Meta there, or make it a dataclass"
+            )
+
+
 def _mentioned(schema: Any) -> Iterator[object]:
-    yield schema
-    for each in get_args(schema):
-        yield from _mentioned(each)
+    """Give a schema and all that it is made of, each once."""
+    found = [schema]
+    for each in found:
+        yield each
+        hints = get_type_hints(each, include_extras=True) if isinstance(each, type) else {}
+        known = set(map(id, found))  # what is annotated need not have a hash
+        parts = (get_origin(each), *get_args(each), *hints.values())
+        found += (part for part in parts if id(part) not in known)
 
 
 def _reason(error: BaseException) -> str:
