@@ -9,7 +9,7 @@ import sys
 from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from moai.core.database import create_tables, get_database, get_session, init_db
 from moai.core.models import Discussion, Message, Project, Round
@@ -55,6 +55,19 @@ async def stop(work):
         sys.stdin.readline()
         importing._Import._write = write
 importing._Import._write = stop
+from moai.cli import main
+main()
+"""
+
+
+# The command, which tells when it begins what another one is in the way of.
+DELETING = """
+from moai.cli import projects
+delete_project = projects.delete_project
+async def tell(session, name):
+    print("begun", flush=True)
+    return await delete_project(session, name)
+projects.delete_project = tell
 from moai.cli import main
 main()
 """
@@ -200,6 +213,19 @@ async def test_an_import_that_is_ended_leaves_nothing(opened, discussion, lines,
     with program("-m", "moai", "import", str(lines), url=opened) as again:
         finish(again)
     assert await count(Message) == 50
+
+
+async def test_ctrl_c_ends_a_command_that_waits(opened, project):
+    """At once, not when whoever it waits for is done; nothing was changed."""
+    async with get_session() as session:
+        await session.execute(update(Project).values(name="Changed"))
+        with program("-c", DELETING, "projects", "delete", project.id, url=opened) as deleting:
+            assert deleting.stdout.readline() == "begun\n"
+            deleting.send_signal(signal.SIGINT)
+            # A minute would pass until the lock is given up.
+            assert (*deleting.communicate(timeout=30), deleting.returncode) == ("", "", 130)
+
+    assert await count(Project) == 1
 
 
 async def test_an_import_into_a_discussion_that_is_written_to(opened, discussion, lines):
