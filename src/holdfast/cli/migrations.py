@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from holdfast.cli.belonging import opened
-from holdfast.cli.output import AsJson, beside_json, describe_move, print_json, print_table
+from holdfast.cli.output import AsJson, beside_json, print_json, print_table
 from holdfast.settings import Project, find_project
 
 if TYPE_CHECKING:
@@ -143,4 +143,4 @@ def _print_move(moved: "Migrated", *, as_json: bool) -> None:
     if as_json:
         print_json(moved)
     else:
-        typer.echo(describe_move(moved))
+        typer.echo(moved)

@@ -12,7 +12,6 @@ import typer
 
 if TYPE_CHECKING:
     from holdfast.events import Check
-    from holdfast.migrate import Migrated
 
 # How each state of a check is called, and shown where there are colours.
 _STATES = {
@@ -71,20 +70,6 @@ def fail(message: str, code: int, *, as_json: bool) -> NoReturn:
 def beside_json(*, as_json: bool) -> AbstractContextManager[object]:
     """Let code of the project print to the error stream, where the output is one JSON document."""
     return redirect_stdout(sys.stderr) if as_json else nullcontext()
-
-
-def describe_move(moved: "Migrated") -> str:
-    """Say what a migration did, in one line."""
-    if moved.before == moved.after:
-        return f"{moved.place} is at {_names(moved.after)}: nothing to migrate"
-    return (
-        f"{moved.place} migrated from {_names(moved.before)} to {_names(moved.after)} "
-        f"in {moved.seconds:g} s"
-    )
-
-
-def _names(revisions: tuple[str, ...]) -> str:
-    return ", ".join(revisions) or "nothing"
 
 
 def _print_for_people(checks: "Sequence[Check]") -> None:

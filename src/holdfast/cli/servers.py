@@ -18,7 +18,7 @@ import typer
 from holdfast import redis
 from holdfast.cli.belonging import mark, opened, variable
 from holdfast.cli.main import INTERRUPTED
-from holdfast.cli.output import AsJson, beside_json, describe_move, print_json, print_table
+from holdfast.cli.output import AsJson, beside_json, print_json, print_table
 from holdfast.errors import ServiceError
 from holdfast.services import (
     PostgresPolicy,
@@ -204,7 +204,7 @@ def _print_up(
     if data:
         typer.echo(f"\ntheir data is in {data}")
     if moved:
-        typer.echo(f"\n{describe_move(moved)}")
+        typer.echo(f"\n{moved}")
     if shown:
         typer.echo("\n" + "\n".join(f"{name}={url}" for name, url in shown.items()))
         typer.echo('\nin another shell: eval "$(holdfast env)"')

@@ -40,13 +40,20 @@ _NO_RUN_ENV = (
 class Migrated(Event):
     """A database was moved from one revision to another; equal ones mean nothing was to do.
 
-    Revisions are ids, several when branches are not merged, none for an empty database.
+    Revisions are ids, several when branches are not merged, none for an empty database. As text
+    it is one line that says so.
     """
 
     place: str
     before: tuple[str, ...]
     after: tuple[str, ...]
     seconds: float
+
+    def __str__(self) -> str:
+        before, after = (", ".join(each) or "nothing" for each in (self.before, self.after))
+        if before == after:
+            return f"{self.place} is at {after}: nothing to migrate"
+        return f"{self.place} migrated from {before} to {after} in {self.seconds:g} s"
 
 
 async def upgrade(

@@ -34,12 +34,8 @@ def migrate(*, as_json: AsJson = False) -> None:
     moved = asyncio.run(migrate_database())
     if as_json:
         print_json({"before": moved.before, "after": moved.after, "seconds": moved.seconds})
-    elif moved.before == moved.after:
-        typer.echo(f"{moved.place} is at {', '.join(moved.after)}: nothing to migrate")
     else:
-        before = ", ".join(moved.before) or "nothing"
-        after = ", ".join(moved.after)
-        typer.echo(f"{moved.place} migrated from {before} to {after} in {moved.seconds:g} s")
+        typer.echo(moved)
 
 
 @app.command(
