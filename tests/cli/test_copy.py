@@ -67,7 +67,7 @@ def test_words_for_people(shell, source, database_url):
     first, last = done.stdout.splitlines()
     assert first == "items: 2 rows"
     assert re.fullmatch(
-        r"copied .*shop\.db to .* at 001 in [\d.]+ s: 2 rows of 1 tables, read back and the same",
+        r"copied .*shop\.db to .* at 001 in [\d.]+ s: 2 rows of 1 table, read back and the same",
         last,
     )
     assert ask(database_url, "SELECT count(*) FROM items") == 2

@@ -37,6 +37,16 @@ def test_which_url_comes_first(shell, database_url):
     assert owner["before"] == ["001"]
 
 
+@pytest.mark.parametrize("name", ["DIRECT_DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_URL"])
+def test_a_variable_that_holds_no_url(shell, name):
+    """It is named, since nobody typed it."""
+    done = shell("migrate", **{name: "postgres//ann:hunter2@db/shop"})
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {name}: database URL: it cannot be read")
+    assert "hunter2" not in done.stderr
+
+
 def test_history(shell):
     """`history` lists revisions without a database."""
     listed = shell.json("history")
@@ -68,7 +78,7 @@ def test_revision_writes_what_is_new(shell, project, database_url):
         (["migrate", "--url", "mysql://u:hunter2@h/x"], 2, "the scheme 'mysql' is not known"),
         (["migrate", "--url", "nonsense"], 2, "it cannot be read"),
         (["migrate", "--url", "postgresql://u:hunter2@127.0.0.1:1/x"], 1, "refused"),
-        (["migrate"], 2, "no database: set DATABASE_OWNER_URL or DATABASE_URL"),
+        (["migrate"], 2, "no database: set DATABASE_OWNER_URL or DATABASE_URL, give --url"),
         (["downgrade"], 2, "REVISION"),
         (["revision"], 2, "--message"),
         (["nonsense"], 2, "nonsense"),
@@ -265,6 +275,7 @@ def test_a_missing_alembic_ini_touches_no_database(shell, project):
 
     assert done.returncode == 2
     assert "alembic.ini: there is no such file" in done.stderr
+    assert done.stderr.endswith("make one: alembic init migrations\n")
     assert not (project / "new.db").exists()
 
 

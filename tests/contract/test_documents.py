@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import math
 from typing import Annotated, Any, Generic, TypedDict, TypeVar
 from weakref import WeakSet
 
@@ -554,6 +555,39 @@ async def test_what_no_database_takes_is_refused(db, name):
 def test_what_pydantic_says_beside_a_type_counts(schema, wrong):
     """Of a TypedDict, of a type and at any depth of a class: msgspec would pass over all of it."""
     with pytest.raises(InvalidValueError, match="at least 1 character"):
+        typed_json(schema).check(wrong)
+
+
+class Loose(pydantic.BaseModel):
+    """A model with a float, and what may be anything."""
+
+    size: float = 0
+    free: Any = None
+
+
+@dataclasses.dataclass
+class Place:
+    """A dataclass with floats and what pydantic makes of them."""
+
+    height: float
+    label: Loose | None = None
+
+
+@pytest.mark.parametrize(
+    ("schema", "wrong", "problem"),
+    [
+        (Loose, Loose(size=math.nan), r"is no Loose: \$.size: .*; NaN and infinities are null"),
+        (Place, Place(math.inf), r"is no Place: \$.height: .*; NaN and infinities are null"),
+        (list[float], [math.nan], r"is no list.*`\$\[0\]`; NaN and infinities are null"),
+        (list[Loose], [Loose(free=math.nan)], "has NaN or an infinity in it"),
+        (Place, Place(1.0, Loose(free=math.nan)), "has NaN or an infinity in it"),
+        (list[Loose], [Loose(free="a\0b")], "has a NUL character in it"),
+        (Place, Place(1.0, Loose(free="a\0b")), "has a NUL character in it"),
+    ],
+)
+def test_nan_and_nul_are_called_by_their_name(schema, wrong, problem):
+    """Also where the field is a float, and in a pydantic model within something else."""
+    with pytest.raises(InvalidValueError, match=problem):
         typed_json(schema).check(wrong)
 
 

@@ -120,11 +120,16 @@ def _print_table(at: "Progress") -> None:
 
 
 def _line(at: "Progress") -> str:
-    return f"{at.table}: {at.of:,} rows"
+    return f"{at.table}: {_count(at.of, 'row')}"
 
 
 def _describe(copied: "Copied") -> str:
     return (
         f"copied {copied.source} to {copied.target} at {copied.revision} in {copied.seconds:g} s: "
-        f"{copied.rows:,} rows of {len(copied.tables)} tables, read back and the same"
+        f"{_count(copied.rows, 'row')} of {_count(len(copied.tables), 'table')}, read back and the "
+        "same"
     )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -52,7 +52,7 @@ class Codec(Generic[T]):
             text = self.encode(value)
             back = self.decode(text)
         except _WRONG as error:
-            raise InvalidValueError(f"is no {self.name}: {_reason(error)}") from None
+            raise InvalidValueError(f"is no {self.name}: {_reason(error)}{_hint(value)}") from None
         if "\\u0000" in text and any("\0" in each for each in _texts(_plain(value))):
             raise InvalidValueError(
                 "has a NUL character in it, which PostgreSQL does not store; remove it"
@@ -98,7 +98,7 @@ class Codec(Generic[T]):
             raise InvalidValueError(
                 f"is a {type(value).__name__}, no {self.name}; make it one first"
             )
-        if any(isinstance(each, float) and not math.isfinite(each) for each in _all(_plain(value))):
+        if _has_infinity(value):
             raise InvalidValueError("has NaN or an infinity in it, which JSON has not; use None")
         # Classes without an __eq__ of their own are compared by what they are made of.
         if isinstance(value, list | dict) or self.encode(back) != text:
@@ -230,8 +230,28 @@ def _path(steps: tuple[object, ...]) -> str:
 
 def _plain(value: object) -> object:
     if (dump := getattr(value, "model_dump", None)) is not None:
-        return dump()
-    return msgspec.to_builtins(value)
+        return dump(warnings=False)  # they would show the value
+    return msgspec.to_builtins(value, enc_hook=_dumped)
+
+
+def _dumped(value: Any) -> object:
+    """Give what a pydantic model within a list, dict or dataclass is made of."""
+    if not hasattr(value, "model_dump"):
+        raise TypeError(f"{type(value).__name__} is not known")
+    return value.model_dump(warnings=False)
+
+
+def _hint(value: object) -> str:
+    """Say why a float is null to msgspec and pydantic."""
+    try:
+        return "; NaN and infinities are null in JSON" if _has_infinity(value) else ""
+    except _WRONG:  # what is wrong is said already
+        return ""
+
+
+def _has_infinity(value: object) -> bool:
+    parts = _all(_plain(value))
+    return any(isinstance(each, float) and not math.isfinite(each) for each in parts)
 
 
 def _all(value: object) -> Iterator[object]:

@@ -65,7 +65,7 @@ async def require_source(
     if wrong := set(without) - {each.fullname for each in others}:
         raise ConfigurationError(
             f"{_listed(wrong)} cannot be left out: the models have it, or the source does not; "
-            f"what can be is {_listed(each.fullname for each in others)}"
+            f"tables that can be: {_listed(each.fullname for each in others)}"
         )
     left = [each for each in others if each.fullname not in without]
     if rows := await filled(connection, left):
