@@ -106,7 +106,9 @@ def test_what_a_driver_gives_is_taken_as_by_the_standard_library(written):
     assert read(documents.loads, written) == read(json.loads, written)
 
 
-@pytest.mark.parametrize("document", [10**30, {"a": [1.5, None, "é\u2028"]}, [], "text"], ids=str)
+@pytest.mark.parametrize(
+    "document", [-(2**63), [10**30], {"a": [1.5, None, "é\u2028"]}, [], "text"], ids=str
+)
 async def test_through_a_database(any_url, document):
     """Whatever a driver hands over, bytes or text."""
     query = text("SELECT :it AS it").bindparams(bindparam("it", document, json_type()))

@@ -8,6 +8,7 @@ import msgspec
 
 from holdfast.errors import InvalidValueError
 
+_BEYOND = 1 << 63  # what SQLite has no whole numbers for
 _decode = msgspec.json.decode
 _encode_compactly = msgspec.json.Encoder().encode
 # JSON has no NaN: PostgreSQL refuses it, SQLite would store what nothing can read.
@@ -31,6 +32,11 @@ def dumps(value: object) -> str:
         raise InvalidValueError(f"cannot be written as JSON: {error}") from None
     if "\\u0000" in text or "\\ud" in text:
         _require_text(text)
+    if isinstance(value, int) and not -_BEYOND <= value < _BEYOND:
+        raise InvalidValueError(
+            "is a number past 64 bits, which SQLite rounds where it is the whole document; put it "
+            "into a list, or store it as text"
+        )
     return text
 
 
@@ -48,7 +54,7 @@ def dumps_compactly(value: object) -> str:
         same = _decode(encoded) == value
     except Exception:  # noqa: BLE001  -- also of a comparison; the standard library says it better
         same = False
-    if not same or b"\\u0000" in encoded:
+    if not same or b"\\u0000" in encoded or isinstance(value, int):
         return dumps(value)
     return encoded.decode()
 
