@@ -37,6 +37,15 @@ def test_which_url_comes_first(shell, database_url):
     assert owner["before"] == ["001"]
 
 
+def test_the_url_of_the_ini_is_for_alembic_alone(shell, project):
+    """`holdfast` asks the environment, as everything else of the project does."""
+    ini = project / "alembic.ini"
+    ini.write_text(f"{ini.read_text()}sqlalchemy.url = sqlite:///of_the_ini.db\n")
+
+    assert "no database: set" in shell("migrate").stderr
+    assert not (project / "of_the_ini.db").exists()
+
+
 @pytest.mark.parametrize("name", ["DIRECT_DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_URL"])
 def test_a_variable_that_holds_no_url(shell, name):
     """It is named, since nobody typed it."""

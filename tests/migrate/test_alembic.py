@@ -197,6 +197,15 @@ class TestCommand:
 
         assert "cret" not in "".join(traceback.format_exception(caught.value))
 
+    def test_the_line_that_alembic_init_wrote(self, project, alembic):
+        """It is a placeholder, and the error says where it stands."""
+        project.add("a")
+        with project.ini.open("a") as file:
+            file.write("sqlalchemy.url = driver://user:pass@localhost/dbname\n")
+
+        with pytest.raises(ConfigurationError, match=r"^sqlalchemy\.url of .*alembic\.ini: "):
+            alembic("upgrade", "head")
+
 
 async def test_alembics_functions_within_a_running_loop(project, url, db, monkeypatch):
     """`command.upgrade` may be called in async code, where asyncio.run() would fail."""

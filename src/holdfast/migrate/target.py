@@ -25,7 +25,7 @@ async def find_url(given: str | None, project: Project) -> str:
         return given
     for name in VARIABLES:
         if url := os.environ.get(name):
-            return _readable(url, name)
+            return readable(url, name)
     server = PostgresServer(project.data_path, policy=PostgresPolicy(database=project.name))
     if await server.attach():
         return server.url("owner")
@@ -35,8 +35,12 @@ async def find_url(given: str | None, project: Project) -> str:
     )
 
 
-def _readable(url: str, name: str) -> str:
-    """Give the URL of a variable, which is named where the URL cannot be used."""
+def readable(url: str, name: str) -> str:
+    """Give a URL that can be used.
+
+    Raises:
+        ConfigurationError: it cannot; with the name of what holds it.
+    """
     try:
         parse(url)
     except ConfigurationError as error:
