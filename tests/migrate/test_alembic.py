@@ -229,6 +229,25 @@ class TestRevision:
         assert [written] == shop.versions
         assert again is None
 
+    @pytest.mark.parametrize("first", [0, 1])
+    async def test_what_one_engine_gave_serves_the_other(self, project, database_url, first):
+        """The clock is asked in the SQL of the engine that is migrated, whoever wrote the file."""
+        project.write_models(
+            "from holdfast.models import NotBlank, Timestamps, UUIDKey\n"
+            "from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column\n"
+            "from sqlmodel import AutoString\n\n\n"
+            "class Base(DeclarativeBase):\n    pass\n\n\n"
+            "class Note(UUIDKey, Timestamps, Base):\n    __tablename__ = 'notes'\n"
+            "    title: Mapped[str] = mapped_column(NotBlank(80))\n"
+            "    body: Mapped[str] = mapped_column(AutoString(9))\n"
+        )
+        urls = [database_url, f"sqlite:///{project.folder}/both.db"]
+        async with Database(urls[first]) as one, Database(urls[1 - first]) as other:
+            await migrate.revision(one, project.ini, "first tables")
+            for db in (one, other):
+                await migrate.upgrade(db, project.ini)
+                assert await migrate.revision(db, project.ini, "nothing") is None
+
     async def test_what_is_written_names_no_type_of_ours(self, shop, db):
         """A migration means the same for ever, whatever becomes of library and models."""
         written = (await migrate.revision(db, shop.ini, "first tables")).read_text()

@@ -138,7 +138,7 @@ async def test_a_new_revision(tmp_path, clean_environment):
     source = file.read_text(encoding="utf-8")
     assert re.fullmatch(r"\d{8}_\d{6}_make_all_of_it\.py", file.name)
     assert "import sqlmodel.sql.sqltypes\n" in source
-    assert "sqlmodel.sql.sqltypes.AutoString(length=1000)" in source
+    assert "sa.String(length=1000)" in source
     assert "holdfast" not in source
     assert await look(url) == MIGRATED
 
