@@ -25,7 +25,9 @@ Target = Annotated[
 ]
 Without = Annotated[
     list[str] | None,
-    typer.Option("--without", metavar="TABLE", help="Leave out a table that no model has."),
+    typer.Option(
+        "--without", metavar="TABLE", help="Leave out a table, or TABLE.COLUMN, that no model has."
+    ),
 ]
 
 
