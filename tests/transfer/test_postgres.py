@@ -122,27 +122,50 @@ async def test_sequences_follow_the_rows_of_sqlite(upward):
     assert await upward.ask(upward.target, sql) == [(8,)]
 
 
-async def test_counters_go_on_where_they_were(to_any):
-    """SQLite's AUTOINCREMENT gives no number twice."""
+async def test_counters_go_on_where_they_were(pair):
+    """SQLite's AUTOINCREMENT gives no number twice, nor does what has one from a sequence."""
     column = "sa.Column('id', sa.Integer, primary_key=True)"
     models = "import sqlalchemy as sa\nfrom sqlalchemy.orm import DeclarativeBase\n"
     models += "class Base(DeclarativeBase): pass\n"
-    models += f"for name in 'full', 'empty': sa.Table(name, Base.metadata, {column})"
-    make = f"op.create_table('{{}}', {column}, sqlite_autoincrement=True)"
-    to_any.write(models, f"{make.format('full')}; {make.format('empty')}")
-    await to_any.migrate(to_any.source)
-    for name in ("full", "empty"):
-        await to_any.run(
-            to_any.source,
-            f'INSERT INTO "{name}" VALUES (7), (9)',
-            f'DELETE FROM "{name}" WHERE id >= {9 if name == "full" else 0}',
+    models += f"for name in 'full', 'empty', 'plain': sa.Table(name, Base.metadata, {column})"
+    make = f"op.create_table('{{}}', {column}, sqlite_autoincrement={{}})"
+    made = [make.format("full", True), make.format("empty", True), make.format("plain", False)]
+    pair.write(models, "; ".join(made))
+    await pair.migrate(pair.source)
+    for name in ("full", "empty", "plain"):
+        await pair.run(
+            pair.source,
+            *[f'INSERT INTO "{name}" DEFAULT VALUES'] * 9,
+            f'DELETE FROM "{name}" WHERE id >= {0 if name == "empty" else 9}',
         )
 
-    await to_any.copy()
+    await pair.copy()
 
     for name in ("full", "empty"):
-        await to_any.run(to_any.target, f'INSERT INTO "{name}" DEFAULT VALUES')
-        assert await to_any.ask(to_any.target, f'SELECT max(id) FROM "{name}"') == [(10,)]
+        await pair.run(pair.target, f'INSERT INTO "{name}" DEFAULT VALUES')
+        assert await pair.ask(pair.target, f'SELECT max(id) FROM "{name}"') == [(10,)]
+
+
+async def test_a_sequence_that_counts_down(pair):
+    """It goes on downwards; one that was never used begins where it would, whatever is there."""
+    identity = "sa.Identity(start=-1, increment=-1)"
+    pair.write(
+        "import sqlalchemy as sa\nfrom sqlalchemy.orm import DeclarativeBase\n"
+        "class Base(DeclarativeBase): pass\n"
+        f"key = sa.Column('id', sa.Integer, {identity}, primary_key=True)\n"
+        "sa.Table('depths', Base.metadata, key)",
+        f"op.create_table('depths', sa.Column('id', sa.Integer, {identity}, primary_key=True)); "
+        "(op.get_bind().dialect.name == 'postgresql') and (op.execute('CREATE SEQUENCE downward "
+        "INCREMENT -1'), op.execute('CREATE SEQUENCE zero MINVALUE 0 START 0'))",
+    )
+    await pair.migrate(pair.source)
+    await pair.run(pair.source, "INSERT INTO depths VALUES (-7), (5)")
+
+    assert (await pair.copy()).rows == 2
+
+    if pair.target.startswith("postgresql"):
+        sql = "SELECT nextval('depths_id_seq'), nextval('downward'), nextval('zero')"
+        assert await pair.ask(pair.target, sql) == [(-8, -1, 0)]
 
 
 async def test_only_the_owner_of_the_tables_can_fill_them(upward):
