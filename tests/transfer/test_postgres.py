@@ -214,18 +214,23 @@ async def test_types_of_postgresql_alone(across):
     across.write(
         "import sqlalchemy as sa\nfrom sqlalchemy.dialects import postgresql as pg\n"
         "from sqlalchemy.orm import DeclarativeBase\nclass Base(DeclarativeBase): pass\n"
-        "kinds = sa.ARRAY(sa.Text), pg.INET, pg.TSTZRANGE, sa.Numeric, pg.ENUM('x', name='mood')\n"
+        "from sqlalchemy.types import UserDefinedType\n"
+        "class Path(UserDefinedType):\n    cache_ok = True\n    def get_col_spec(self): return 'path'\n"
+        "kinds = (sa.ARRAY(sa.Text), pg.INET, pg.TSTZRANGE, sa.Numeric, pg.ENUM('x', name='mood'),"
+        " Path, sa.ARRAY(pg.JSONB))\n"
         "columns = [sa.Column(f'c{at}', kind) for at, kind in enumerate(kinds)]\n"
         "sa.Table('odd', Base.metadata, sa.Column('id', sa.Integer, primary_key=True), *columns)\n"
         "key = sa.Column('id', sa.Integer, primary_key=True)\n"
         "sa.Table('words', Base.metadata, key, sa.Column('word \"s', pg.TSVECTOR))",
         "op.execute(\"CREATE TYPE mood AS ENUM ('x')\"); op.execute('CREATE TABLE odd (id int "
-        "PRIMARY KEY, c0 text[], c1 inet, c2 tstzrange, c3 numeric, c4 mood)'); "
+        "PRIMARY KEY, c0 text[], c1 inet, c2 tstzrange, c3 numeric, c4 mood, c5 path, "
+        "c6 jsonb[])'); "
         "op.execute('CREATE TABLE words (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
         '"word ""s" tsvector)\')',
     )
     await across.migrate(across.source)
     values = "'{a,NULL,\"b,c\"}', '10.0.0.0/8', '[2026-01-01,)', 12345678901234567890.10, 'x'"
+    values += """, '[(1,2),(3,4)]', ARRAY['{\"a\": 1.00}', NULL, 'null']::jsonb[]"""
     await across.run(
         across.source,
         f"INSERT INTO odd VALUES (1, {values})",

@@ -92,6 +92,7 @@ async def require_source(
         )
     if connection.dialect.name == "postgresql":
         await _require_all_rows(session, tables)
+        await _require_own_rows(session, tables)
     return tables
 
 
@@ -142,6 +143,14 @@ async def _require_all_rows(session: AsyncSession, tables: Sequence[Table]) -> N
         raise TransferError(
             f"the policies of the source hide rows of {_listed(hidden)} from its role; copy as one "
             "with BYPASSRLS"
+        )
+
+
+async def _require_own_rows(session: AsyncSession, tables: Sequence[Table]) -> None:
+    if inherited := [each.name for each in await ask(session, "inherited.sql", tables)]:
+        raise TransferError(
+            f"other tables inherit from {_listed(inherited)}, so that their rows would be copied "
+            "twice; make partitions of them, or ALTER TABLE ... NO INHERIT"
         )
 
 

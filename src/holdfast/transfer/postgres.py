@@ -129,7 +129,8 @@ class PostgresTarget:
             async with aclosing(_mappings(names, pieces)) as rows:
                 await fastlane.copy_in(self._session, plain, rows)
         except RowError as error:
-            raise RefusedError(error.number, error.problem) from error
+            where = f"{error.key}: " if error.key else ""
+            raise RefusedError(error.number, where + error.problem) from error
         except DBAPIError as error:
             cause: Any = error.orig and error.orig.__cause__
             line = _LINE.search(getattr(cause, "context", None) or "")
