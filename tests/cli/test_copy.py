@@ -151,6 +151,7 @@ def test_a_row_that_is_refused(shell, project, source, database_url):
         (["mysql://u:hunter2@h/x", "{target}"], 2, "the scheme 'mysql' is not known"),
         (["{source}", "{source}"], 2, "source and target are one database"),
         (["{source}", "{target}", "--without", "items"], 2, "items cannot be left out"),
+        (["{source}", "sqlite://"], 2, "the target is in memory, and gone when the command ends"),
         (["sqlite:///missing.db", "{target}"], 1, "missing.db: there is no such file to copy"),
         (["{source}", "postgresql://u:hunter2@127.0.0.1:1/x"], 1, "refused"),
         (["postgresql://u:hunter2@127.0.0.1:1/x", "{target}"], 1, "refused"),

@@ -86,6 +86,19 @@ async def test_the_models_and_the_database_agree(empty_url):
     assert "No new upgrade operations" in await asyncio.to_thread(alembic, "check", url=empty_url)
 
 
+async def test_times_of_bare_sql_are_as_long_as_ours(clean_environment, tmp_path):
+    """SQLite compares them as texts: a page that ends at one would miss the next."""
+    async with Database(f"sqlite:///{tmp_path}/tasks.db") as db:
+        await migrate.upgrade(db, ALEMBIC_INI)
+        async with db.begin() as session:
+            await session.execute(
+                text("INSERT INTO tasks (id, user_id, title) VALUES ('1', '1', 'bare')")
+            )
+        async with db.read() as session:
+            asked = text("SELECT length(created_at), length(updated_at) FROM tasks")
+            assert (await session.execute(asked)).one() == (26, 26)
+
+
 async def test_no_seed_data(empty_url):
     """A new database has no tasks."""
     async with Database(empty_url) as db:
