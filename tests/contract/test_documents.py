@@ -126,6 +126,19 @@ class Counted(UUIDKey, Versioned, Base):
     names: Mapped[list[str]] = mapped_column(typed_json(list[str]), default=list)
 
 
+class Logged(UUIDKey, Base):
+    """A row that notes its own changes."""
+
+    __tablename__ = "logged"
+    names: Mapped[list[str]] = mapped_column(typed_json(list[str]))
+    size: Mapped[int] = mapped_column(default=0)
+
+
+@event.listens_for(Logged, "before_update")
+def _note_size(_mapper, _connection, logged):
+    logged.names.append(str(logged.size))
+
+
 def whole():
     """Give a deck with a document of each kind."""
     return Deck(
@@ -287,6 +300,18 @@ async def test_changes_after_a_flush_are_found_as_well(db):
         deck.names.append("c")
 
     assert (await load(db, deck.id)).names == ["a", "b", "c"]
+
+
+async def test_what_an_event_of_the_flush_changes_is_stored(db, updates):
+    """With what the flush is for, and once."""
+    async with db.begin() as session:
+        session.add(logged := Logged(names=["a"]))
+    async with db.begin() as session:
+        (await session.get_one(Logged, logged.id)).size = 7
+
+    async with db.read() as session:
+        assert (await session.get_one(Logged, logged.id)).names == ["a", "7"]
+    assert len(updates) == 1
 
 
 async def test_a_query_sees_what_was_changed_in_place(db, key):

@@ -133,6 +133,7 @@ class Thing(Base):
     real: Mapped[float | None] = mapped_column(Float(24))
     price: Mapped[Decimal | None] = mapped_column(Numeric(6, 2))
     exact: Mapped[Decimal | None] = mapped_column(Numeric)
+    share: Mapped[Decimal | None] = mapped_column(Numeric(3, 3))
     flag: Mapped[bool | None] = mapped_column(Boolean)
     at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     local: Mapped[datetime | None] = mapped_column(DateTime)
@@ -161,6 +162,7 @@ INFINITE = "is infinite, and columns are for finite numbers; use None"
 NUMBER = "an int, a float or a Decimal"
 HUGE = "is beyond {}, the largest number of its type; store it as text"
 DIGITS = "has more than 4 digits before the point; declare more, or store less"
+NO_DIGIT = DIGITS.replace("4", "0")
 LATE = "is beyond what SQLite has room for, the years 1 to 9999 from 1970"
 NUL_WITHIN = "has a NUL character in it, which PostgreSQL does not store; remove it"
 HALF_WITHIN = "has half of a surrogate pair in it, which no text has; remove it"
@@ -227,6 +229,8 @@ REFUSED = [
     ("price", 10**4, DIGITS, ONE_KIND),
     ("price", Decimal("9999.995"), DIGITS),
     ("price", "1", of_type("str", NUMBER)),
+    ("share", 1, NO_DIGIT, ONE_KIND),
+    ("share", Decimal("0.9995"), NO_DIGIT),
     ("exact", math.nan, NAN),
     ("exact", -(10**400), HUGE.format("1.8e+308"), ONE_KIND),
     ("flag", 2, of_type("int", "True or False")),
@@ -427,6 +431,7 @@ KEPT = [
     *(("ratio", each) for each in (1.7976931348623157e308, 5e-324, -0.1, 2**53, Decimal("0.5"))),
     *(("price", each) for each in (Decimal("9999.99"), Decimal("-9999.994"), 9999, 0.125)),
     *(("exact", each) for each in (Decimal("12.5"), 10**14, -1.5)),
+    *(("share", each) for each in (Decimal("0.999"), Decimal("-0.9994"), 0)),
     *(("flag", each) for each in (True, False, 1, 0)),
     *(("local", each) for each in (FIRST, LAST, NAIVE, date(2026, 1, 1))),
     *(("at", each) for each in (NOW, datetime(2026, 1, 1, 3, 5, tzinfo=EAST))),
@@ -448,6 +453,7 @@ KEPT = [
 AS = {
     ("price", Decimal("-9999.994")): Decimal("-9999.99"),
     ("price", 0.125): Decimal("0.13"),
+    ("share", Decimal("-0.9994")): Decimal("-0.999"),
     ("mood", "BAD"): Mood.BAD,
     ("local", date(2026, 1, 1)): NAIVE,
 }

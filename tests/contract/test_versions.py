@@ -172,6 +172,44 @@ async def test_the_session_can_go_on_after_its_rollback(db, stale):
     assert (await load(db, Counter, key)).number == 21
 
 
+@pytest.mark.parametrize("way", ["begin", "session"])
+async def test_a_savepoint_takes_back_what_was_lost(db, stale, way):
+    """And nothing of the transaction around it."""
+    key, kept = stale.id, await store(db, Counter())
+    async with getattr(db, way)() as session:
+        await session.execute(update(Counter).where(Counter.id == kept.id).values(number=7))
+        with pytest.raises(StaleVersionError) as refused:
+            async with session.begin_nested():
+                await change(session, stale)
+        await session.execute(update(Counter).values(version=9))
+        if way == "session":
+            await session.commit()
+
+    assert (refused.value.expected, refused.value.found) == (1, 3)
+    stored = await load(db, Counter, kept.id)
+    assert (stored.number, stored.version) == (7, 9)
+    assert (await load(db, Counter, key)).number == 20
+
+
+async def test_rows_whose_version_was_not_there(db, stale):
+    """A savepoint has forgotten them, so the flush loads them; another is the one that was lost."""
+    key, others = stale.id, [await store(db, Counter()) for _ in range(5)]
+    async with db.session() as session:
+        session.add_all(others)
+        savepoint = await session.begin_nested()
+        for each in others:
+            each.number = 5
+        await session.flush()
+        await savepoint.rollback()
+        for each in others:
+            each.number = 6
+        await change(session, stale)
+        with pytest.raises(StaleVersionError) as refused:
+            await session.flush()
+
+    assert refused.value.key == (key,)
+
+
 async def test_a_session_of_ones_own(db, stale):
     """It gets SQLAlchemy's error."""
     async with AsyncSession(db.engine) as session:

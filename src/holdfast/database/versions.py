@@ -30,8 +30,9 @@ def lost(candidates: Sequence[Written], connection: Connection) -> StaleVersionE
 
     Args:
         candidates: of the flush that has failed.
-        connection: on which everything was rolled back.
+        connection: on which everything was rolled back, or all since a savepoint.
     """
+    began = not connection.in_transaction()
     try:
         for each in candidates:
             found = connection.scalar(_version_of(each))
@@ -40,7 +41,8 @@ def lost(candidates: Sequence[Written], connection: Connection) -> StaleVersionE
                 return StaleVersionError(table, each.key, each.expected, found)
         return None
     finally:
-        connection.rollback()
+        if began:
+            connection.rollback()
 
 
 def _versioned(obj: object) -> Iterator[Written]:
@@ -50,7 +52,8 @@ def _versioned(obj: object) -> Iterator[Written]:
         return
     name = mapper.get_property_by_column(column).key
     expected = state.committed_state.get(name, state.dict.get(name))
-    yield Written(mapper, tuple(state.key[1]), expected)
+    if expected is not None:  # or the flush itself loads it, as it is by then
+        yield Written(mapper, tuple(state.key[1]), expected)
 
 
 def _version_of(each: Written) -> Any:

@@ -4,7 +4,8 @@ from typing import Any
 
 from sqlalchemy import CheckConstraint, Column, String, Table, event, func
 from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.sql.operators import OperatorType
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from holdfast.errors import InvalidValueError
 
@@ -59,6 +60,10 @@ class NotBlank(TypeDecorator[str]):
         if value is not None:
             self.check(value)
         return value
+
+    def coerce_compared_value(self, op: OperatorType | None, value: Any) -> TypeEngine[Any]:
+        """Give plain text: what one looks for, or puts between two of them, may be blank."""
+        return self.impl_instance
 
     def _set_parent(self, parent: Any, outer: bool = False, **options: Any) -> None:  # noqa: FBT001, FBT002
         super()._set_parent(parent, outer=outer, **options)
