@@ -134,6 +134,13 @@ class Logged(UUIDKey, Base):
     size: Mapped[int] = mapped_column(default=0)
 
 
+class Single(UUIDKey, Base):
+    """A row whose document is no more than a number."""
+
+    __tablename__ = "singles"
+    number: Mapped[float] = mapped_column(typed_json(float))
+
+
 @event.listens_for(Logged, "before_update")
 def _note_size(_mapper, _connection, logged):
     logged.names.append(str(logged.size))
@@ -512,6 +519,17 @@ async def test_none_is_null(db, key):
             found = await session.scalar(select(func.count()).where(column.is_(null())))
             assert found == (1 if column is Deck.note else 2)
     assert (await load(db, key)).page is None
+
+
+@pytest.mark.parametrize("number", [1.5, 2.0])
+async def test_a_document_may_be_a_number(db, number):
+    """SQLite makes one of its text."""
+    async with db.begin() as session:
+        session.add(single := Single(number=number))
+
+    async with db.read() as session:
+        found = (await session.get_one(Single, single.id)).number
+    assert (found, type(found)) == (number, float)
 
 
 async def test_a_null_of_json_is_none(db, key):

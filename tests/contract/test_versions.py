@@ -119,6 +119,17 @@ async def test_the_later_of_two_writers_is_told(db, stale, way, change):
     assert (stored.number, stored.version) == (20, 3)
 
 
+async def test_merging_is_writing(db, stale):
+    """The object is copied onto the row as it is now, and that is another."""
+    async with db.begin() as session:
+        with pytest.raises(StaleVersionError) as refused:
+            await session.merge(stale)
+
+    error = refused.value
+    found = (error.table, error.key, error.expected, error.found)
+    assert found == ("counters", (stale.id,), 1, 3)
+
+
 async def test_a_row_that_is_gone(db, stale):
     """It has no version."""
     async with db.begin() as session:

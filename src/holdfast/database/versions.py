@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 from sqlalchemy.orm import Mapper, Session, object_mapper
-from sqlalchemy.orm.attributes import instance_state
+from sqlalchemy.orm.attributes import instance_dict, instance_state
+from sqlalchemy.orm.state import InstanceState
 
 from holdfast.errors import StaleVersionError
 
@@ -43,6 +44,16 @@ def lost(candidates: Sequence[Written], connection: Connection) -> StaleVersionE
     finally:
         if began:
             connection.rollback()
+
+
+def overtaken(state: InstanceState[Any], session: Session) -> StaleVersionError:
+    """Say that an object cannot be merged, since its row has another version by now."""
+    mapper = state.mapper
+    version: Any = mapper.version_id_col
+    key = mapper.identity_key_from_instance(state.obj())
+    name = mapper.get_property_by_column(version).key
+    found = instance_dict(session.identity_map[key]).get(name)
+    return StaleVersionError(str(mapper.local_table), tuple(key[1]), state.dict.get(name), found)
 
 
 def _versioned(obj: object) -> Iterator[Written]:
