@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypedDict, TypeVar
 from weakref import WeakSet
 
@@ -68,6 +69,21 @@ class Label:
     """A text that only pydantic's words say something about."""
 
     text: Word
+
+
+class Account(pydantic.BaseModel):
+    """A model with what pydantic does not write as it is."""
+
+    password: pydantic.SecretStr | None = None
+    free: Any = None
+    _visits: int = 0
+
+
+@dataclasses.dataclass
+class Loose:
+    """A class with a field for anything."""
+
+    free: Any
 
 
 @dataclasses.dataclass
@@ -598,6 +614,38 @@ def test_what_pydantic_says_beside_a_type_counts(schema, wrong):
     """Of a TypedDict, of a type and at any depth of a class: msgspec would pass over all of it."""
     with pytest.raises(InvalidValueError, match="at least 1 character"):
         typed_json(schema).check(wrong)
+
+
+@pytest.mark.parametrize(
+    ("schema", "lossy"),
+    [
+        (Account, Account(password="secret")),
+        (list[Account], [Account(password="secret")]),
+        (Account, Account(free=(1, 2))),
+        (Loose, Loose((1, 2))),
+        (Loose, Loose({1: 2})),
+        (dict[str, Loose], {"a": Loose(datetime.now(UTC))}),
+    ],
+)
+def test_what_json_would_make_something_else_of_is_refused(schema, lossy):
+    """Also inside a class, of which its JSON alone would not tell."""
+    with pytest.raises(InvalidValueError, match="would come back as another"):
+        typed_json(schema).check(lossy)
+
+
+def test_models_in_a_list_are_looked_into():
+    """As one by itself."""
+    with pytest.raises(InvalidValueError, match="has a NUL character"):
+        typed_json(list[Account]).check([Account(free="\0")])
+    with pytest.raises(InvalidValueError, match="has NaN or an infinity"):
+        typed_json(list[Account]).check([Account(free=float("inf"))])
+
+
+def test_what_is_no_part_of_a_document_may_differ():
+    """A private attribute of pydantic's, which counts where models are compared."""
+    account = Account()
+    account._visits = 1
+    typed_json(Account).check(account)
 
 
 def test_what_a_struct_would_pass_over_is_refused():

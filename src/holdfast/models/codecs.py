@@ -4,8 +4,11 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+from uuid import UUID
 
 import msgspec
 import msgspec.inspect
@@ -16,6 +19,8 @@ T = TypeVar("T")
 # What a wrong document raises: wrong values (also pydantic's ValidationError, msgspec's, and half
 # of a surrogate pair), and types or depths that cannot be encoded.
 _WRONG = (ValueError, TypeError, RecursionError)
+# What JSON has text for, so that it differs from text where no schema says that it is none.
+_KEPT = (bytes, bytearray, datetime, date, time, timedelta, Decimal, UUID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,7 @@ class Codec(Generic[T]):
         kind: what a document is an instance of.
         encode: gives JSON text.
         mark: gives what is the same as long as a document is not changed.
+        plain: gives what a document is made of, without classes that have no `__eq__`.
         decode: gives a document that fits the schema, or raises one of `_WRONG`.
         build: the same, of what JSON was decoded to without a schema.
     """
@@ -35,6 +41,7 @@ class Codec(Generic[T]):
     kind: type
     encode: Callable[[Any], str]
     mark: Callable[[Any], bytes]
+    plain: Callable[[Any], object]
     decode: Callable[[str], T]
     build: Callable[[Any], T]
 
@@ -53,7 +60,7 @@ class Codec(Generic[T]):
             back = self.decode(text)
         except _WRONG as error:
             raise InvalidValueError(f"is no {self.name}: {_reason(error)}") from None
-        if "\\u0000" in text and any("\0" in each for each in _texts(_plain(value))):
+        if "\\u0000" in text and any("\0" in each for each in _texts(self.plain(value))):
             raise InvalidValueError(
                 "has a NUL character in it, which PostgreSQL does not store; remove it"
             )
@@ -98,13 +105,16 @@ class Codec(Generic[T]):
             raise InvalidValueError(
                 f"is a {type(value).__name__}, no {self.name}; make it one first"
             )
-        if any(isinstance(each, float) and not math.isfinite(each) for each in _all(_plain(value))):
+        made_of = self.plain(value)
+        if any(isinstance(each, float) and not math.isfinite(each) for each in _all(made_of)):
             raise InvalidValueError("has NaN or an infinity in it, which JSON has not; use None")
         # Classes without an __eq__ of their own are compared by what they are made of.
-        if isinstance(value, list | dict) or self.encode(back) != text:
+        has_own = isinstance(value, list | dict)
+        if has_own or self.encode(back) != text or self.plain(back) != made_of:
             raise InvalidValueError(
                 f"would come back as another {self.name}: JSON has text for keys, lists and no "
-                "tuples, and the schema drops keys that it does not name"
+                "tuples, the schema drops keys that it does not name, and a secret is written as "
+                "asterisks"
             )
 
 
@@ -131,6 +141,7 @@ def codec(schema: Any) -> Codec[Any]:
         name,
         _kind(schema),
         mark=mark,
+        plain=partial(msgspec.to_builtins, builtin_types=_KEPT, order="deterministic"),
         encode=lambda value: encoder.encode(value).decode(),
         decode=decoder.decode,
         build=partial(msgspec.convert, type=schema, str_keys=True),
@@ -172,6 +183,7 @@ def _by_pydantic(schema: Any, name: str) -> Codec[Any]:
         name,
         _kind(schema),
         mark=dump,
+        plain=partial(adapter.dump_python, warnings=False),
         encode=lambda value: dump(value).decode(),
         decode=adapter.validate_json,
         build=build,
@@ -226,12 +238,6 @@ def _reason(error: BaseException) -> str:
 
 def _path(steps: tuple[object, ...]) -> str:
     return "$" + "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in steps)
-
-
-def _plain(value: object) -> object:
-    if (dump := getattr(value, "model_dump", None)) is not None:
-        return dump()
-    return msgspec.to_builtins(value)
 
 
 def _all(value: object) -> Iterator[object]:
