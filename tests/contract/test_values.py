@@ -53,7 +53,7 @@ from tests.contract.conftest import _empty
 from holdfast import fastlane, models
 from holdfast.database import Database
 from holdfast.errors import InvalidValueError, RowError
-from holdfast.models import NAMING_CONVENTION, UTCDateTime, ValueEnum, json_type
+from holdfast.models import NAMING_CONVENTION, NotBlank, UTCDateTime, ValueEnum, json_type
 
 
 class Mood(enum.Enum):
@@ -592,11 +592,13 @@ LISTS = Table(
     MetaData(),
     Column("words", ARRAY(String(5))),
     Column("numbers", ARRAY(Integer, dimensions=2)),
+    Column("titles", ARRAY(NotBlank)),
 )
 WRONG_LISTS = [
     ("words", ["a", "\0"], f"has an element that {NUL.format(0)}"),
     ("words", ["a", "123456"], f"has an element that {LONG}"),
     ("words", "a", of_type("str", "a list")),
+    ("titles", ["a", " "], "is empty or blank; give it a text that can be seen"),
     ("numbers", [[1], [2**31]], f"has an element that {beyond(32, 'BigInteger')}"),
 ]
 
@@ -615,7 +617,7 @@ async def test_elements_of_lists(on_postgresql, column, value, why):
 @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 async def test_lists_that_are_taken(on_postgresql):
     """With None in them, and nested."""
-    row = {"words": ["12345", None], "numbers": [[1, 2], [3, None]]}
+    row = {"words": ["12345", None], "numbers": [[1, 2], [3, None]], "titles": ["a", None]}
     async with on_postgresql.begin() as session:
         await session.execute(insert(LISTS), [row])
         assert (await session.execute(select(LISTS))).mappings().one() == row

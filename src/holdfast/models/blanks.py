@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Column, String, Table, event, func
+from sqlalchemy import ARRAY, CheckConstraint, Column, String, Table, event, func
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -67,7 +67,7 @@ class NotBlank(TypeDecorator[str]):
 
     def _set_parent(self, parent: Any, outer: bool = False, **options: Any) -> None:  # noqa: FBT001, FBT002
         super()._set_parent(parent, outer=outer, **options)
-        if isinstance(parent, Column):
+        if isinstance(parent, Column) and not isinstance(parent.type, ARRAY):
             event.listen(parent, "after_parent_attach", self._constrain)
 
     def _constrain(self, column: Column[str], table: Table) -> None:
