@@ -600,6 +600,15 @@ async def test_what_no_database_takes_is_refused(db, name):
         Deck(free=value)
 
 
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1])
+def test_a_number_that_sqlite_would_round_is_refused(value):
+    """Where it is the whole document, SQLite has a number and no text; elsewhere all are kept."""
+    with pytest.raises(InvalidValueError, match="past 64 bits"):
+        typed_json(int).check(value)
+
+    typed_json(list[int]).check([value])
+
+
 @pytest.mark.parametrize(
     ("schema", "wrong"),
     [

@@ -164,6 +164,10 @@ HUGE = "is beyond {}, the largest number of its type; store it as text"
 DIGITS = "has more than 4 digits before the point; declare more, or store less"
 NO_DIGIT = DIGITS.replace("4", "0")
 LATE = "is beyond what SQLite has room for, the years 1 to 9999 from 1970"
+ALONE = (
+    "is a number past 64 bits, which SQLite rounds where it is the whole document; put it into a "
+    "list, or store it as text"
+)
 NUL_WITHIN = "has a NUL character in it, which PostgreSQL does not store; remove it"
 HALF_WITHIN = "has half of a surrogate pair in it, which no text has; remove it"
 NO_ZONE = "has no time zone; use datetime.now(UTC)"
@@ -190,8 +194,8 @@ def beyond(bits: int, wider: str) -> str:
 DIGITS_OF_UUID = of_type("str", "a str with the 32 digits of a UUID")
 
 # Why a value can be compared with all the same: it means the same to both, SQLAlchemy writes it
-# into the statement, or has another reason to refuse it.
-ANY, LITERAL, ONE_KIND = "any", "literal", "one kind"
+# into the statement, has another reason to refuse it, or it is refused as what it is by itself.
+ANY, LITERAL, ONE_KIND, AS_NUMBER = "any", "literal", "one kind", "as a number"
 # A column, what it does not take, and why.
 REFUSED = [
     ("text", "ab\0", NUL.format(2)),
@@ -252,6 +256,9 @@ REFUSED = [
     ("key", str(uuid.UUID(int=1)), of_type("str", "a uuid.UUID")),
     ("digits", "abc", DIGITS_OF_UUID),
     ("raw", "x", of_type("str", "bytes")),
+    ("data", 2**63, ALONE, AS_NUMBER),
+    ("data", -(2**63) - 1, ALONE, AS_NUMBER),
+    ("plain", 2**63, ALONE, AS_NUMBER),
     ("data", {"a": ["\0"]}, NUL_WITHIN),
     ("data", {"\\\0": 1}, NUL_WITHIN),
     ("data", ["\ud83d"], HALF_WITHIN),
@@ -443,6 +450,7 @@ KEPT = [
     ("digits", str(uuid.UUID(int=1))),
     *(("raw", each) for each in (b"", b"\0\xff", bytearray(b"x"), memoryview(b"x"))),
     *(("data", each) for each in ({"a": "\\u0000", "\\": ["\\ud800", "😀", "퟿"]}, 5, "", [None])),
+    *(("data", each) for each in (2**63 - 1, -(2**63), [2**63], True)),
     ("plain", {"é": 10**30}),
     *(("mood", each) for each in (Mood.GOOD, "BAD")),
     ("word", "b"),

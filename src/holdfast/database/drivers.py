@@ -70,7 +70,7 @@ def make_engine(
             poolclass=TurnTakingPool if url.backend == "sqlite" else ElasticPool,
             connect_args=told,
             hide_parameters=not policy.show_bound_values_in_errors,
-            **_documents(),
+            **_documents(url.backend),
             **pooled,
         )
     except (ArgumentError, ValueError) as error:
@@ -92,10 +92,11 @@ def make_engine(
     return engine
 
 
-def _documents() -> Mapping[str, Any]:
+def _documents(backend: str) -> Mapping[str, Any]:
     from holdfast.database import documents  # noqa: PLC0415  -- nothing that an import waits for
 
-    return {"json_serializer": documents.dumps, "json_deserializer": documents.loads}
+    dumps = documents.dumps if backend == "sqlite" else documents.dumps_compactly
+    return {"json_serializer": dumps, "json_deserializer": documents.loads}
 
 
 def owned(engine: AsyncEngine) -> AsyncEngine:

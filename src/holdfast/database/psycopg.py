@@ -216,7 +216,7 @@ def is_busy(adapted: Any) -> bool:
 
 
 def _written(kind: type[Json] | type[Jsonb], value: object) -> Json | Jsonb:
-    return kind(documents.dumps(value), dumps=str)
+    return kind(documents.dumps_compactly(value), dumps=str)
 
 
 def _begin(connection: Any) -> None:

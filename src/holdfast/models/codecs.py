@@ -16,6 +16,7 @@ import msgspec.inspect
 from holdfast.errors import ConfigurationError, InvalidValueError
 
 T = TypeVar("T")
+_BEYOND = 1 << 63  # what SQLite has no whole numbers for
 # What a wrong document raises: wrong values (also pydantic's ValidationError, msgspec's, and half
 # of a surrogate pair), and types or depths that cannot be encoded.
 _WRONG = (ValueError, TypeError, RecursionError)
@@ -63,6 +64,11 @@ class Codec(Generic[T]):
         if "\\u0000" in text and any("\0" in each for each in _texts(self.plain(value))):
             raise InvalidValueError(
                 "has a NUL character in it, which PostgreSQL does not store; remove it"
+            )
+        if isinstance(value, int) and not -_BEYOND <= value < _BEYOND:
+            raise InvalidValueError(
+                "is a number past 64 bits, which SQLite rounds where it is the whole document; put "
+                "it into a list, or store it as text"
             )
         if back != value:
             self._require_same(value, back, text)

@@ -77,7 +77,7 @@ class ValueEnum(TypeDecorator[E], Generic[E]):
                 f"is {self.members.__name__}.{member.name}, which stands for values that this "
                 "release does not know and is never written; give it one of the others"
             )
-        return str(member.value)
+        return str(member._value_)  # `value` is a property, and takes as long as all of this
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> E | None:
         """Give the member."""
