@@ -155,6 +155,24 @@ async def test_the_one_of_many_that_was_lost(db, stale):
     assert {(await load(db, Counter, each)).number for each in keys} == {0}
 
 
+@pytest.mark.parametrize("gone", [False, True])
+async def test_the_one_of_many_that_was_not_deleted(db, stale, gone):
+    """A driver may not count the rows of several at once."""
+    others = [await store(db, Counter()) for _ in range(5)]
+    key, keys = stale.id, [each.id for each in others]
+    if gone:
+        await db.run(remove, await load(db, Counter, key))
+
+    async def remove_all(session):
+        for each in [*others[:3], stale, *others[3:]]:
+            await remove(session, each)
+
+    with pytest.raises(StaleVersionError) as refused:
+        await db.run(remove_all)
+    assert (refused.value.key, refused.value.found) == ((key,), None if gone else 3)
+    assert [(await load(db, Counter, each)).id for each in keys] == keys
+
+
 async def test_a_key_of_two_columns_and_a_table_of_two(db):
     """The key is told in the order of its columns, the version is that of the parent's table."""
     place = await store(db, Place(line=7, row="b"))

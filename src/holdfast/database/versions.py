@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, event, select
 from sqlalchemy.orm import Mapper, Session, object_mapper
 from sqlalchemy.orm.attributes import instance_dict, instance_state
+from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.orm.state import InstanceState
 
 from holdfast.errors import StaleVersionError
@@ -44,6 +45,28 @@ def lost(candidates: Sequence[Written], connection: Connection) -> StaleVersionE
     finally:
         if began:
             connection.rollback()
+
+
+def confirm_deletes(engine: Engine) -> None:
+    """Have a flush that deletes several objects with versions fail when one of them was lost.
+
+    Where a driver does not count the rows of several statements at once, SQLAlchemy sends them one
+    by one, and looks at the count of one only.
+    """
+    if not engine.dialect.supports_sane_multi_rowcount:
+        event.listen(engine, "after_cursor_execute", _confirm_delete)
+
+
+def _confirm_delete(
+    _connection: object, _cursor: object, _sql: object, _row: object, context: Any, many: object
+) -> None:
+    # Only a flush brings a cache of its own.
+    if not context.isdelete or many or "compiled_cache" not in context.execution_options:
+        return
+    table = context.compiled.statement.table
+    has_version = len(context.compiled_parameters[0]) > len(table.primary_key) > 0
+    if has_version and context.rowcount == 0:
+        raise StaleDataError(f"DELETE on table {table} expected to match 1 row; 0 were matched")
 
 
 def overtaken(state: InstanceState[Any], session: Session) -> StaleVersionError:
