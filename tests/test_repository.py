@@ -142,6 +142,12 @@ def test_each_commit_is_held_to_everything():
     assert "for target in check test acceptance demo; do" in script
 
 
+@pytest.mark.parametrize("file", ROOT.glob("apps/*/alembic.ini"), ids=lambda it: it.parent.name)
+def test_alembic_can_read_its_configuration_anywhere(file):
+    """It reads the file in the locale's encoding, which may be ASCII."""
+    assert file.read_bytes().isascii()
+
+
 SKIPS = """
 import pytest
 def test_skip(): pytest.skip("no server")

@@ -67,7 +67,7 @@ def test_words_for_people(shell, source, database_url):
     first, last = done.stdout.splitlines()
     assert first == "items: 2 rows"
     assert re.fullmatch(
-        r"copied .*shop\.db to .* at 001 in [\d.]+ s: 2 rows of 1 tables, read back and the same",
+        r"copied .*shop\.db to .* at 001 in [\d.]+ s: 2 rows of 1 table, read back and the same",
         last,
     )
     assert ask(database_url, "SELECT count(*) FROM items") == 2
@@ -151,6 +151,7 @@ def test_a_row_that_is_refused(shell, project, source, database_url):
         (["mysql://u:hunter2@h/x", "{target}"], 2, "the scheme 'mysql' is not known"),
         (["{source}", "{source}"], 2, "source and target are one database"),
         (["{source}", "{target}", "--without", "items"], 2, "items cannot be left out"),
+        (["{source}", "sqlite://"], 2, "the target is in memory, and gone when the command ends"),
         (["sqlite:///missing.db", "{target}"], 1, "missing.db: there is no such file to copy"),
         (["{source}", "postgresql://u:hunter2@127.0.0.1:1/x"], 1, "refused"),
         (["postgresql://u:hunter2@127.0.0.1:1/x", "{target}"], 1, "refused"),

@@ -69,6 +69,16 @@ def test_behind_the_migrations(shell, project):
     assert done.returncode == 1
     assert wrong(done) == {"migrations.revision"}
     assert "at 001, 1 behind 002" in rows(done)["migrations.revision"]["said"]
+    assert rows(done)["migrations.revision"]["advice"] == "holdfast migrate"
+
+
+def test_behind_on_a_url_that_was_given(shell, database_url):
+    """Without the URL the command may mean another database."""
+    done = shell("doctor", "--url", database_url, "--json")
+
+    assert "at nothing, 1 behind 001" in rows(done)["migrations.revision"]["said"]
+    advice = rows(done)["migrations.revision"]["advice"]
+    assert advice == "holdfast migrate, with the same --url"
 
 
 def test_for_people(shell):

@@ -82,6 +82,18 @@ def work(json: bool = False) -> None:
     raise HoldfastError("it failed")
 run(app)
 """
+# An application whose command prints what a terminal may not have.
+PRINTING = """
+import sys
+import typer
+from holdfast.cli import run
+from holdfast.cli.rows import print_row
+app = typer.Typer()
+@app.command()
+def work(json: bool = False) -> None:
+    print_row({"name": "\\N{SNOWMAN} \\N{PILE OF POO}"}, as_json=json)
+run(app)
+"""
 
 
 def python(code: str) -> list[str]:
@@ -145,6 +157,18 @@ def test_a_reader_that_has_gone(shell, arguments):
         done = shell.program(python(COMMAND), *arguments, stdout=output)
 
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "utf-8"])
+def test_a_terminal_that_lacks_a_character(shell, encoding):
+    """It is escaped; in JSON, as JSON does it, so that a program reads the character."""
+    shell.environ["PYTHONIOENCODING"] = encoding
+    shown, read = (shell.program(python(PRINTING), *options) for options in ([], ["--json"]))
+
+    said = "☃ 💩" if encoding == "utf-8" else r"\u2603 \U0001f4a9"
+    assert shown.stdout == f"name  {said}\n"
+    assert json.loads(read.stdout) == {"name": "☃ 💩"}
+    assert (shown.returncode, shown.stderr, read.returncode, read.stderr) == (0, "", 0, "")
 
 
 def test_an_error_in_json_is_alone_on_its_stream(shell):

@@ -37,6 +37,25 @@ def test_which_url_comes_first(shell, database_url):
     assert owner["before"] == ["001"]
 
 
+def test_the_url_of_the_ini_is_for_alembic_alone(shell, project):
+    """`holdfast` asks the environment, as everything else of the project does."""
+    ini = project / "alembic.ini"
+    ini.write_text(f"{ini.read_text()}sqlalchemy.url = sqlite:///of_the_ini.db\n")
+
+    assert "no database: set" in shell("migrate").stderr
+    assert not (project / "of_the_ini.db").exists()
+
+
+@pytest.mark.parametrize("name", ["DIRECT_DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_URL"])
+def test_a_variable_that_holds_no_url(shell, name):
+    """It is named, since nobody typed it."""
+    done = shell("migrate", **{name: "postgres//ann:hunter2@db/shop"})
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {name}: database URL: it cannot be read")
+    assert "hunter2" not in done.stderr
+
+
 def test_history(shell):
     """`history` lists revisions without a database."""
     listed = shell.json("history")
@@ -68,7 +87,7 @@ def test_revision_writes_what_is_new(shell, project, database_url):
         (["migrate", "--url", "mysql://u:hunter2@h/x"], 2, "the scheme 'mysql' is not known"),
         (["migrate", "--url", "nonsense"], 2, "it cannot be read"),
         (["migrate", "--url", "postgresql://u:hunter2@127.0.0.1:1/x"], 1, "refused"),
-        (["migrate"], 2, "no database: set DATABASE_OWNER_URL or DATABASE_URL"),
+        (["migrate"], 2, "no database: set DATABASE_OWNER_URL or DATABASE_URL, give --url"),
         (["downgrade"], 2, "REVISION"),
         (["revision"], 2, "--message"),
         (["nonsense"], 2, "nonsense"),
@@ -265,6 +284,7 @@ def test_a_missing_alembic_ini_touches_no_database(shell, project):
 
     assert done.returncode == 2
     assert "alembic.ini: there is no such file" in done.stderr
+    assert done.stderr.endswith("make one: alembic init migrations\n")
     assert not (project / "new.db").exists()
 
 

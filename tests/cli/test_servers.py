@@ -103,9 +103,10 @@ def test_data_survives_and_can_be_removed(shell, project):
     again = shell.json("up", "--detach")
     assert again["migration"]["before"] == ["001"]
 
-    shell("down", "--remove-data")
+    told = shell("down", "--remove-data").stdout
 
     assert not (project / ".holdfast" / "postgres").exists()
+    assert told.endswith(f"their data and that of tests is gone from {project / '.holdfast'}\n")
 
 
 def test_what_tests_keep_is_removed_with_the_data(shell, project):

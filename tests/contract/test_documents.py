@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import math
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypedDict, TypeVar
 from weakref import WeakSet
@@ -80,7 +81,7 @@ class Account(pydantic.BaseModel):
 
 
 @dataclasses.dataclass
-class Loose:
+class Anything:
     """A class with a field for anything."""
 
     free: Any
@@ -631,9 +632,9 @@ def test_what_pydantic_says_beside_a_type_counts(schema, wrong):
         (Account, Account(password="secret")),
         (list[Account], [Account(password="secret")]),
         (Account, Account(free=(1, 2))),
-        (Loose, Loose((1, 2))),
-        (Loose, Loose({1: 2})),
-        (dict[str, Loose], {"a": Loose(datetime.now(UTC))}),
+        (Anything, Anything((1, 2))),
+        (Anything, Anything({1: 2})),
+        (dict[str, Anything], {"a": Anything(datetime.now(UTC))}),
     ],
 )
 def test_what_json_would_make_something_else_of_is_refused(schema, lossy):
@@ -642,19 +643,44 @@ def test_what_json_would_make_something_else_of_is_refused(schema, lossy):
         typed_json(schema).check(lossy)
 
 
-def test_models_in_a_list_are_looked_into():
-    """As one by itself."""
-    with pytest.raises(InvalidValueError, match="has a NUL character"):
-        typed_json(list[Account]).check([Account(free="\0")])
-    with pytest.raises(InvalidValueError, match="has NaN or an infinity"):
-        typed_json(list[Account]).check([Account(free=float("inf"))])
-
-
 def test_what_is_no_part_of_a_document_may_differ():
     """A private attribute of pydantic's, which counts where models are compared."""
     account = Account()
     account._visits = 1
     typed_json(Account).check(account)
+
+
+class Loose(pydantic.BaseModel):
+    """A model with a float, and what may be anything."""
+
+    size: float = 0
+    free: Any = None
+
+
+@dataclasses.dataclass
+class Place:
+    """A dataclass with floats and what pydantic makes of them."""
+
+    height: float
+    label: Loose | None = None
+
+
+@pytest.mark.parametrize(
+    ("schema", "wrong", "problem"),
+    [
+        (Loose, Loose(size=math.nan), r"is no Loose: \$.size: .*; NaN and infinities are null"),
+        (Place, Place(math.inf), r"is no Place: \$.height: .*; NaN and infinities are null"),
+        (list[float], [math.nan], r"is no list.*`\$\[0\]`; NaN and infinities are null"),
+        (list[Loose], [Loose(free=math.nan)], "has NaN or an infinity in it"),
+        (Place, Place(1.0, Loose(free=math.nan)), "has NaN or an infinity in it"),
+        (list[Loose], [Loose(free="a\0b")], "has a NUL character in it"),
+        (Place, Place(1.0, Loose(free="a\0b")), "has a NUL character in it"),
+    ],
+)
+def test_nan_and_nul_are_called_by_their_name(schema, wrong, problem):
+    """Also where the field is a float, and in a pydantic model within something else."""
+    with pytest.raises(InvalidValueError, match=problem):
+        typed_json(schema).check(wrong)
 
 
 def test_what_a_struct_would_pass_over_is_refused():

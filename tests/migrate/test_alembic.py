@@ -197,6 +197,15 @@ class TestCommand:
 
         assert "cret" not in "".join(traceback.format_exception(caught.value))
 
+    def test_the_line_that_alembic_init_wrote(self, project, alembic):
+        """It is a placeholder, and the error says where it stands."""
+        project.add("a")
+        with project.ini.open("a") as file:
+            file.write("sqlalchemy.url = driver://user:pass@localhost/dbname\n")
+
+        with pytest.raises(ConfigurationError, match=r"^sqlalchemy\.url of .*alembic\.ini: "):
+            alembic("upgrade", "head")
+
 
 async def test_alembics_functions_within_a_running_loop(project, url, db, monkeypatch):
     """`command.upgrade` may be called in async code, where asyncio.run() would fail."""
@@ -219,6 +228,25 @@ class TestRevision:
 
         assert [written] == shop.versions
         assert again is None
+
+    @pytest.mark.parametrize("first", [0, 1])
+    async def test_what_one_engine_gave_serves_the_other(self, project, database_url, first):
+        """The clock is asked in the SQL of the engine that is migrated, whoever wrote the file."""
+        project.write_models(
+            "from holdfast.models import NotBlank, Timestamps, UUIDKey\n"
+            "from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column\n"
+            "from sqlmodel import AutoString\n\n\n"
+            "class Base(DeclarativeBase):\n    pass\n\n\n"
+            "class Note(UUIDKey, Timestamps, Base):\n    __tablename__ = 'notes'\n"
+            "    title: Mapped[str] = mapped_column(NotBlank(80))\n"
+            "    body: Mapped[str] = mapped_column(AutoString(9))\n"
+        )
+        urls = [database_url, f"sqlite:///{project.folder}/both.db"]
+        async with Database(urls[first]) as one, Database(urls[1 - first]) as other:
+            await migrate.revision(one, project.ini, "first tables")
+            for db in (one, other):
+                await migrate.upgrade(db, project.ini)
+                assert await migrate.revision(db, project.ini, "nothing") is None
 
     async def test_what_is_written_names_no_type_of_ours(self, shop, db):
         """A migration means the same for ever, whatever becomes of library and models."""
@@ -285,7 +313,9 @@ class TestRevision:
         """The difference to an old state would be wrong, so it is refused."""
         await migrate.revision(db, shop.ini, "first tables")
 
-        with pytest.raises(MigrationError, match="not up to date"):
+        with pytest.raises(
+            MigrationError, match=r"not at the newest.*migrate it: holdfast migrate$"
+        ):
             await migrate.revision(db, shop.ini, "second")
 
 

@@ -122,27 +122,50 @@ async def test_sequences_follow_the_rows_of_sqlite(upward):
     assert await upward.ask(upward.target, sql) == [(8,)]
 
 
-async def test_counters_go_on_where_they_were(to_any):
-    """SQLite's AUTOINCREMENT gives no number twice."""
+async def test_counters_go_on_where_they_were(pair):
+    """SQLite's AUTOINCREMENT gives no number twice, nor does what has one from a sequence."""
     column = "sa.Column('id', sa.Integer, primary_key=True)"
     models = "import sqlalchemy as sa\nfrom sqlalchemy.orm import DeclarativeBase\n"
     models += "class Base(DeclarativeBase): pass\n"
-    models += f"for name in 'full', 'empty': sa.Table(name, Base.metadata, {column})"
-    make = f"op.create_table('{{}}', {column}, sqlite_autoincrement=True)"
-    to_any.write(models, f"{make.format('full')}; {make.format('empty')}")
-    await to_any.migrate(to_any.source)
-    for name in ("full", "empty"):
-        await to_any.run(
-            to_any.source,
-            f'INSERT INTO "{name}" VALUES (7), (9)',
-            f'DELETE FROM "{name}" WHERE id >= {9 if name == "full" else 0}',
+    models += f"for name in 'full', 'empty', 'plain': sa.Table(name, Base.metadata, {column})"
+    make = f"op.create_table('{{}}', {column}, sqlite_autoincrement={{}})"
+    made = [make.format("full", True), make.format("empty", True), make.format("plain", False)]
+    pair.write(models, "; ".join(made))
+    await pair.migrate(pair.source)
+    for name in ("full", "empty", "plain"):
+        await pair.run(
+            pair.source,
+            *[f'INSERT INTO "{name}" DEFAULT VALUES'] * 9,
+            f'DELETE FROM "{name}" WHERE id >= {0 if name == "empty" else 9}',
         )
 
-    await to_any.copy()
+    await pair.copy()
 
     for name in ("full", "empty"):
-        await to_any.run(to_any.target, f'INSERT INTO "{name}" DEFAULT VALUES')
-        assert await to_any.ask(to_any.target, f'SELECT max(id) FROM "{name}"') == [(10,)]
+        await pair.run(pair.target, f'INSERT INTO "{name}" DEFAULT VALUES')
+        assert await pair.ask(pair.target, f'SELECT max(id) FROM "{name}"') == [(10,)]
+
+
+async def test_a_sequence_that_counts_down(pair):
+    """It goes on downwards; one that was never used begins where it would, whatever is there."""
+    identity = "sa.Identity(start=-1, increment=-1)"
+    pair.write(
+        "import sqlalchemy as sa\nfrom sqlalchemy.orm import DeclarativeBase\n"
+        "class Base(DeclarativeBase): pass\n"
+        f"key = sa.Column('id', sa.Integer, {identity}, primary_key=True)\n"
+        "sa.Table('depths', Base.metadata, key)",
+        f"op.create_table('depths', sa.Column('id', sa.Integer, {identity}, primary_key=True)); "
+        "(op.get_bind().dialect.name == 'postgresql') and (op.execute('CREATE SEQUENCE downward "
+        "INCREMENT -1'), op.execute('CREATE SEQUENCE zero MINVALUE 0 START 0'))",
+    )
+    await pair.migrate(pair.source)
+    await pair.run(pair.source, "INSERT INTO depths VALUES (-7), (5)")
+
+    assert (await pair.copy()).rows == 2
+
+    if pair.target.startswith("postgresql"):
+        sql = "SELECT nextval('depths_id_seq'), nextval('downward'), nextval('zero')"
+        assert await pair.ask(pair.target, sql) == [(-8, -1, 0)]
 
 
 async def test_only_the_owner_of_the_tables_can_fill_them(upward):
@@ -191,18 +214,24 @@ async def test_types_of_postgresql_alone(across):
     across.write(
         "import sqlalchemy as sa\nfrom sqlalchemy.dialects import postgresql as pg\n"
         "from sqlalchemy.orm import DeclarativeBase\nclass Base(DeclarativeBase): pass\n"
-        "kinds = sa.ARRAY(sa.Text), pg.INET, pg.TSTZRANGE, sa.Numeric, pg.ENUM('x', name='mood')\n"
+        "from sqlalchemy.types import UserDefinedType\n"
+        "class Path(UserDefinedType):\n    cache_ok = True\n"
+        "    def get_col_spec(self): return 'path'\n"
+        "kinds = (sa.ARRAY(sa.Text), pg.INET, pg.TSTZRANGE, sa.Numeric, pg.ENUM('x', name='mood'),"
+        " Path, sa.ARRAY(pg.JSONB))\n"
         "columns = [sa.Column(f'c{at}', kind) for at, kind in enumerate(kinds)]\n"
         "sa.Table('odd', Base.metadata, sa.Column('id', sa.Integer, primary_key=True), *columns)\n"
         "key = sa.Column('id', sa.Integer, primary_key=True)\n"
         "sa.Table('words', Base.metadata, key, sa.Column('word \"s', pg.TSVECTOR))",
         "op.execute(\"CREATE TYPE mood AS ENUM ('x')\"); op.execute('CREATE TABLE odd (id int "
-        "PRIMARY KEY, c0 text[], c1 inet, c2 tstzrange, c3 numeric, c4 mood)'); "
+        "PRIMARY KEY, c0 text[], c1 inet, c2 tstzrange, c3 numeric, c4 mood, c5 path, "
+        "c6 jsonb[])'); "
         "op.execute('CREATE TABLE words (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
         '"word ""s" tsvector)\')',
     )
     await across.migrate(across.source)
     values = "'{a,NULL,\"b,c\"}', '10.0.0.0/8', '[2026-01-01,)', 12345678901234567890.10, 'x'"
+    values += """, '[(1,2),(3,4)]', ARRAY['{\"a\": 1.00}', NULL, 'null']::jsonb[]"""
     await across.run(
         across.source,
         f"INSERT INTO odd VALUES (1, {values})",

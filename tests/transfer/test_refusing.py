@@ -35,7 +35,7 @@ VALUES = [
     ("data", """'{"a": "\\ud800"}'""", "it has a text with half a character"),
     ("mood", "'SOSO'", "the target does not take it: invalid input value for enum"),
     ('"order"', "'longer than ten'", "the target does not take it: value too long for type"),
-    ('"order"', "'a' || char(0)", "has a NUL character at index 1"),
+    ('"order"', "'a' || char(0)", "order: has a NUL character at index 1"),
     ('"order"', "CAST(X'C328' AS TEXT)", "order: it holds a text that is no UTF-8"),
     ('"order"', "X'61'", "order: it holds a blob"),
 ]
@@ -213,3 +213,73 @@ async def test_an_interval_of_months(across):
     with pytest.raises(TransferError, match=r"^everything, id 2: span: it holds months"):
         await across.copy()
     await require_empty(across)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("day", "20000-01-01", "a day at or beyond the ends"),
+        ("day", "0044-03-15 BC", "a day at or beyond the ends"),
+        ("day", "9999-12-31", "a day at or beyond the ends"),
+        ("local", "20000-01-01", "a time at or beyond the ends"),
+        ("zoned", "9999-12-31 23:59:59.999999+00", "a time at or beyond the ends"),
+        ("hour", "24:00", "24:00, which"),
+    ],
+)
+async def test_a_time_that_python_does_not_have(across, column, value, said):
+    """The driver would not read it, or write infinity for it."""
+    await across.migrate(across.source)
+    insert = f"INSERT INTO everything (id, {column}) VALUES"
+    await across.run(across.source, f"{insert} (1, NULL)", f"{insert} (2, '{value}')")
+
+    with pytest.raises(TransferError, match=f"^everything, id 2: {column}: it holds {said}"):
+        await across.copy()
+    await require_empty(across)
+
+
+async def test_infinity(make_pair):
+    """It arrives where there is one, and is not made the last day of a calendar elsewhere."""
+    across, down = make_pair("postgresql", "postgresql"), make_pair("postgresql", "sqlite")
+    await across.migrate(across.source)
+    await across.run(
+        across.source,
+        "INSERT INTO everything (id, day, zoned) VALUES (1, 'infinity', '-infinity')",
+    )
+
+    with pytest.raises(TransferError, match=r"^everything, id 1: zoned: it holds a time at"):
+        await down.copy()
+    assert (await across.copy()).rows == 1
+    sql = "SELECT CAST(day AS text), CAST(zoned AS text) FROM everything"
+    assert await across.ask(across.target, sql) == [("infinity", "-infinity")]
+
+
+async def test_a_value_that_the_driver_cannot_read(across):
+    """Within an array it is not looked for, and the table is named."""
+    across.write(
+        "import sqlalchemy as sa\nfrom sqlalchemy.orm import DeclarativeBase\n"
+        "class Base(DeclarativeBase): pass\n"
+        "key = sa.Column('id', sa.Integer, primary_key=True)\n"
+        "sa.Table('days', Base.metadata, key, sa.Column('all', sa.ARRAY(sa.Date)))",
+        "op.execute('CREATE TABLE days (id int PRIMARY KEY, \"all\" date[])')",
+    )
+    await across.migrate(across.source)
+    await across.run(across.source, "INSERT INTO days VALUES (1, '{20000-01-01}')")
+
+    with pytest.raises(TransferError, match=r"^days: the driver cannot read a value of it: Value"):
+        await across.copy()
+
+
+async def test_tables_that_inherit(across):
+    """What is read of the one has the rows of the other: they would arrive twice."""
+    across.write(
+        "import sqlalchemy as sa\nfrom sqlalchemy.orm import DeclarativeBase\n"
+        "class Base(DeclarativeBase): pass\n"
+        "for name in 'cities', 'capitals':\n"
+        "    sa.Table(name, Base.metadata, sa.Column('id', sa.Integer, primary_key=True))",
+        "op.execute('CREATE TABLE cities (id int PRIMARY KEY)'); "
+        "op.execute('CREATE TABLE capitals () INHERITS (cities)')",
+    )
+    await across.migrate(across.source)
+
+    with pytest.raises(TransferError, match="other tables inherit from cities, so that their"):
+        await across.copy()

@@ -1,6 +1,7 @@
 """The models on SQLite in memory and on PostgreSQL: as written, linked, and deleted whole."""
 
 import uuid
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import delete, func, select, text
@@ -131,6 +132,32 @@ async def test_the_chain_is_walked_up_from_a_message(session):
     messages = (await session.scalars(select(Message).options(up))).all()
 
     assert [each.round.discussion.project.name for each in messages] == ["Test Project"] * 2
+
+
+async def test_the_order_of_what_is_under_something(session):
+    """Rounds come by number, messages and discussions as they arrived, whatever their ids are."""
+    early, late = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2))
+    project = Project(name="Test Project")
+    first, second = (
+        Discussion(project=project, question="Why?", created_at=at) for at in (late, early)
+    )
+    rounds = [
+        Round(discussion=first, number=2, created_at=early),
+        Round(discussion=first, number=1),
+    ]
+    said = [
+        Message(round=rounds[0], model="m", content="Yes.", created_at=at) for at in (late, early)
+    ]
+    session.add(project)
+    await session.commit()
+    ids = [each.id for each in (second, first, *reversed(rounds), *reversed(said))]
+
+    session.expunge_all()
+    load = selectinload(Project.discussions).selectinload(Discussion.rounds)
+    options = [load.selectinload(Round.messages)]
+    project = await session.get_one(Project, project.id, options=options)
+    rounds = project.discussions[1].rounds
+    assert ids == [each.id for each in (*project.discussions, *rounds, *rounds[1].messages)]
 
 
 async def test_create_consensus(session):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from holdfast.cli.output import AsJson, beside_json, print_json
-from holdfast.errors import UnavailableError
+from holdfast.errors import ConfigurationError, UnavailableError
 from holdfast.settings import Project, find_project
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ Target = Annotated[
 ]
 Without = Annotated[
     list[str] | None,
-    typer.Option("--without", metavar="TABLE", help="Leave out a table that no model has."),
+    typer.Option(
+        "--without", metavar="TABLE", help="Leave out a table, or TABLE.COLUMN, that no model has."
+    ),
 ]
 
 
@@ -59,6 +61,7 @@ async def _copy(
     migrate.require_config(project.alembic_path)
     old, new = Database(_for_copy(source)), Database(_for_copy(target))
     _require_file(old)
+    _require_place(new)
     async with old, new:
         return await transfer.copy(old, new, project.alembic_path, without=without, progress=watch)
 
@@ -73,6 +76,14 @@ def _require_file(db: "Database") -> None:
     is_file = db.url.backend == "sqlite" and not name.startswith((":memory:", "file:"))
     if is_file and not Path(name).is_file():
         raise UnavailableError(f"SQLite at {db.url.place}: there is no such file to copy")
+
+
+def _require_place(db: "Database") -> None:
+    if db.url.place == ":memory:":
+        raise ConfigurationError(
+            "the target is in memory, and gone when the command ends; name a file: "
+            "sqlite:///FILE.db"
+        )
 
 
 @contextmanager
@@ -120,11 +131,16 @@ def _print_table(at: "Progress") -> None:
 
 
 def _line(at: "Progress") -> str:
-    return f"{at.table}: {at.of:,} rows"
+    return f"{at.table}: {_count(at.of, 'row')}"
 
 
 def _describe(copied: "Copied") -> str:
     return (
         f"copied {copied.source} to {copied.target} at {copied.revision} in {copied.seconds:g} s: "
-        f"{copied.rows:,} rows of {len(copied.tables)} tables, read back and the same"
+        f"{_count(copied.rows, 'row')} of {_count(len(copied.tables), 'table')}, read back and the "
+        "same"
     )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,8 +29,7 @@ def end(
 ) -> NoReturn:
     """Run the command that the arguments name, and end the program with its exit code."""
     as_json = "--json" in sys.argv
-    # Closed by the caller; the next file that is opened would be standard output.
-    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    _prepare_output()
     try:
         with _quiet(as_json=as_json):
             _call(app, as_json=as_json)
@@ -53,6 +53,14 @@ def end(
         if not _is_of_database(error):
             raise
         fail(redact(_refused(error, migrate)), 1, as_json=as_json)
+
+
+def _prepare_output() -> None:
+    # Closed by the caller; the next file that is opened would be standard output.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    if isinstance(sys.stdout, TextIOWrapper):
+        # What the output's encoding does not have is escaped, as on the error stream.
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

@@ -89,7 +89,8 @@ class Looking:
             async with _opened(way, DatabasePolicy()) as db:
                 reached = (await db.check())[0]
                 if reached.ok:
-                    return [_direct(way, source), *await migrate.check(db, config)]
+                    checks = await migrate.check(db, config)
+                    return [_direct(way, source), *(_for_this(each, source) for each in checks)]
         except ConfigurationError as error:
             return [_unusable(error)]
         # The cause was said already, unless it is another way.
@@ -137,6 +138,13 @@ def _direct(way: DatabaseUrl, source: str) -> Check:
         state="warning",
         advice="set DIRECT_DATABASE_URL to the server's own host and port",
     )
+
+
+def _for_this(check: Check, source: str) -> Check:
+    """Say that the advice is about the URL given: without it `migrate` may mean another one."""
+    if not check.advice or not source.startswith("--url"):
+        return check
+    return replace(check, advice=f"{check.advice}, with the same --url")
 
 
 @asynccontextmanager

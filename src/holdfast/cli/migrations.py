@@ -64,7 +64,7 @@ def downgrade(
 ) -> None:
     """Migrate the database backward: to a revision, `-1`, or `base` for nothing left.
 
-    An argument that begins with `-` needs `--` in front: holdfast downgrade -- -1
+    A step back, which `--` tells from an option: holdfast downgrade -- -1
     """
     moved = _run(_downgrade(find_project(), url, to), as_json=as_json)
     _print_move(moved, as_json=as_json)

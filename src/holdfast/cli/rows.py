@@ -44,6 +44,7 @@ Row = Mapping[str, object]
 Limit = Annotated[int, typer.Option(help="At most so many.")]
 After = Annotated[str | None, typer.Option(help="Go on after a page: the `next` that it gave.")]
 
+_UTF8 = "utf-8"
 _ONE_LINE = 10_000  # characters
 # Control characters but for the tab, and those that turn the direction of the text after them.
 _UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -57,7 +58,9 @@ def columns_of(thing: object) -> dict[str, object]:
 
 def print_json(value: object) -> None:
     """Print one JSON document: times as ISO 8601, UUIDs as text, enums by value."""
-    text = json.dumps(value, default=_plain, ensure_ascii=False, indent=2)
+    # JSON has an escape of its own for what an output other than UTF-8 may lack.
+    is_ascii = (sys.stdout.encoding or _UTF8).lower() != _UTF8
+    text = json.dumps(value, default=_plain, ensure_ascii=is_ascii, indent=2)
     # Only inside of strings, where JSON reads the escape as the character.
     typer.echo("\n".join(map(printable, text.split("\n"))))
 

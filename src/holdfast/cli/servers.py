@@ -102,6 +102,8 @@ def down(
         print_json({"stopped": stopped, "data_removed": remove_data})
     else:
         typer.echo(f"stopped: {', '.join(stopped) or 'nothing was running'}")
+        if remove_data:
+            typer.echo(f"their data and that of tests is gone from {project.data_path}")
 
 
 def env(*, as_json: AsJson = False) -> None:

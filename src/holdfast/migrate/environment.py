@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import ConfigurationError
 from holdfast.migrate.policy import MigrationPolicy
-from holdfast.migrate.target import find_url
+from holdfast.migrate.target import find_url, readable
 from holdfast.settings import find_project
 
 if TYPE_CHECKING:
@@ -97,13 +97,14 @@ def _configured_url() -> str | None:
     from alembic import context
 
     try:
-        return context.config.get_main_option("sqlalchemy.url")
+        url = context.config.get_main_option("sqlalchemy.url")
     except InterpolationError:
         # Its own message repeats the URL from the % on, where a password may be.
         raise ConfigurationError(
             f"{context.config.config_file_name}: sqlalchemy.url has a %; write %% there, or give "
             "the URL in DATABASE_OWNER_URL"
         ) from None
+    return readable(url, f"sqlalchemy.url of {context.config.config_file_name}") if url else None
 
 
 def _migrate(connection: "Connection", metadata: "MetaData") -> None:

@@ -1,4 +1,4 @@
-"""Say which revision Alembic looked for and did not find, where it comes from, and what to do."""
+"""Say which revision Alembic looked for and missed, where it comes from, and what to do."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +18,13 @@ _ASKED_FOR = (
 _AMBIGUOUS = "{revision!r} is the beginning of several revisions; list them: holdfast history"
 
 
+_ALEMBICS_BEHIND = "Target database is not up to date."  # it has no class of its own
+_BEHIND = (
+    "the database is not at the newest revision, and what it lacks is found from there; first "
+    "migrate it: holdfast migrate"
+)
+
+
 def explain(error: CommandError, config: Path | str, at: Sequence[str]) -> str:
     """Give the sentence; Alembic's own where it is about something else.
 
@@ -26,6 +33,8 @@ def explain(error: CommandError, config: Path | str, at: Sequence[str]) -> str:
         config: the alembic.ini, named in the sentence.
         at: the revisions that the database is at, as far as it was asked.
     """
+    if str(error) == _ALEMBICS_BEHIND:
+        return _BEHIND
     cause = error.__cause__
     if not isinstance(cause, ResolutionError):
         return str(error)

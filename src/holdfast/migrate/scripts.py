@@ -133,7 +133,8 @@ def require_config(config: Path | str) -> Path:
     if not path.is_file():
         raise ConfigurationError(
             f"{path}: there is no such file; it is Alembic's configuration, named by "
-            "`alembic` in [tool.holdfast] of pyproject.toml"
+            "`alembic` in [tool.holdfast] of pyproject.toml; to begin, make one: alembic init "
+            "migrations"
         )
     return path
 

@@ -5,6 +5,7 @@ import os
 from holdfast.errors import ConfigurationError
 from holdfast.services import PostgresPolicy, PostgresServer
 from holdfast.settings import Project
+from holdfast.urls import parse
 
 # Migrations need the role that owns the tables; the application's own URL is the last resort.
 # The direct one goes past a pooler, which migrations cannot use as they should.
@@ -18,14 +19,30 @@ async def find_url(given: str | None, project: Project) -> str:
     running PostgreSQL of the project.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: there is none, or the variable holds what is no URL.
     """
-    for url in (given, *map(os.environ.get, VARIABLES)):
-        if url:
-            return url
+    if given:
+        return given
+    for name in VARIABLES:
+        if url := os.environ.get(name):
+            return readable(url, name)
     server = PostgresServer(project.data_path, policy=PostgresPolicy(database=project.name))
     if await server.attach():
         return server.url("owner")
     raise ConfigurationError(
-        f"no database: set {' or '.join(VARIABLES[1:])}, or start servers with `holdfast up`"
+        f"no database: set {' or '.join(VARIABLES[1:])}, give --url (to alembic -x url=…), or "
+        "start servers with `holdfast up`"
     )
+
+
+def readable(url: str, name: str) -> str:
+    """Give a URL that can be used.
+
+    Raises:
+        ConfigurationError: it cannot; with the name of what holds it.
+    """
+    try:
+        parse(url)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error}") from None
+    return url

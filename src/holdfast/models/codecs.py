@@ -60,7 +60,9 @@ class Codec(Generic[T]):
             text = self.encode(value)
             back = self.decode(text)
         except _WRONG as error:
-            raise InvalidValueError(f"is no {self.name}: {_reason(error)}") from None
+            raise InvalidValueError(
+                f"is no {self.name}: {_reason(error)}{self._hint(value)}"
+            ) from None
         if "\\u0000" in text and any("\0" in each for each in _texts(self.plain(value))):
             raise InvalidValueError(
                 "has a NUL character in it, which PostgreSQL does not store; remove it"
@@ -106,13 +108,21 @@ class Codec(Generic[T]):
                 "the schema take both forms"
             ) from None
 
+    def _hint(self, value: object) -> str:
+        """Say why a float is null to msgspec and pydantic."""
+        try:
+            infinite = _has_infinity(self.plain(value))
+        except _WRONG:  # what is wrong is said already
+            return ""
+        return "; NaN and infinities are null in JSON" if infinite else ""
+
     def _require_same(self, value: T, back: T, text: str) -> None:
         if type(value) is not type(back):
             raise InvalidValueError(
                 f"is a {type(value).__name__}, no {self.name}; make it one first"
             )
         made_of = self.plain(value)
-        if any(isinstance(each, float) and not math.isfinite(each) for each in _all(made_of)):
+        if _has_infinity(made_of):
             raise InvalidValueError("has NaN or an infinity in it, which JSON has not; use None")
         # Classes without an __eq__ of their own are compared by what they are made of.
         has_own = isinstance(value, list | dict)
@@ -244,6 +254,10 @@ def _reason(error: BaseException) -> str:
 
 def _path(steps: tuple[object, ...]) -> str:
     return "$" + "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in steps)
+
+
+def _has_infinity(value: object) -> bool:
+    return any(isinstance(each, float) and not math.isfinite(each) for each in _all(value))
 
 
 def _all(value: object) -> Iterator[object]:

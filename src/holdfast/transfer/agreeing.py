@@ -11,7 +11,15 @@ from holdfast import migrate
 from holdfast.database import Database
 from holdfast.errors import ConfigurationError, TransferError
 from holdfast.transfer.asking import ask
-from holdfast.transfer.catalogue import Relation, filled, relations, revision, versions
+from holdfast.transfer.catalogue import (
+    Relation,
+    filled,
+    holding,
+    relations,
+    revision,
+    unknown_columns,
+    versions,
+)
 
 _SERVER = (
     "SELECT concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()), oid) "
@@ -41,12 +49,13 @@ async def require_source(
         session: on the source.
         metadata: of the models.
         head: the newest migration.
-        without: names of tables that the models do not have, and that are left out.
+        without: names of tables, or of columns as `table.column`, that the models do not have,
+            and that are left out.
 
     Raises:
         ConfigurationError: a name in `without` is none of these.
         TransferError: the source is at another revision, lacks tables of the models, or has rows
-            in tables that they do not have.
+            in tables, or values in columns, that they do not have.
     """
     connection = await session.connection()
     found = await relations(connection, metadata)
@@ -61,11 +70,13 @@ async def require_source(
             f"the models have {_listed(missing)}, which the source does not have; write the "
             "migration first: holdfast revision"
         )
+    tables = [table for name, table in metadata.tables.items() if found[name].kind == "table"]
     others = _others(found, metadata)
-    if wrong := set(without) - {each.fullname for each in others}:
+    columns = await unknown_columns(connection, tables)
+    if wrong := set(without) - (may_be := {each.fullname for each in others} | columns.keys()):
         raise ConfigurationError(
             f"{_listed(wrong)} cannot be left out: the models have it, or the source does not; "
-            f"what can be is {_listed(each.fullname for each in others)}"
+            f"what can be: {_listed(may_be)}"
         )
     left = [each for each in others if each.fullname not in without]
     if rows := await filled(connection, left):
@@ -73,9 +84,15 @@ async def require_source(
             f"the source has rows in {_listed(rows)}, which the models do not have, so that "
             f"nothing tells how to copy them; leave them out: --without {rows[0]}"
         )
-    tables = [table for name, table in metadata.tables.items() if found[name].kind == "table"]
+    kept = {name: each for name, each in columns.items() if name not in without}
+    if values := await holding(connection, kept):
+        raise TransferError(
+            f"the source has values in {_listed(values)}, which the models do not have, so that "
+            f"they would be lost; leave them out: --without {values[0]}"
+        )
     if connection.dialect.name == "postgresql":
         await _require_all_rows(session, tables)
+        await _require_own_rows(session, tables)
     return tables
 
 
@@ -126,6 +143,14 @@ async def _require_all_rows(session: AsyncSession, tables: Sequence[Table]) -> N
         raise TransferError(
             f"the policies of the source hide rows of {_listed(hidden)} from its role; copy as one "
             "with BYPASSRLS"
+        )
+
+
+async def _require_own_rows(session: AsyncSession, tables: Sequence[Table]) -> None:
+    if inherited := [each.name for each in await ask(session, "inherited.sql", tables)]:
+        raise TransferError(
+            f"other tables inherit from {_listed(inherited)}, so that their rows would be copied "
+            "twice; make partitions of them, or ALTER TABLE ... NO INHERIT"
         )
 
 

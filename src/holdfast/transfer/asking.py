@@ -9,7 +9,8 @@ from sqlalchemy import ARRAY, Row, Table, Text, bindparam, text
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.ext.asyncio import AsyncSession
 
-_names = PGDialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy's
+# Of asyncpg's style: in another one, a percent sign in a name is written twice.
+_names = PGDialect(paramstyle="numeric_dollar").identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy's
 
 
 async def ask(session: AsyncSession, file: str, tables: Sequence[Table]) -> Sequence[Row[Any]]:

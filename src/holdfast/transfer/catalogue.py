@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import MetaData, String, Table, column, literal, select, text
+from sqlalchemy import Column, MetaData, String, Table, column, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from holdfast.transfer.asking import quoted
 
 _VERSIONS = "alembic_version"
 # What an extension has made is its own, and is there wherever the extension is.
@@ -26,6 +28,13 @@ SELECT NULL AS schema, name, CASE type WHEN 'view' THEN 'view' ELSE 'table' END 
 FROM pragma_table_list
 WHERE schema = 'main' AND type <> 'shadow' AND substr(name, 1, 7) <> 'sqlite_'
 """
+# What is computed is left away, and so are columns that a virtual table hides.
+_POSTGRESQL_COLUMNS = """
+SELECT attname FROM pg_attribute
+WHERE attrelid = CAST(:table AS regclass) AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+ORDER BY attnum
+"""
+_SQLITE_COLUMNS = "SELECT name FROM pragma_table_xinfo(:table) WHERE hidden = 0 ORDER BY cid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +80,34 @@ async def revision(
         return ()
     rows = await connection.scalars(select(column("version_num", String)).select_from(kept))
     return tuple(sorted(rows))
+
+
+async def unknown_columns(
+    connection: AsyncConnection, tables: Iterable[Table]
+) -> Mapping[str, Column[Any]]:
+    """Give the columns that the models' tables have there and in the models have not, by name."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    sql = text(_SQLITE_COLUMNS if is_sqlite else _POSTGRESQL_COLUMNS)
+    unknown: dict[str, Column[Any]] = {}
+    for each in tables:
+        # In a name of SQLite, capitals do not count.
+        known = {one.name.lower() if is_sqlite else one.name for one in each.columns}
+        named = each.name if is_sqlite else quoted([each])
+        for name in await connection.scalars(sql, {"table": named}):
+            if (name.lower() if is_sqlite else name) not in known:
+                found = Column(name)
+                Table(each.name, MetaData(), found, schema=each.schema)
+                unknown[f"{each.fullname}.{name}"] = found
+    return unknown
+
+
+async def holding(connection: AsyncConnection, columns: Mapping[str, Column[Any]]) -> list[str]:
+    """Name the columns that hold anything but NULL."""
+    return [
+        name
+        for name, each in columns.items()
+        if await connection.scalar(select(literal(1)).where(each.is_not(None)).limit(1))
+    ]
 
 
 async def filled(connection: AsyncConnection, tables: Iterable[Table]) -> list[str]:

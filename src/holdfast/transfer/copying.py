@@ -37,7 +37,8 @@ async def copy(
         target: without rows, at the newest revision or never migrated; as the role that owns its
             tables.
         config: the alembic.ini of the models.
-        without: tables that the models do not have, and that are left out.
+        without: tables that the models do not have, and that are left out; columns of others as
+            `table.column`.
         progress: called after some rows each time.
 
     Raises:

@@ -4,13 +4,22 @@ from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any
 
+from asyncpg import Path
 from msgspec.msgpack import Encoder
 
 from holdfast.transfer.refusing import MisfitError
 
-# What only one engine has, such as a range, is as its driver writes it.
-encode = Encoder(enc_hook=repr, order="deterministic").encode
 _BYTES = 16
+
+
+def _alone(value: object) -> object:
+    """Give what only one engine has, such as a range, as its driver writes it."""
+    if isinstance(value, Path):  # and polygons, of which it writes only where they are in memory
+        return [value.is_closed, *value.points]
+    return repr(value)
+
+
+encode = Encoder(enc_hook=_alone, order="deterministic").encode
 
 
 class Digest:

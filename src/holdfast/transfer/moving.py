@@ -13,7 +13,7 @@ from holdfast.errors import TransferError
 from holdfast.transfer.comparing import difference, reread
 from holdfast.transfer.digest import Digest
 from holdfast.transfer.postgres import PostgresTarget
-from holdfast.transfer.reading import find_months, find_undecoded, is_undecoded, pieces, row_of
+from holdfast.transfer.reading import find_undecoded, find_unheld, is_undecoded, pieces, row_of
 from holdfast.transfer.refusing import MisfitError, RefusedError
 from holdfast.transfer.report import CopiedTable, Progress, Stage, Watch
 from holdfast.transfer.sqlite import SqliteTarget
@@ -59,10 +59,9 @@ class Moving:
         for route in ordered:
             count = select(func.count()).select_from(route.table)
             self._counts[route.name] = await self._source.scalar(count) or 0
-            if found := await find_months(self._source, route):
-                row, column = found
-                said = f"{column}: it holds months, which Python's timedelta does not have"
-                raise _refused(route, row, said)
+            if found := await find_unheld(self._source, route, self._target.dialect):
+                row, column, said = found
+                raise _refused(route, row, f"{column}: it holds {said}")
         return [await self._move(route) for route in ordered]
 
     async def _move(self, route: Route) -> CopiedTable:
@@ -94,6 +93,11 @@ class Moving:
             if not is_undecoded(error):
                 raise
             raise await self._explain_undecoded(route) from None
+        except (ArithmeticError, ValueError) as error:  # such as an array of days after 9999
+            raise TransferError(
+                f"the driver cannot read a value of it: {type(error).__name__}. {_NO_ROW}",
+                table=route.name,
+            ) from error
 
     async def _explain_undecoded(self, route: Route) -> TransferError:
         number, row, column = await find_undecoded(self._source, route)

@@ -91,10 +91,11 @@ class PostgresTarget:
             TransferError: a row refers to one that is not there.
         """
         with _explained():
+            positions = found.positions or found.counters
             for each in await ask(self._session, "sequences.sql", self._tables):
-                given = found.positions.get(each.name, found.positions.get(each.table, 0))
+                given = positions.get(each.name, positions.get(each.table))
                 most = (await self._execute(each.most)).scalar() if each.most else None
-                await self._advance(each.name, max(given, most or 0))
+                await self._advance(each, [at for at in (given, most) if at is not None])
             await self._execute("SET CONSTRAINTS ALL IMMEDIATE")  # what is still to be checked
             for each in self._aside:
                 await self._put_back(each)
@@ -128,7 +129,8 @@ class PostgresTarget:
             async with aclosing(_mappings(names, pieces)) as rows:
                 await fastlane.copy_in(self._session, plain, rows)
         except RowError as error:
-            raise RefusedError(error.number, error.problem) from error
+            where = f"{error.key}: " if error.key else ""
+            raise RefusedError(error.number, where + error.problem) from error
         except DBAPIError as error:
             cause: Any = error.orig and error.orig.__cause__
             line = _LINE.search(getattr(cause, "context", None) or "")
@@ -177,10 +179,15 @@ class PostgresTarget:
             key={str(name): value for name, value in row.items()},
         )
 
-    async def _advance(self, sequence: str, to: int) -> None:
+    async def _advance(self, sequence: Row[Any], given: Sequence[int]) -> None:
+        if not given:
+            return
         # Never back: an identity may begin at any number.
-        advance = f"SELECT setval($1::regclass, $2) FROM {sequence} WHERE last_value <= $2"  # noqa: S608  -- as the server quotes it
-        await self._execute(advance, sequence, to)
+        farthest, ahead = (min, ">=") if sequence.sign < 0 else (max, "<=")
+        advance = (
+            f"SELECT setval($1::regclass, $2) FROM {sequence.name} WHERE last_value {ahead} $2"  # noqa: S608  -- as the server quotes it
+        )
+        await self._execute(advance, sequence.name, farthest(given))
 
     async def _execute(self, sql: str, *values: object) -> CursorResult[Any]:
         """Run a statement as it is: in a name, a colon is one."""

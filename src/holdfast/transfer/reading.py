@@ -1,13 +1,30 @@
 """Read a table as the driver gives it, in pieces, from one moment."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from sqlalchemy import extract, or_, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Dialect,
+    Select,
+    Text,
+    and_,
+    cast,
+    extract,
+    func,
+    literal_column,
+    not_,
+    null,
+    or_,
+    select,
+    types,
+)
 from sqlalchemy.dialects.postgresql import INTERVAL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import TypeEngine
 
 from holdfast.transfer.tables import Route, Rows
 from holdfast.transfer.values import End, stored_as
@@ -15,7 +32,12 @@ from holdfast.transfer.values import End, stored_as
 # Rows that are taken together, and the bytes that they should not be more than. Of more rows, so
 # many objects are alive at once that Python's garbage collector takes a fifth of the time.
 _FEWEST, _MOST, _BYTES = 50, 400, 2_000_000
+_FIRST: ColumnElement[Any] = literal_column("'0001-01-01 00:00:00+00'")
+_LAST: ColumnElement[Any] = literal_column("'9999-12-31 23:59:59.999999+00'")
+_HOURS = 24
 _UNDECODED = "Could not decode to UTF-8"
+
+_OfColumn = Callable[[Column[Any], Dialect], ColumnElement[bool]]
 
 
 async def pieces(
@@ -45,21 +67,61 @@ async def row_of(connection: AsyncConnection, route: Route, number: int) -> Sequ
     return None
 
 
-async def find_months(
-    connection: AsyncConnection, route: Route
-) -> tuple[Sequence[Any], str] | None:
-    """Find a row with an interval of months, which the driver would give as one of days."""
+async def find_unheld(
+    connection: AsyncConnection, route: Route, target: Dialect
+) -> tuple[Sequence[Any], str, str] | None:
+    """Find a row that the driver would not read, or give as another: itself, the column, and why.
+
+    Of it there are only the columns of the key.
+    """
     if connection.dialect.name != "postgresql":
         return None
-    selected = [each.source.selected for each in route.columns]
     for column in route.table.columns:
-        if not isinstance(stored_as(column.type, connection.dialect), INTERVAL):
+        kind = stored_as(column.type, connection.dialect)
+        found = next((each for each in _UNHELD if isinstance(kind, each)), None)
+        if found is None or column.computed is not None:
             continue
-        months = or_(extract("year", column) != 0, extract("month", column) != 0)
-        row = (await connection.execute(select(*selected).where(months).limit(1))).first()
+        of_column, said = _UNHELD[found]
+        row = (
+            await connection.execute(_key_of(route, column).where(of_column(column, target)))
+        ).first()
         if row is not None:
-            return row, column.name
+            return row, column.name, said
     return None
+
+
+def _key_of(route: Route, column: Column[Any]) -> Select[Any]:
+    # What cannot be read may be in the key itself.
+    keys = {route.columns[at].name: route.columns[at].source.selected for at in route.keys}
+    keys |= {column.name: cast(column, Text)} if column.name in keys else {}
+    selected = [keys.get(each.name, null()) for each in route.columns]
+    return select(*selected).select_from(route.table).limit(1)
+
+
+def _has_months(column: Column[Any], _target: Dialect) -> ColumnElement[bool]:
+    return or_(extract("year", column) != 0, extract("month", column) != 0)
+
+
+def _is_at_an_end(column: Column[Any], target: Dialect) -> ColumnElement[bool]:
+    if target.name != "postgresql":
+        return not_(column.between(_FIRST, _LAST))
+    # There, infinity goes through the driver as the very first or last time, and comes out again.
+    return and_(func.isfinite(column), not_(and_(column > _FIRST, column < _LAST)))
+
+
+def _is_midnight_after(column: Column[Any], _target: Dialect) -> ColumnElement[bool]:
+    return extract("hour", column) == _HOURS
+
+
+_UNHELD: Mapping[type[TypeEngine[Any]], tuple[_OfColumn, str]] = {
+    INTERVAL: (_has_months, "months, which Python's timedelta does not have"),
+    types.Date: (_is_at_an_end, "a day at or beyond the ends of the years 1 to 9999 of Python"),
+    types.DateTime: (
+        _is_at_an_end,
+        "a time at or beyond the ends of the years 1 to 9999 of Python",
+    ),
+    types.Time: (_is_midnight_after, "24:00, which Python's time does not have"),
+}
 
 
 def is_undecoded(error: DBAPIError) -> bool:

@@ -1,4 +1,5 @@
 -- The sequences of tables, and how far the tables' rows are; by column, or of a schema by themselves.
+-- `sign` is -1 for one that counts down; what is out of a sequence's bounds, it has not given.
 -- Given `tables`, the names of some.
 WITH given(id, space) AS (
     SELECT pg_class.oid, relnamespace FROM pg_class
@@ -16,9 +17,15 @@ used(sequence, id, number) AS (
 SELECT
     format('%I.%I', nspname, sequences.relname) AS name,
     tables.relname AS "table",
-    CASE WHEN attname IS NOT NULL
-        THEN format('SELECT max(%I) FROM %s', attname, tables.oid::regclass) END AS most
+    attname AS "column",
+    sign(seqincrement)::int AS sign,
+    CASE WHEN attname IS NOT NULL THEN format(
+        'SELECT %s(%I) FROM %s WHERE %I BETWEEN %s AND %s',
+        CASE WHEN seqincrement < 0 THEN 'min' ELSE 'max' END, attname, tables.oid::regclass,
+        attname, seqmin, seqmax
+    ) END AS most
 FROM pg_class AS sequences
+JOIN pg_sequence ON seqrelid = sequences.oid
 JOIN pg_namespace ON pg_namespace.oid = sequences.relnamespace
 LEFT JOIN used ON sequence = sequences.oid AND used.id IN (SELECT given.id FROM given)
 LEFT JOIN pg_class AS tables ON tables.oid = used.id

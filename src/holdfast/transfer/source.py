@@ -29,11 +29,13 @@ class Found:
 
     Attributes:
         partitions: by name, parents first, each with the statement that makes it.
-        positions: the number that was given last, by sequence in PostgreSQL, by table in SQLite.
+        positions: the number that was given last, by sequence of PostgreSQL.
+        counters: the number that was given last as a primary key, by table.
     """
 
     partitions: Mapping[str, str] = field(default_factory=dict)
     positions: Mapping[str, int] = field(default_factory=dict)
+    counters: Mapping[str, int] = field(default_factory=dict)
 
 
 async def set_up(session: AsyncSession) -> None:
@@ -46,12 +48,24 @@ async def find(session: AsyncSession, tables: Sequence[Table]) -> Found:
     """Give what belongs to tables and is no row."""
     if session.get_bind().dialect.name == "postgresql":
         partitions = await ask(session, "partitions.sql", tables)
-        positions = await session.execute(text(_SEQUENCES))
+        positions = {each.name: each.last for each in await session.execute(text(_SEQUENCES))}
         return Found(
             partitions={each.name: each.made_by for each in partitions},
-            positions={each.name: each.last for each in positions},
+            positions=positions,
+            counters=await _counters(session, tables, positions),
         )
     if not await session.scalar(text(_HAS_SEQUENCES)):
         return Found()
-    positions = await session.execute(text(_SQLITE_SEQUENCES))
-    return Found(positions={each.name: each.last for each in positions})
+    counters = await session.execute(text(_SQLITE_SEQUENCES))
+    return Found(counters={each.name: each.last for each in counters})
+
+
+async def _counters(
+    session: AsyncSession, tables: Sequence[Table], positions: Mapping[str, int]
+) -> Mapping[str, int]:
+    keys = {each.name: [column.name for column in each.primary_key] for each in tables}
+    return {
+        each.table: positions[each.name]
+        for each in await ask(session, "sequences.sql", tables)
+        if each.name in positions and [each.column] == keys.get(each.table)
+    }

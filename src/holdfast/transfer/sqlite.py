@@ -16,6 +16,11 @@ _TRIGGERS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
 _DANGLING = 'SELECT "table", rowid, parent, fkid FROM pragma_foreign_key_check LIMIT 1'
 _REFERRING = 'SELECT "from" FROM pragma_foreign_key_list(:name) WHERE id = :number ORDER BY seq'
 _ADVANCE = "UPDATE sqlite_sequence SET seq = max(seq, :to) WHERE name = :name"
+# SQLite makes the table of counters with the first of these.
+_COUNTED = """
+SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%AUTOINCREMENT%'
+    AND EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence')
+"""
 _BEGIN = (
     "INSERT INTO sqlite_sequence (name, seq) SELECT :name, 0 "
     "WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = :name)"
@@ -75,9 +80,10 @@ class SqliteTarget:
             raise await self._explain(*dangling)
         for _, sql in self._triggers:
             await self._execute(sql)
-        for name in found.positions.keys() & self._tables.keys():
+        counted = set(await self._session.scalars(text(_COUNTED)))
+        for name in found.counters.keys() & self._tables.keys() & counted:
             await self._session.execute(text(_BEGIN), {"name": name})
-            values = {"name": name, "to": found.positions[name]}
+            values = {"name": name, "to": found.counters[name]}
             await self._session.execute(text(_ADVANCE), values)
 
     async def _explain(

@@ -166,9 +166,12 @@ def _kind(stored: TypeEngine[Any]) -> str | None:
 def _end(column: Column[Any], kind: str | None, dialect: Dialect, *, alone: bool) -> End:
     # With no type of its own, nothing is done to what the driver gives.
     selected = as_type(column, NULLTYPE)
+    stored = stored_as(column.type, dialect)
+    if alone and isinstance(stored, types.ARRAY) and isinstance(stored.item_type, types.JSON):
+        # As texts: the driver reads documents, and writes none.
+        return End(selected=as_type(cast(column, types.ARRAY(types.Text())), NULLTYPE))
     if kind is None:
         return End(selected=selected) if alone else _by_type(selected, column.type, dialect)
-    stored = stored_as(column.type, dialect)
     if dialect.name == "sqlite":
         return _in_sqlite(selected, kind, stored, dialect)
     if kind == "json":  # as text: what the driver makes of a number has fewer digits

@@ -292,7 +292,7 @@ def test_an_output_that_cannot_be_written(moai, talk):
 @pytest.mark.parametrize(
     ("url", "code", "says"),
     [
-        ("mysql://ann:hunter2@db/moai", 2, "error: "),
+        ("mysql://ann:hunter2@db/moai", 2, "error: MOAI_DATABASE_URL: database URL: the scheme"),
         ("postgresql://ann:hunter2@127.0.0.1:1/moai", 1, "error: PostgreSQL at 127.0.0.1:1/moai:"),
         ("sqlite:///no/such/folder/moai.db", 1, "error: SQLite at no/such/folder/moai.db:"),
     ],

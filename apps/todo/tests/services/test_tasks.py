@@ -61,6 +61,10 @@ class TestAdd:
         )
         assert await titles(either, ann) == []
 
+    async def test_an_empty_description_is_none(self, either, ann):
+        """As it is when a task is edited."""
+        assert (await either.run(add_task, ann, "Buy milk", description="")).description is None
+
 
 class TestList:
     """Pages of a user's tasks."""
@@ -122,6 +126,13 @@ class TestList:
 
         assert [each.status for each in (await read(either, list_tasks, ann)).items] == ["archived"]
         assert (await either.run(complete_task, ann, task.id)).status is TaskStatus.COMPLETED
+
+
+def test_the_order_is_the_querys_own(ann):
+    """Where times are equal, too: not that of the index that happens to answer it."""
+    asked = str(select_tasks(ann, 10, status=None, after=None))
+
+    assert "ORDER BY tasks.created_at DESC, tasks.id DESC" in asked
 
 
 class TestChanges:

@@ -31,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from holdfast import migrate
 from holdfast.database import Database, DatabasePolicy
+from holdfast.errors import ConfigurationError
 from moai.core.models import Base
 from moai.errors import NotInitializedError
 
@@ -63,9 +64,16 @@ def init_db(url: str | None = None) -> None:
         ConfigurationError: the URL cannot be used.
     """
     global _database, engine, async_session_factory  # noqa: PLW0603  -- names that small programs import
-    _database = Database(url or os.environ.get(VARIABLE) or DATABASE_URL, policy=_POLICY)
+    _database = Database(url, policy=_POLICY) if url else _find_database()
     engine = _database.engine
     async_session_factory = async_sessionmaker(engine, expire_on_commit=False)
+
+
+def _find_database() -> Database:
+    try:
+        return Database(os.environ.get(VARIABLE) or DATABASE_URL, policy=_POLICY)
+    except ConfigurationError as error:  # nobody typed that URL: say where it stands
+        raise ConfigurationError(f"{VARIABLE}: {error}") from None
 
 
 def get_database() -> Database:

@@ -31,13 +31,13 @@ async def add_task(
         session: the caller commits.
         user_id: whose it is.
         title: 1 to 200 characters, one of which can be seen.
-        description: up to 1,000 characters.
+        description: up to 1,000 characters; an empty one is none.
 
     Raises:
         InvalidInputError: it names all that is wrong. Nothing is written.
     """
     with _refusing():
-        task = Task(user_id=user_id, title=title, description=description)
+        task = Task(user_id=user_id, title=title, description=description or None)
     session.add(task)
     await session.flush()
     return task
