@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from sqlalchemy import MetaData, inspect, text
+from sqlalchemy import MetaData, func, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -89,6 +89,25 @@ async def test_a_text_is_stored_as_it_is(db):
         session.add(task := Task(title=" \u00a0x\n"))
     async with db.read() as session:
         assert (await session.get_one(Task, task.id)).title == " \u00a0x\n"
+
+
+SEARCHES = [
+    Task.title.contains(" "),
+    Task.title.startswith(""),
+    Task.title + " " + Task.title == "a b a b",
+    Task.title != "",
+    func.coalesce(Task.note, "") == "",
+]
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=range(len(SEARCHES)))
+async def test_what_is_looked_for_may_be_blank(db, search):
+    """It is a part of a text, or one that no row has."""
+    async with db.begin() as session:
+        session.add(Task(title="a b"))
+
+    async with db.read() as session:
+        assert await session.scalar(select(Task.title).where(search)) == "a b"
 
 
 async def test_the_constraints_have_their_names(db):

@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import math
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypedDict, TypeVar
 from weakref import WeakSet
 
@@ -71,6 +72,21 @@ class Label:
     text: Word
 
 
+class Account(pydantic.BaseModel):
+    """A model with what pydantic does not write as it is."""
+
+    password: pydantic.SecretStr | None = None
+    free: Any = None
+    _visits: int = 0
+
+
+@dataclasses.dataclass
+class Anything:
+    """A class with a field for anything."""
+
+    free: Any
+
+
 @dataclasses.dataclass
 class Shelf:
     """A class of others, and of its own kind."""
@@ -125,6 +141,26 @@ class Counted(UUIDKey, Versioned, Base):
 
     __tablename__ = "counted"
     names: Mapped[list[str]] = mapped_column(typed_json(list[str]), default=list)
+
+
+class Logged(UUIDKey, Base):
+    """A row that notes its own changes."""
+
+    __tablename__ = "logged"
+    names: Mapped[list[str]] = mapped_column(typed_json(list[str]))
+    size: Mapped[int] = mapped_column(default=0)
+
+
+class Single(UUIDKey, Base):
+    """A row whose document is no more than a number."""
+
+    __tablename__ = "singles"
+    number: Mapped[float] = mapped_column(typed_json(float))
+
+
+@event.listens_for(Logged, "before_update")
+def _note_size(_mapper, _connection, logged):
+    logged.names.append(str(logged.size))
 
 
 def whole():
@@ -288,6 +324,18 @@ async def test_changes_after_a_flush_are_found_as_well(db):
         deck.names.append("c")
 
     assert (await load(db, deck.id)).names == ["a", "b", "c"]
+
+
+async def test_what_an_event_of_the_flush_changes_is_stored(db, updates):
+    """With what the flush is for, and once."""
+    async with db.begin() as session:
+        session.add(logged := Logged(names=["a"]))
+    async with db.begin() as session:
+        (await session.get_one(Logged, logged.id)).size = 7
+
+    async with db.read() as session:
+        assert (await session.get_one(Logged, logged.id)).names == ["a", "7"]
+    assert len(updates) == 1
 
 
 async def test_a_query_sees_what_was_changed_in_place(db, key):
@@ -490,6 +538,17 @@ async def test_none_is_null(db, key):
     assert (await load(db, key)).page is None
 
 
+@pytest.mark.parametrize("number", [1.5, 2.0])
+async def test_a_document_may_be_a_number(db, number):
+    """SQLite makes one of its text."""
+    async with db.begin() as session:
+        session.add(single := Single(number=number))
+
+    async with db.read() as session:
+        found = (await session.get_one(Single, single.id)).number
+    assert (found, type(found)) == (number, float)
+
+
 async def test_a_null_of_json_is_none(db, key):
     """Somebody else may have written one."""
     async with db.begin() as session:
@@ -565,6 +624,30 @@ def test_what_pydantic_says_beside_a_type_counts(schema, wrong):
     """Of a TypedDict, of a type and at any depth of a class: msgspec would pass over all of it."""
     with pytest.raises(InvalidValueError, match="at least 1 character"):
         typed_json(schema).check(wrong)
+
+
+@pytest.mark.parametrize(
+    ("schema", "lossy"),
+    [
+        (Account, Account(password="secret")),
+        (list[Account], [Account(password="secret")]),
+        (Account, Account(free=(1, 2))),
+        (Anything, Anything((1, 2))),
+        (Anything, Anything({1: 2})),
+        (dict[str, Anything], {"a": Anything(datetime.now(UTC))}),
+    ],
+)
+def test_what_json_would_make_something_else_of_is_refused(schema, lossy):
+    """Also inside a class, of which its JSON alone would not tell."""
+    with pytest.raises(InvalidValueError, match="would come back as another"):
+        typed_json(schema).check(lossy)
+
+
+def test_what_is_no_part_of_a_document_may_differ():
+    """A private attribute of pydantic's, which counts where models are compared."""
+    account = Account()
+    account._visits = 1
+    typed_json(Account).check(account)
 
 
 class Loose(pydantic.BaseModel):

@@ -27,6 +27,14 @@ class Status(enum.Enum):
     OTHER = "other"
 
 
+class Finish(enum.StrEnum):
+    """How cards are printed."""
+
+    PLAIN = ""
+    FOIL = "foil"
+    OTHER = "other"
+
+
 class Deck(UUIDKey, Base):
     """One row with the same status under each policy."""
 
@@ -35,6 +43,7 @@ class Deck(UUIDKey, Base):
     status: Mapped[Status | None] = mapped_column(ValueEnum(Status))
     sentinel: Mapped[Status | None] = mapped_column(ValueEnum(Status, unknown=Status.OTHER))
     strict: Mapped[Status | None] = mapped_column(ValueEnum(Status, unknown="error"))
+    finish: Mapped[Finish | None] = mapped_column(ValueEnum(Finish, unknown=Finish.OTHER))
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +80,13 @@ async def test_the_column_holds_the_value(db):
 
     assert await raw(db) == "played"
     assert (await load(db, deck)).status is Status.PLAYED
+
+
+async def test_a_member_may_be_an_empty_text(db):
+    """Which is false, and known all the same."""
+    deck = await store(db, finish=Finish.PLAIN)
+
+    assert (await load(db, deck)).finish is Finish.PLAIN
 
 
 async def test_a_value_is_taken_for_its_member(db):

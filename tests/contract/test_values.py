@@ -53,7 +53,7 @@ from tests.contract.conftest import _empty
 from holdfast import fastlane, models
 from holdfast.database import Database
 from holdfast.errors import InvalidValueError, RowError
-from holdfast.models import NAMING_CONVENTION, UTCDateTime, ValueEnum, json_type
+from holdfast.models import NAMING_CONVENTION, NotBlank, UTCDateTime, ValueEnum, json_type
 
 
 class Mood(enum.Enum):
@@ -133,6 +133,7 @@ class Thing(Base):
     real: Mapped[float | None] = mapped_column(Float(24))
     price: Mapped[Decimal | None] = mapped_column(Numeric(6, 2))
     exact: Mapped[Decimal | None] = mapped_column(Numeric)
+    share: Mapped[Decimal | None] = mapped_column(Numeric(3, 3))
     flag: Mapped[bool | None] = mapped_column(Boolean)
     at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     local: Mapped[datetime | None] = mapped_column(DateTime)
@@ -161,6 +162,7 @@ INFINITE = "is infinite, and columns are for finite numbers; use None"
 NUMBER = "an int, a float or a Decimal"
 HUGE = "is beyond {}, the largest number of its type; store it as text"
 DIGITS = "has more than 4 digits before the point; declare more, or store less"
+NO_DIGIT = DIGITS.replace("4", "0")
 LATE = "is beyond what SQLite has room for, the years 1 to 9999 from 1970"
 ALONE = (
     "is a number past 64 bits, which SQLite rounds where it is the whole document; put it into a "
@@ -231,6 +233,8 @@ REFUSED = [
     ("price", 10**4, DIGITS, ONE_KIND),
     ("price", Decimal("9999.995"), DIGITS),
     ("price", "1", of_type("str", NUMBER)),
+    ("share", 1, NO_DIGIT, ONE_KIND),
+    ("share", Decimal("0.9995"), NO_DIGIT),
     ("exact", math.nan, NAN),
     ("exact", -(10**400), HUGE.format("1.8e+308"), ONE_KIND),
     ("flag", 2, of_type("int", "True or False")),
@@ -434,6 +438,7 @@ KEPT = [
     *(("ratio", each) for each in (1.7976931348623157e308, 5e-324, -0.1, 2**53, Decimal("0.5"))),
     *(("price", each) for each in (Decimal("9999.99"), Decimal("-9999.994"), 9999, 0.125)),
     *(("exact", each) for each in (Decimal("12.5"), 10**14, -1.5)),
+    *(("share", each) for each in (Decimal("0.999"), Decimal("-0.9994"), 0)),
     *(("flag", each) for each in (True, False, 1, 0)),
     *(("local", each) for each in (FIRST, LAST, NAIVE, date(2026, 1, 1))),
     *(("at", each) for each in (NOW, datetime(2026, 1, 1, 3, 5, tzinfo=EAST))),
@@ -456,6 +461,7 @@ KEPT = [
 AS = {
     ("price", Decimal("-9999.994")): Decimal("-9999.99"),
     ("price", 0.125): Decimal("0.13"),
+    ("share", Decimal("-0.9994")): Decimal("-0.999"),
     ("mood", "BAD"): Mood.BAD,
     ("local", date(2026, 1, 1)): NAIVE,
 }
@@ -594,11 +600,13 @@ LISTS = Table(
     MetaData(),
     Column("words", ARRAY(String(5))),
     Column("numbers", ARRAY(Integer, dimensions=2)),
+    Column("titles", ARRAY(NotBlank)),
 )
 WRONG_LISTS = [
     ("words", ["a", "\0"], f"has an element that {NUL.format(0)}"),
     ("words", ["a", "123456"], f"has an element that {LONG}"),
     ("words", "a", of_type("str", "a list")),
+    ("titles", ["a", " "], "is empty or blank; give it a text that can be seen"),
     ("numbers", [[1], [2**31]], f"has an element that {beyond(32, 'BigInteger')}"),
 ]
 
@@ -617,7 +625,7 @@ async def test_elements_of_lists(on_postgresql, column, value, why):
 @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 async def test_lists_that_are_taken(on_postgresql):
     """With None in them, and nested."""
-    row = {"words": ["12345", None], "numbers": [[1, 2], [3, None]]}
+    row = {"words": ["12345", None], "numbers": [[1, 2], [3, None]], "titles": ["a", None]}
     async with on_postgresql.begin() as session:
         await session.execute(insert(LISTS), [row])
         assert (await session.execute(select(LISTS))).mappings().one() == row

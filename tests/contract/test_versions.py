@@ -119,6 +119,17 @@ async def test_the_later_of_two_writers_is_told(db, stale, way, change):
     assert (stored.number, stored.version) == (20, 3)
 
 
+async def test_merging_is_writing(db, stale):
+    """The object is copied onto the row as it is now, and that is another."""
+    async with db.begin() as session:
+        with pytest.raises(StaleVersionError) as refused:
+            await session.merge(stale)
+
+    error = refused.value
+    found = (error.table, error.key, error.expected, error.found)
+    assert found == ("counters", (stale.id,), 1, 3)
+
+
 async def test_a_row_that_is_gone(db, stale):
     """It has no version."""
     async with db.begin() as session:
@@ -142,6 +153,24 @@ async def test_the_one_of_many_that_was_lost(db, stale):
         await db.run(raise_all)
     assert refused.value.key == (key,)
     assert {(await load(db, Counter, each)).number for each in keys} == {0}
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_the_one_of_many_that_was_not_deleted(db, stale, gone):
+    """A driver may not count the rows of several at once."""
+    others = [await store(db, Counter()) for _ in range(5)]
+    key, keys = stale.id, [each.id for each in others]
+    if gone:
+        await db.run(remove, await load(db, Counter, key))
+
+    async def remove_all(session):
+        for each in [*others[:3], stale, *others[3:]]:
+            await remove(session, each)
+
+    with pytest.raises(StaleVersionError) as refused:
+        await db.run(remove_all)
+    assert (refused.value.key, refused.value.found) == ((key,), None if gone else 3)
+    assert [(await load(db, Counter, each)).id for each in keys] == keys
 
 
 async def test_a_key_of_two_columns_and_a_table_of_two(db):
@@ -170,6 +199,44 @@ async def test_the_session_can_go_on_after_its_rollback(db, stale):
         await session.commit()
 
     assert (await load(db, Counter, key)).number == 21
+
+
+@pytest.mark.parametrize("way", ["begin", "session"])
+async def test_a_savepoint_takes_back_what_was_lost(db, stale, way):
+    """And nothing of the transaction around it."""
+    key, kept = stale.id, await store(db, Counter())
+    async with getattr(db, way)() as session:
+        await session.execute(update(Counter).where(Counter.id == kept.id).values(number=7))
+        with pytest.raises(StaleVersionError) as refused:
+            async with session.begin_nested():
+                await change(session, stale)
+        await session.execute(update(Counter).values(version=9))
+        if way == "session":
+            await session.commit()
+
+    assert (refused.value.expected, refused.value.found) == (1, 3)
+    stored = await load(db, Counter, kept.id)
+    assert (stored.number, stored.version) == (7, 9)
+    assert (await load(db, Counter, key)).number == 20
+
+
+async def test_rows_whose_version_was_not_there(db, stale):
+    """A savepoint has forgotten them, so the flush loads them; another is the one that was lost."""
+    key, others = stale.id, [await store(db, Counter()) for _ in range(5)]
+    async with db.session() as session:
+        session.add_all(others)
+        savepoint = await session.begin_nested()
+        for each in others:
+            each.number = 5
+        await session.flush()
+        await savepoint.rollback()
+        for each in others:
+            each.number = 6
+        await change(session, stale)
+        with pytest.raises(StaleVersionError) as refused:
+            await session.flush()
+
+    assert refused.value.key == (key,)
 
 
 async def test_a_session_of_ones_own(db, stale):

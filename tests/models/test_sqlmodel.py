@@ -25,7 +25,8 @@ from sqlalchemy.orm.exc import UnmappedInstanceError
 from sqlmodel import Field, Relationship, SQLModel, select
 
 from holdfast.database import Database
-from holdfast.models import UTCDateTime, clock_timestamp, uuid7
+from holdfast.errors import InvalidValueError
+from holdfast.models import NotBlank, UTCDateTime, clock_timestamp, uuid7
 from holdfast.models.sqlmodel import ValidatedModel
 
 pytestmark = pytest.mark.holdfast(role="owner")  # who may make tables
@@ -98,6 +99,16 @@ class Span(Model, table=True):
             raise ValueError("it ends before it begins")
         self.length = self.last - self.first
         return self
+
+
+class Label(Model, table=True):
+    """A row with a column that takes less than its field."""
+
+    __tablename__ = "labels"
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str
+    text: str = Field(sa_type=NotBlank)
 
 
 class Range(Model, table=True):
@@ -443,6 +454,23 @@ class TestUpdate:
             "age": "Input should be a valid integer, unable to parse string as an integer",
         }
         assert (hero.name, hero.age, hero.born_at) == ("Ann", 3, None)
+
+    @pytest.mark.parametrize("stored", [False, True])
+    async def test_what_a_column_refuses(self, db, stored):
+        """Its type may take less than the field; SQLAlchemy is told of nothing then."""
+        label = Label(name="old", text="old")
+        async with db.begin() as session:
+            session.add(label)
+            if stored:
+                await session.flush()
+                await session.refresh(label)
+                session.expire(label, ["name"])
+            with pytest.raises(InvalidValueError, match=r"^Label\.text is empty or blank"):
+                label.sqlmodel_update({"name": "new", "text": " "})
+            await session.flush()
+            await session.refresh(label)
+
+            assert (label.name, label.text) == ("old", "old")
 
     def test_it_takes_dicts_and_models(self):
         """As SQLModel's own does: keys that are no fields are left alone."""

@@ -60,7 +60,7 @@ def decimal(kind: types.Numeric[Any], use: Use, refuse: Refuse) -> Check:
     """
     largest = math.inf if use is Use.OTHER else _DOUBLE
     scale, before = kind.scale or 0, (kind.precision or 0) - (kind.scale or 0)
-    if use is Use.OTHER or before <= 0 or scale < 0:
+    if use is Use.OTHER or kind.precision is None or before < 0 or scale < 0:
         return judging(lambda value: _wrong_number(value, use, largest), refuse)
     judge = judging(lambda value: _wrong_number(value, Use.STORED, largest), refuse)
     last, room = Decimal(1).scaleb(-scale), Decimal(10**before)

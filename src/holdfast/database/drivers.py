@@ -19,6 +19,7 @@ from holdfast.database.hiding import hide_values
 from holdfast.database.policy import DatabasePolicy
 from holdfast.database.refusing import refuse_values
 from holdfast.database.sessions import SQLITE_BEGIN, TRANSACTION
+from holdfast.database.versions import confirm_deletes
 from holdfast.errors import ConfigurationError, MissingExtraError
 from holdfast.events import Events
 from holdfast.pool import Background, ElasticPool, TurnTakingPool
@@ -89,6 +90,7 @@ def make_engine(
         hide_values(engine.sync_engine)  # first: who raises another error ends the round
     watch_errors(engine.sync_engine, is_lost=module.is_lost, place=url.place, events=events)
     guard_statements(engine.sync_engine, module.is_busy)
+    confirm_deletes(engine.sync_engine)
     return engine
 
 

@@ -16,9 +16,10 @@ from sqlalchemy.exc import (
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.orm.exc import StaleDataError
+from sqlalchemy.orm.state import InstanceState
 from sqlalchemy.orm.state_changes import _StateChangeStates
 
-from holdfast.database.versions import Written, lost, written
+from holdfast.database.versions import Written, lost, overtaken, written
 from holdfast.errors import ReadOnlyError, SessionSharedError, TransactionOwnedError
 
 _LOCKED = "holdfast.locked"
@@ -101,6 +102,12 @@ class _TellingSession(Session):
             with suppress(DBAPIError):
                 if stale := lost(self._written, connection):
                     raise stale from error
+
+    def _merge(self, state: InstanceState[Any], *args: Any, **options: Any) -> Any:
+        try:
+            return super()._merge(state, *args, **options)
+        except StaleDataError as error:
+            raise overtaken(state, self) from error
 
     def _connection_for_bind(self, *args: Any, **options: Any) -> Any:
         try:

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, event, select
 from sqlalchemy.orm import Mapper, Session, object_mapper
-from sqlalchemy.orm.attributes import instance_state
+from sqlalchemy.orm.attributes import instance_dict, instance_state
+from sqlalchemy.orm.exc import StaleDataError
+from sqlalchemy.orm.state import InstanceState
 
 from holdfast.errors import StaleVersionError
 
@@ -30,8 +32,9 @@ def lost(candidates: Sequence[Written], connection: Connection) -> StaleVersionE
 
     Args:
         candidates: of the flush that has failed.
-        connection: on which everything was rolled back.
+        connection: on which everything was rolled back, or all since a savepoint.
     """
+    began = not connection.in_transaction()
     try:
         for each in candidates:
             found = connection.scalar(_version_of(each))
@@ -40,7 +43,40 @@ def lost(candidates: Sequence[Written], connection: Connection) -> StaleVersionE
                 return StaleVersionError(table, each.key, each.expected, found)
         return None
     finally:
-        connection.rollback()
+        if began:
+            connection.rollback()
+
+
+def confirm_deletes(engine: Engine) -> None:
+    """Have a flush that deletes several objects with versions fail when one of them was lost.
+
+    Where a driver does not count the rows of several statements at once, SQLAlchemy sends them one
+    by one, and looks at the count of one only.
+    """
+    if not engine.dialect.supports_sane_multi_rowcount:
+        event.listen(engine, "after_cursor_execute", _confirm_delete)
+
+
+def _confirm_delete(
+    _connection: object, _cursor: object, _sql: object, _row: object, context: Any, many: object
+) -> None:
+    # Only a flush brings a cache of its own.
+    if not context.isdelete or many or "compiled_cache" not in context.execution_options:
+        return
+    table = context.compiled.statement.table
+    has_version = len(context.compiled_parameters[0]) > len(table.primary_key) > 0
+    if has_version and context.rowcount == 0:
+        raise StaleDataError(f"DELETE on table {table} expected to match 1 row; 0 were matched")
+
+
+def overtaken(state: InstanceState[Any], session: Session) -> StaleVersionError:
+    """Say that an object cannot be merged, since its row has another version by now."""
+    mapper = state.mapper
+    version: Any = mapper.version_id_col
+    key = mapper.identity_key_from_instance(state.obj())
+    name = mapper.get_property_by_column(version).key
+    found = instance_dict(session.identity_map[key]).get(name)
+    return StaleVersionError(str(mapper.local_table), tuple(key[1]), state.dict.get(name), found)
 
 
 def _versioned(obj: object) -> Iterator[Written]:
@@ -50,7 +86,8 @@ def _versioned(obj: object) -> Iterator[Written]:
         return
     name = mapper.get_property_by_column(column).key
     expected = state.committed_state.get(name, state.dict.get(name))
-    yield Written(mapper, tuple(state.key[1]), expected)
+    if expected is not None:  # or the flush itself loads it, as it is by then
+        yield Written(mapper, tuple(state.key[1]), expected)
 
 
 def _version_of(each: Written) -> Any:

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Column, String, Table, event, func
+from sqlalchemy import ARRAY, CheckConstraint, Column, String, Table, event, func
 from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.sql.operators import OperatorType
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from holdfast.errors import InvalidValueError
 
@@ -60,9 +61,13 @@ class NotBlank(TypeDecorator[str]):
             self.check(value)
         return value
 
+    def coerce_compared_value(self, op: OperatorType | None, value: Any) -> TypeEngine[Any]:
+        """Give plain text: what one looks for, or puts between two of them, may be blank."""
+        return self.impl_instance
+
     def _set_parent(self, parent: Any, outer: bool = False, **options: Any) -> None:  # noqa: FBT001, FBT002
         super()._set_parent(parent, outer=outer, **options)
-        if isinstance(parent, Column):
+        if isinstance(parent, Column) and not isinstance(parent.type, ARRAY):
             event.listen(parent, "after_parent_attach", self._constrain)
 
     def _constrain(self, column: Column[str], table: Table) -> None:

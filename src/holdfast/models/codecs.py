@@ -4,8 +4,11 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+from uuid import UUID
 
 import msgspec
 import msgspec.inspect
@@ -17,6 +20,8 @@ _BEYOND = 1 << 63  # what SQLite has no whole numbers for
 # What a wrong document raises: wrong values (also pydantic's ValidationError, msgspec's, and half
 # of a surrogate pair), and types or depths that cannot be encoded.
 _WRONG = (ValueError, TypeError, RecursionError)
+# What JSON has text for, so that it differs from text where no schema says that it is none.
+_KEPT = (bytes, bytearray, datetime, date, time, timedelta, Decimal, UUID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,7 @@ class Codec(Generic[T]):
         kind: what a document is an instance of.
         encode: gives JSON text.
         mark: gives what is the same as long as a document is not changed.
+        plain: gives what a document is made of, without classes that have no `__eq__`.
         decode: gives a document that fits the schema, or raises one of `_WRONG`.
         build: the same, of what JSON was decoded to without a schema.
     """
@@ -36,6 +42,7 @@ class Codec(Generic[T]):
     kind: type
     encode: Callable[[Any], str]
     mark: Callable[[Any], bytes]
+    plain: Callable[[Any], object]
     decode: Callable[[str], T]
     build: Callable[[Any], T]
 
@@ -53,8 +60,10 @@ class Codec(Generic[T]):
             text = self.encode(value)
             back = self.decode(text)
         except _WRONG as error:
-            raise InvalidValueError(f"is no {self.name}: {_reason(error)}{_hint(value)}") from None
-        if "\\u0000" in text and any("\0" in each for each in _texts(_plain(value))):
+            raise InvalidValueError(
+                f"is no {self.name}: {_reason(error)}{self._hint(value)}"
+            ) from None
+        if "\\u0000" in text and any("\0" in each for each in _texts(self.plain(value))):
             raise InvalidValueError(
                 "has a NUL character in it, which PostgreSQL does not store; remove it"
             )
@@ -99,18 +108,29 @@ class Codec(Generic[T]):
                 "the schema take both forms"
             ) from None
 
+    def _hint(self, value: object) -> str:
+        """Say why a float is null to msgspec and pydantic."""
+        try:
+            infinite = _has_infinity(self.plain(value))
+        except _WRONG:  # what is wrong is said already
+            return ""
+        return "; NaN and infinities are null in JSON" if infinite else ""
+
     def _require_same(self, value: T, back: T, text: str) -> None:
         if type(value) is not type(back):
             raise InvalidValueError(
                 f"is a {type(value).__name__}, no {self.name}; make it one first"
             )
-        if _has_infinity(value):
+        made_of = self.plain(value)
+        if _has_infinity(made_of):
             raise InvalidValueError("has NaN or an infinity in it, which JSON has not; use None")
         # Classes without an __eq__ of their own are compared by what they are made of.
-        if isinstance(value, list | dict) or self.encode(back) != text:
+        has_own = isinstance(value, list | dict)
+        if has_own or self.encode(back) != text or self.plain(back) != made_of:
             raise InvalidValueError(
                 f"would come back as another {self.name}: JSON has text for keys, lists and no "
-                "tuples, and the schema drops keys that it does not name"
+                "tuples, the schema drops keys that it does not name, and a secret is written as "
+                "asterisks"
             )
 
 
@@ -137,6 +157,7 @@ def codec(schema: Any) -> Codec[Any]:
         name,
         _kind(schema),
         mark=mark,
+        plain=partial(msgspec.to_builtins, builtin_types=_KEPT, order="deterministic"),
         encode=lambda value: encoder.encode(value).decode(),
         decode=decoder.decode,
         build=partial(msgspec.convert, type=schema, str_keys=True),
@@ -178,6 +199,7 @@ def _by_pydantic(schema: Any, name: str) -> Codec[Any]:
         name,
         _kind(schema),
         mark=dump,
+        plain=partial(adapter.dump_python, warnings=False),
         encode=lambda value: dump(value).decode(),
         decode=adapter.validate_json,
         build=build,
@@ -234,30 +256,8 @@ def _path(steps: tuple[object, ...]) -> str:
     return "$" + "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in steps)
 
 
-def _plain(value: object) -> object:
-    if (dump := getattr(value, "model_dump", None)) is not None:
-        return dump(warnings=False)  # they would show the value
-    return msgspec.to_builtins(value, enc_hook=_dumped)
-
-
-def _dumped(value: Any) -> object:
-    """Give what a pydantic model within a list, dict or dataclass is made of."""
-    if not hasattr(value, "model_dump"):
-        raise TypeError(f"{type(value).__name__} is not known")
-    return value.model_dump(warnings=False)
-
-
-def _hint(value: object) -> str:
-    """Say why a float is null to msgspec and pydantic."""
-    try:
-        return "; NaN and infinities are null in JSON" if _has_infinity(value) else ""
-    except _WRONG:  # what is wrong is said already
-        return ""
-
-
 def _has_infinity(value: object) -> bool:
-    parts = _all(_plain(value))
-    return any(isinstance(each, float) and not math.isfinite(each) for each in parts)
+    return any(isinstance(each, float) and not math.isfinite(each) for each in _all(value))
 
 
 def _all(value: object) -> Iterator[object]:

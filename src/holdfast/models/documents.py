@@ -101,13 +101,14 @@ class TypedJSON(TypeDecorator[T], Generic[T]):
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], T | None]:
         """Give what makes a document of the driver's value."""
         of_text = dialect.driver in _GIVE_TEXT
-        load = self._codec.load if of_text else self._codec.convert
+        load, convert = self._codec.load, self._codec.convert
 
         def process(value: Any) -> T | None:
             if value is None or (of_text and value == "null"):
                 return None
             try:
-                return load(value)
+                # SQLite makes a number of a document that is one.
+                return load(value) if of_text and isinstance(value, str) else convert(value)
             except InvalidValueError as error:
                 raise InvalidValueError(error.reason, _name(self._column)) from None
 

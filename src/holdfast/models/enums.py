@@ -83,7 +83,8 @@ class ValueEnum(TypeDecorator[E], Generic[E]):
         """Give the member."""
         if value is None:
             return None
-        return self._by_value.get(value) or self._not_known(value)
+        member = self._by_value.get(value)
+        return self._not_known(value) if member is None else member  # one of "" is false
 
     def _not_known(self, value: str) -> E:
         if isinstance(self.unknown, self.members):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Self
 
-from sqlalchemy.orm.attributes import set_attribute
+from sqlalchemy.orm.attributes import instance_state, set_attribute
 
 from holdfast.errors import MissingExtraError
 
@@ -157,9 +157,12 @@ class ValidatedModel(SQLModel):
         object.__setattr__(scratch, "__pydantic_private__", self.__pydantic_private__)
         _assign(scratch, values)
         # With what validators have changed beside it.
-        for name, value in vars(scratch).items():
-            if name in values or before.get(name, _NOTHING) is not value:
-                set_attribute(self, name, value)
+        changed = {
+            name: value
+            for name, value in vars(scratch).items()
+            if name in values or before.get(name, _NOTHING) is not value
+        }
+        _set(self, changed)
         self.__pydantic_fields_set__.update(scratch.__pydantic_fields_set__)
 
 
@@ -203,6 +206,21 @@ def _assign(scratch: SQLModel, values: Mapping[str, Any]) -> None:
         if len(refused) == len(left):
             raise _join(type(scratch), list(refused.values()))
         left = {name: values[name] for name in refused}
+
+
+def _set(obj: SQLModel, values: Mapping[str, Any]) -> None:
+    """Tell SQLAlchemy of all values, or of none where it refuses one, as a column's type may."""
+    places = vars(obj), instance_state(obj).committed_state
+    before = [{name: place[name] for name in values if name in place} for place in places]
+    try:
+        for name, value in values.items():
+            set_attribute(obj, name, value)
+    except BaseException:
+        for place, kept in zip(places, before, strict=True):
+            for name in values:
+                place.pop(name, None)
+            place.update(kept)
+        raise
 
 
 def _join(cls: type[SQLModel], errors: list[ValidationError]) -> ValidationError:

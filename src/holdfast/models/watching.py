@@ -133,13 +133,25 @@ def _watch_objects(mapped: type[Any], documents: Documents) -> None:
     def refreshed(state: State, _context: object, keys: Any) -> None:
         _remember(state, documents, keys)
 
-    def written(_mapper: object, _connection: object, obj: Any) -> None:
+    def changing(_mapper: object, _connection: object, obj: Any) -> None:
+        # What others have changed since the flush has begun, as it was to be stored.
+        state = instance_state(obj)
+        if _FINGERPRINTS in state.info:
+            _find_changes(state, obj, documents)
+
+    def inserted(_mapper: object, _connection: object, obj: Any) -> None:
         _remember(instance_state(obj), documents)
+
+    def updated(_mapper: object, _connection: object, obj: Any) -> None:
+        state = instance_state(obj)
+        _remember(state, documents, state.committed_state)
 
     event.listen(mapped, "load", loaded, raw=True)
     event.listen(mapped, "refresh", refreshed, raw=True)
-    event.listen(mapped, "after_insert", written)
-    event.listen(mapped, "after_update", written)
+    event.listen(mapped, "refresh_flush", refreshed, raw=True)
+    event.listen(mapped, "before_update", changing)
+    event.listen(mapped, "after_insert", inserted)
+    event.listen(mapped, "after_update", updated)
 
 
 @event.listens_for(Session, "detached_to_persistent")
