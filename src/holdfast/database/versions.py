@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event, select
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import Mapper, Session, object_mapper
 from sqlalchemy.orm.attributes import instance_dict, instance_state
 from sqlalchemy.orm.exc import StaleDataError
@@ -53,20 +55,33 @@ def confirm_deletes(engine: Engine) -> None:
     Where a driver does not count the rows of several statements at once, SQLAlchemy sends them one
     by one, and looks at the count of one only.
     """
-    if not engine.dialect.supports_sane_multi_rowcount:
-        event.listen(engine, "after_cursor_execute", _confirm_delete)
+    dialect: Any = engine.dialect
+    if not dialect.supports_sane_multi_rowcount:
+        dialect.execution_ctx_cls = _confirming(dialect.execution_ctx_cls)
 
 
-def _confirm_delete(
-    _connection: object, _cursor: object, _sql: object, _row: object, context: Any, many: object
-) -> None:
-    # Only a flush brings a cache of its own.
-    if not context.isdelete or many or "compiled_cache" not in context.execution_options:
-        return
-    table = context.compiled.statement.table
-    has_version = len(context.compiled_parameters[0]) > len(table.primary_key) > 0
-    if has_version and context.rowcount == 0:
-        raise StaleDataError(f"DELETE on table {table} expected to match 1 row; 0 were matched")
+@cache
+def _confirming(context: Any) -> type[DefaultExecutionContext]:
+    """Give the context of a driver that looks at what was deleted, one for all engines."""
+    return type(context.__name__, (_Confirming, context), {})
+
+
+class _Confirming(DefaultExecutionContext):
+    """Looks at the count of each DELETE of a flush, without an event of the engine."""
+
+    def post_exec(self) -> None:
+        """Raise StaleDataError, as SQLAlchemy does for one."""
+        super().post_exec()  # type: ignore[no-untyped-call]  # SQLAlchemy's own
+        # Only a flush brings a cache of its own.
+        if self.isdelete and "compiled_cache" in self.execution_options:
+            self._require_row()
+
+    def _require_row(self) -> None:
+        statement: Any = self.compiled and self.compiled.statement
+        table, rows = statement.table, self.compiled_parameters
+        has_version = len(rows) == 1 and len(rows[0]) > len(table.primary_key) > 0
+        if has_version and self.rowcount == 0:
+            raise StaleDataError(f"DELETE on table {table} expected to match 1 row; 0 were matched")
 
 
 def overtaken(state: InstanceState[Any], session: Session) -> StaleVersionError:
