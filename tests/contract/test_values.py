@@ -600,13 +600,16 @@ LISTS = Table(
     MetaData(),
     Column("words", ARRAY(String(5))),
     Column("numbers", ARRAY(Integer, dimensions=2)),
-    Column("titles", ARRAY(NotBlank)),
+    Column("titles", ARRAY(NotBlank(5))),
 )
 WRONG_LISTS = [
     ("words", ["a", "\0"], f"has an element that {NUL.format(0)}"),
     ("words", ["a", "123456"], f"has an element that {LONG}"),
     ("words", "a", of_type("str", "a list")),
     ("titles", ["a", " "], "is empty or blank; give it a text that can be seen"),
+    ("titles", ["a", "123456"], f"has an element that {LONG}"),
+    ("titles", ["a", "\0b"], f"has an element that {NUL.format(0)}"),
+    ("titles", "a", of_type("str", "a list")),
     ("numbers", [[1], [2**31]], f"has an element that {beyond(32, 'BigInteger')}"),
 ]
 

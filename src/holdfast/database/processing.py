@@ -1,10 +1,10 @@
 """What is done to a value on its way to a driver: what its type does, and a look at it before."""
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
-from sqlalchemy import ARRAY, JSON, Dialect, Interval, TypeDecorator, Uuid
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import ARRAY, JSON, Dialect, Interval, String, TypeDecorator, Uuid
+from sqlalchemy.types import NULLTYPE, TypeEngine
 
 from holdfast.database.judging import Refuse, Use
 from holdfast.database.texts import text_of_any_type
@@ -32,9 +32,11 @@ def process_of(
         beside: the type of the column that it is compared with.
     """
     own = _variant(kind, dialect.name)
-    if isinstance(own, TypeDecorator) and not isinstance(own, Interval):
+    if _is_decorator(own):
         return _process_of_decorator(own, dialect, use, refuse)
     process: Process | None = kind.dialect_impl(dialect).bind_processor(dialect)
+    if process is not None and isinstance(own, ARRAY) and _is_decorator(own.item_type):
+        return _process_of_elements(own.item_type, process, dialect, refuse)
     wanted = kind if beside is None or can_compare(beside, kind) else beside
     look = check(_variant(wanted, "postgresql"), use, refuse)
     if process is None:
@@ -61,6 +63,20 @@ def _process_of_decorator(
     if type(kind).process_bind_param is TypeDecorator.process_bind_param:
         return then
     return _decorated(made.process_bind_param, dialect, refuse, then or _as_it_is)
+
+
+def _process_of_elements(
+    kind: TypeDecorator[Any], process: Process, dialect: Dialect, refuse: Refuse
+) -> Process:
+    """Look at what the decorator makes of each; only text would be cut without a word."""
+    made = _in_turn(check(ARRAY(NULLTYPE), Use.STORED, refuse), _named(process, refuse))
+    inner = kind.load_dialect_impl(dialect)
+    look = check(ARRAY(inner), Use.STORED, refuse) if isinstance(inner, String) else None
+    return _in_turn(made, look) if look else made
+
+
+def _is_decorator(kind: TypeEngine[Any]) -> TypeGuard[TypeDecorator[Any]]:
+    return isinstance(kind, TypeDecorator) and not isinstance(kind, Interval)
 
 
 def _decorated(bind: Any, dialect: Dialect, refuse: Refuse, then: Process) -> Process:
