@@ -109,6 +109,25 @@ async def test_what_is_no_member_is_not_written(db, value):
     assert await raw(db) is None
 
 
+@pytest.mark.parametrize(
+    "find",
+    [
+        lambda status: status.like("play%"),
+        lambda status: status.ilike("PLAY%"),
+        lambda status: status.startswith("pla"),
+        lambda status: status.endswith("yed"),
+        lambda status: status.contains("lay"),
+        lambda status: status.not_like("draft%"),
+    ],
+)
+async def test_a_pattern_is_no_member(db, find):
+    """It is text, as for a plain Enum."""
+    await store(db, status=Status.PLAYED)
+
+    async with db.read() as session:
+        assert await session.scalar(select(Deck.status).where(find(Deck.status))) is Status.PLAYED
+
+
 async def test_a_value_of_a_newer_release_is_read_as_its_text(db):
     """The others of the row, and the row's other columns, are there as always."""
     deck = await store(db, status=Status.DRAFT)

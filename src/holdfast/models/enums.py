@@ -1,16 +1,26 @@
 """Enums stored by value, so that a new member needs no migration."""
 
 import enum
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from sqlalchemy import String
 from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.operators import OperatorType
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from holdfast.errors import ConfigurationError, InvalidValueError
 
 # One width, unless another is asked for: a longer member added later needs no migration.
 ENUM_LENGTH = 32
+
+_PATTERNS = frozenset(
+    {
+        *(operators.like_op, operators.not_like_op, operators.ilike_op, operators.not_ilike_op),
+        *(operators.startswith_op, operators.endswith_op, operators.contains_op),
+        *(operators.regexp_match_op, operators.not_regexp_match_op),
+    }
+)
 
 E = TypeVar("E", bound=enum.Enum)
 
@@ -62,6 +72,10 @@ class ValueEnum(TypeDecorator[E], Generic[E]):
         self.unknown = unknown
         # Calling an enum takes four times as long, for each value of each row.
         self._by_value = {member.value: member for member in members}
+
+    def coerce_compared_value(self, op: OperatorType | None, value: Any) -> TypeEngine[Any]:
+        """Give plain text for a pattern, which need be no member."""
+        return self.impl_instance if op in _PATTERNS else self
 
     def process_bind_param(self, value: E | str | None, dialect: Dialect) -> str | None:
         """Give the member's value; a string is taken when it is one."""
