@@ -17,8 +17,9 @@ hypothesis.settings.load_profile("project")
 REQUIRE_ALL = "HOLDFAST_REQUIRE_ALL"
 # Where child processes run what nothing else does. Measuring one nearly doubles what it costs.
 MEASURED_CHILDREN = ("tests/cli/", "tests/services/")
-# What takes long for what it shows, by the beginning of its name; the samples of the test kit,
-# which are runs of pytest themselves, are slow as well. `make test ALL=1` has them, too.
+# What takes long for what it shows, by the beginning of its name. The samples of the test kit,
+# which are runs of pytest themselves, are slow as well, and what is shown again on a second server.
+# `make test ALL=1` has them, too.
 SLOW = (
     "apps/faceplate/tests/db/test_migrations.py",
     "apps/faceplate/tests/db/test_pool.py",
@@ -33,13 +34,20 @@ SLOW = (
     "apps/mantimon/tests/test_cli.py::test_an_output_that_cannot_be_written",
     "apps/mantimon/tests/test_migrations.py",
     "apps/mantimon/tests/test_readme.py",
+    "apps/moai/tests/cli/test_commands.py",
     "apps/moai/tests/demo/",
-    "apps/moai/tests/test_database.py::test_many_processes_create_tables_at_once",
+    "apps/moai/tests/services/test_importing.py",
+    "apps/moai/tests/test_copy.py",
+    "apps/moai/tests/test_database.py",
+    "apps/moai/tests/test_migrations.py",
     "apps/moai/tests/test_readme.py",
     "apps/moai/tests/test_terminals.py",
-    "apps/todo/tests/cli/test_terminals.py",
+    "apps/todo/tests/cli/",
     "apps/todo/tests/demo/",
+    "apps/todo/tests/integration/test_migrations.py",
+    "apps/todo/tests/integration/test_neon.py",
     "apps/todo/tests/test_readme.py",
+    "tests/cli/test_copy.py",
     "tests/cli/test_doctor.py",
     "tests/cli/test_ending.py",
     "tests/cli/test_servers.py",
@@ -49,6 +57,7 @@ SLOW = (
     "tests/database/test_pooler.py",
     "tests/database/test_resolving.py",
     "tests/fastlane/test_lost.py",
+    "tests/migrate/test_moving.py",
     "tests/migrate/test_noop.py",
     "tests/pool/test_schedules.py",
     "tests/pool/test_storm.py",
@@ -61,10 +70,15 @@ SLOW = (
     "tests/test_given_servers.py",
     "tests/test_packaging.py",
     "tests/testing/test_migrations.py",
+    "tests/transfer/test_agreeing.py",
+    "tests/transfer/test_atomic.py",
+    "tests/transfer/test_postgres.py",
+    "tests/transfer/test_refusing.py",
     "tests/urls/test_pgbouncer.py",
     "tests/urls/test_tls.py",
 )
 SAMPLES = "suite"  # the fixture
+SECOND_SERVER = "postgresql-system"  # the contract suite's, beside the wheel's
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
@@ -83,7 +97,8 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is slow."""
     for item in items:
-        if item.nodeid.startswith(SLOW) or SAMPLES in getattr(item, "fixturenames", ()):
+        is_sample = SAMPLES in getattr(item, "fixturenames", ())
+        if item.nodeid.startswith(SLOW) or is_sample or SECOND_SERVER in item.nodeid:
             item.add_marker(pytest.mark.slow)
 
 
