@@ -1,0 +1,71 @@
+"""Take up every row at a start, so that nobody waits for it later."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from holdfast.errors import HoldfastError, OutcomeUnknownError
+from holdfast.state.requests import Adopt, Adoption, Claim, Claimed, Fill, Io, Page, Row, Text
+from holdfast.state.versions import continues, epoch
+
+
+@dataclass(slots=True, kw_only=True)
+class Recovered:
+    """How far a recovery has come.
+
+    Attributes:
+        rows: that were looked at.
+        filled: that Redis has now, and had not.
+        ahead: of these, where Redis had a newer state, which the row has now as well.
+        left: that somebody else took up meanwhile, or that are to be loaded when they are needed.
+    """
+
+    rows: int = 0
+    filled: int = 0
+    ahead: int = 0
+    left: int = 0
+
+
+async def recover(io: Io, most: int) -> AsyncIterator[Recovered]:
+    """Take up every row, a page at a time; gives where it stands after each.
+
+    It is nothing special: it does what loading each key does, and cannot meet anything that
+    loading cannot meet.
+
+    Raises:
+        StoreUnavailableError: Redis or PostgreSQL is away; begin again.
+    """
+    done, behind = Recovered(), None
+    while page := await io(Page(behind, most)):
+        behind = page[-1][0]
+        await _take_up(io, page, done)
+        yield done
+
+
+async def _take_up(io: Io, page: Sequence[tuple[str, Row]], done: Recovered) -> None:
+    token = io.token()
+    claims = await io.all([Claim(key, token) for key, _ in page])
+    adoptions, keep = {}, {}
+    for (key, row), claim in zip(page, claims, strict=True):
+        if isinstance(claim, HoldfastError):
+            raise claim
+        if not isinstance(claim, Claimed):
+            continue  # Redis vouches for what it has
+        held = claim.held
+        ahead = held is not None and continues(held.version, row.version)
+        adoptions[key] = (Adoption(key, row.version, held.text if held and ahead else None), row)
+        keep[key] = held is not None and epoch(held.version) == epoch(row.version)
+    done.rows += len(page)
+    if not adoptions:
+        return
+    try:
+        fenced = await io(Adopt([each for each, _ in adoptions.values()]))
+    except OutcomeUnknownError:
+        fenced = {}  # each is decided anew when it is loaded
+    texts = {key: each.text or Text(row.state) for key, (each, row) in adoptions.items()}
+    fills = await io.all(
+        [Fill(key, token, version, texts[key], keep[key]) for key, version in fenced.items()]
+    )
+    filled = [key for key, answer in zip(fenced, fills, strict=True) if answer is True]
+    done.filled += len(filled)
+    done.ahead += sum(adoptions[key][0].text is not None for key in filled)
+    done.left += len(adoptions) - len(filled)
