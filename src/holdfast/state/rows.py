@@ -114,7 +114,7 @@ class SessionRows:
     async def versions(self, keys: Sequence[str]) -> Mapping[str, int]:
         """Give the versions of the rows that there are."""
         found = await self._session.execute(self.sql.versions, {"keys": list(keys)})
-        return dict(found)
+        return dict(found.all())
 
     async def delete(self, key: str, epoch: int) -> bool:
         """Delete the row of an epoch."""
