@@ -20,6 +20,7 @@ from holdfast.state.facts import (
     StatesRecovered,
     StoreFailed,
 )
+from holdfast.state.inspecting import Difference, StateStats, Verified
 from holdfast.state.policy import StatePolicy
 from holdfast.state.recovering import Recovered
 from holdfast.state.requests import RefusedError
@@ -27,6 +28,7 @@ from holdfast.state.store import Entry, StateStore
 from holdfast.state.table import Key, StateTable, state_version
 
 __all__ = [
+    "Difference",
     "Entry",
     "Key",
     "Recovered",
@@ -36,10 +38,12 @@ __all__ = [
     "StatePolicy",
     "StateRefused",
     "StateSaved",
+    "StateStats",
     "StateStore",
     "StateTable",
     "StatesFlushed",
     "StatesRecovered",
     "StoreFailed",
+    "Verified",
     "state_version",
 ]

@@ -12,7 +12,8 @@ from holdfast.errors import ConfigurationError, InvalidValueError
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Without slots: Python 3.11 cannot make StateCodec[Board](…) of a frozen one that has them.
+@dataclass(frozen=True, kw_only=True)
 class StateCodec(Generic[T]):
     """Makes JSON of a state, and a state of JSON.
 

@@ -198,9 +198,14 @@ class Refuse(Request[bool]):
 
 @dataclass(frozen=True, slots=True)
 class Marks(Request[Sequence[str]]):
-    """Which sets of marks there are: one, in a cluster one for each slot that has any."""
+    """Which sets of marks there are: one, in a cluster one for each slot.
+
+    Attributes:
+        everywhere: also those that other processes have made, for which all keys are looked at.
+    """
 
     changes: ClassVar[bool] = False
+    everywhere: bool = False
 
 
 # --- PostgreSQL: one statement each.

@@ -1,12 +1,13 @@
 """A store of states that are in Redis while they change, and in their rows when it matters."""
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from inspect import isawaitable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 from sqlalchemy import event
@@ -21,9 +22,10 @@ from holdfast.errors import (
     StoreUnavailableError,
     UnknownKeyError,
 )
-from holdfast.events import Events
+from holdfast.events import Check, Events
 from holdfast.state import operations
 from holdfast.state.codecs import StateCodec, codec_of, decode, encode
+from holdfast.state.examining import examine
 from holdfast.state.facts import (
     StateConflicted,
     StateRefused,
@@ -33,6 +35,14 @@ from holdfast.state.facts import (
     StoreFailed,
 )
 from holdfast.state.flushing import Flushed, flush
+from holdfast.state.inspecting import (
+    StateStats,
+    Verified,
+    check,
+    count,
+    note_written,
+    verify,
+)
 from holdfast.state.policy import StatePolicy
 from holdfast.state.port import CallersPort, Port
 from holdfast.state.recovering import Recovered, recover
@@ -98,11 +108,40 @@ class StateStore(Generic[T]):
         self.table = table
         self.events = events or db.events
         self._codec: StateCodec[T] = codec_of(codec)
+        self._redis = redis
+        self._engine = db.engine
+        self._opened = False
         self._rows = Rows(db.engine, table)
         self._port = Port(
             Scripts(redis, self.policy.timeout), self._rows, table.prefix, self.policy
         )
         self._leaving: Background = set()
+
+    async def open(self) -> None:
+        """Find out whether client, Redis and table can keep what a store promises.
+
+        `flushing()` and `recover()` do so by themselves.
+
+        Raises:
+            ConfigurationError: it names everything that has to be changed: a client that sends
+                again, a Redis that drops keys, a table without the columns, …
+            StoreUnavailableError: Redis could not be reached.
+        """
+        if not self._opened:
+            await examine(self._redis, self._engine, self.table)
+            self._opened = True
+
+    async def close(self) -> None:
+        """Wait for what goes on in the background after a deletion; harmless when repeated."""
+        while self._leaving:
+            await asyncio.gather(*self._leaving, return_exceptions=True)
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.close()
 
     async def load(self, key: Key) -> Entry[T] | None:
         """Give the newest state of a key; None where there is no row.
@@ -258,6 +297,7 @@ class StateStore(Generic[T]):
         Raises:
             StoreUnavailableError: Redis or PostgreSQL is away.
         """
+        await self.open()
         began, done = time.perf_counter(), Recovered()
         try:
             async for done in recover(self._port, self.policy.batch_size):
@@ -277,20 +317,31 @@ class StateStore(Generic[T]):
         return done
 
     async def flush(self) -> int:
-        """Write what waits to be written, once; give how many states were.
+        """Write what waits to be written, whoever saved it; give how many states were written.
 
         Raises:
             StoreUnavailableError: Redis or PostgreSQL is away; what waits goes on waiting.
         """
+        return await self._flush(everywhere=True)
+
+    async def _flush(self, *, everywhere: bool) -> int:
         began, written = time.perf_counter(), 0
         try:
-            for marks in await self._port(Marks()):
-                while (done := await flush(self._port, marks, self.policy.batch_size)).taken:
+            marks = await self._port(Marks(everywhere))
+            left = [*marks]
+            try:
+                while left:
+                    done = await flush(self._port, left[-1], self.policy.batch_size)
                     written += done.written
                     self._report(done)
+                    if done.taken < self.policy.batch_size:
+                        left.pop()
+            finally:
+                self._port.touched.update(left)
         except StoreUnavailableError as error:
             raise self._failed("flush", error, harmless=True) from error
         if written:
+            await note_written(self._redis, self._port, written)
             seconds = round(time.perf_counter() - began, 4)
             self.events.emit(
                 StatesFlushed(prefix=self.table.prefix, written=written, seconds=seconds)
@@ -303,6 +354,7 @@ class StateStore(Generic[T]):
 
         Any number of processes may do so; one is enough.
         """
+        await self.open()
         stop = asyncio.Event()
         writer = asyncio.create_task(self._write_until(stop))
         try:
@@ -310,26 +362,52 @@ class StateStore(Generic[T]):
         finally:
             stop.set()
             await asyncio.shield(writer)
+            await self.close()
 
     async def _write_until(self, stop: asyncio.Event) -> None:
+        swept = -math.inf
         while not stop.is_set():
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(self.policy.flush_interval):
                     await stop.wait()
-            except TimeoutError:
-                pass
+            due = time.monotonic() - swept >= self.policy.sweep_interval
+            with suppress(StoreUnavailableError):  # told as an event; it is tried again
+                await self._flush(everywhere=due)
+                swept = time.monotonic() if due else swept
+        with suppress(StoreUnavailableError):
             try:
-                await self.flush()
-            except StoreUnavailableError:
-                continue  # told as an event; it is tried again
-        try:
-            async with asyncio.timeout(self.policy.drain_timeout):
-                while await self.flush():
-                    pass
-        except StoreUnavailableError:
-            pass
-        except TimeoutError as error:
-            self._failed("drain", StoreUnavailableError(str(error) or "no end in time"))
+                async with asyncio.timeout(self.policy.drain_timeout):
+                    await self._flush(everywhere=True)
+            except TimeoutError:
+                self._failed("drain", StoreUnavailableError("it had no end in time"))
+
+    async def stats(self) -> StateStats:
+        """Count states, those that wait to be written, and what is written each second.
+
+        It reads the names of all keys of that Redis.
+
+        Raises:
+            StoreUnavailableError: Redis did not answer in time.
+        """
+        return await count(self._redis, self._port)
+
+    async def verify(self, *, progress: Callable[[Verified], object] | None = None) -> Verified:
+        """Compare Redis with the rows, and name every difference.
+
+        Args:
+            progress: told after each page of rows.
+
+        Raises:
+            StoreUnavailableError: Redis or PostgreSQL did not answer in time.
+        """
+        return await verify(self._redis, self._port, self.table.read_key, progress=progress)
+
+    async def check(self) -> Sequence[Check]:
+        """Tell whether states can be saved and are written: for a health route.
+
+        Two round trips; what is wrong is a failed check, not an exception.
+        """
+        return await check(self._redis, self._port, self.policy)
 
     def _report(self, done: Flushed) -> None:
         for key, reason in done.refused.items():
