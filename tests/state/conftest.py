@@ -38,14 +38,15 @@ class Match(UUIDKey, Base):
 MATCHES = StateTable[Board](
     model=Match, prefix="match:", columns={"turn": lambda board: board.turn}
 )
-# Nothing is written unless a test asks for it, and no other is waited for.
-POLICY = StatePolicy(flush_interval=3600, sweep_interval=0)
+# Nothing is written unless a test asks for it, and a slow machine is no fault.
+POLICY = StatePolicy(timeout=30, flush_timeout=30, lease=60, flush_interval=3600, sweep_interval=0)
+PATIENT = redis.RedisPolicy(connect_timeout=30, timeout=30)
 
 
 @pytest.fixture
 async def client(redis_url: str) -> AsyncIterator[Redis]:
     """Give a client of an empty Redis."""
-    async with redis.client(redis_url) as opened:
+    async with redis.client(redis_url, policy=PATIENT) as opened:
         yield opened
         await opened.flushdb()
 

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 from sqlalchemy import text
+from tests.state.conftest import Board, make_store
 
 from holdfast.errors import StateConflictError, UnknownKeyError
 from holdfast.models import uuid7
 from holdfast.state import StateConflicted, StateSaved, StatesFlushed, StatesRecovered
-from tests.state.conftest import Board, make_store
 
 
 async def test_load_gives_the_rows_state_and_then_redis(store, begin, row, client):
@@ -248,10 +248,12 @@ async def test_a_delete_that_is_rolled_back(store, begin, row, client, db):
     match = await begin()
     saved = await store.update(match, lambda _: Board(turn=1))
 
+    async def delete_and_fail(session):
+        await store.delete(match, session=session)
+        raise ZeroDivisionError
+
     with pytest.raises(ZeroDivisionError):
-        async with db.begin() as session:
-            await store.delete(match, session=session)
-            raise ZeroDivisionError
+        await db.run(delete_and_fail)
 
     with pytest.raises(StateConflictError):
         await store.save(match, Board(turn=2), expect=saved.version)
@@ -265,11 +267,13 @@ async def test_a_savepoint_that_commits_is_not_the_transaction(store, begin, cli
     match = await begin()
     await store.update(match, lambda _: Board(turn=1))
 
+    async def delete_and_fail(session):
+        async with session.begin_nested():
+            await store.delete(match, session=session)
+        raise ZeroDivisionError
+
     with pytest.raises(ZeroDivisionError):
-        async with db.begin() as session:
-            async with session.begin_nested():
-                await store.delete(match, session=session)
-            raise ZeroDivisionError
+        await db.run(delete_and_fail)
 
     await store.close()
     assert (await store.load(match)).value == Board(turn=1)

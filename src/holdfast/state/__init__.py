@@ -18,6 +18,7 @@ from holdfast.state.facts import (
     StateSaved,
     StatesFlushed,
     StatesRecovered,
+    StateUnreadable,
     StoreFailed,
 )
 from holdfast.state.inspecting import Difference, StateStats, Verified
@@ -41,6 +42,7 @@ __all__ = [
     "StateStats",
     "StateStore",
     "StateTable",
+    "StateUnreadable",
     "StatesFlushed",
     "StatesRecovered",
     "StoreFailed",

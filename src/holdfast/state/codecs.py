@@ -10,6 +10,7 @@ import msgspec
 from holdfast.errors import ConfigurationError, InvalidValueError
 
 T = TypeVar("T")
+UNREADABLE = (ValueError, TypeError, RecursionError)  # what decoding raises
 
 
 # Without slots: Python 3.11 cannot make StateCodec[Board](…) of a frozen one that has them.
@@ -81,7 +82,7 @@ def decode(codec: StateCodec[T], key: str, text: bytes) -> T:
     """
     try:
         return codec.decode(text)
-    except (ValueError, TypeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise InvalidValueError(
             f"holds what is no state of this store: {' '.join(str(error).split())}; mend the row, "
             "or let the codec take the old form, and load it again",

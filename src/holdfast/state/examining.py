@@ -38,8 +38,8 @@ def _look_at_client(client: Client) -> Iterator[str]:
         options = {**client.connection_kwargs, "retry": client.retry}
     else:
         options = client.connection_pool.connection_kwargs
-    retry = options.get("retry")
-    if retry is not None and retry.get_retries() > 0:
+    retry, once = options.get("retry"), ("retry_on_timeout", "retry_on_error")
+    if (retry and retry.get_retries() > 0) or any(options.get(name) for name in once):
         yield (
             "the client sends commands again by itself, so that a save could be done twice; make "
             "it by holdfast.redis, or with retry=Retry(NoBackoff(), 0)"

@@ -200,5 +200,9 @@ def _explain(error: Exception, *, changes: bool) -> Exception:
 
 
 def _first_line(error: Exception) -> str:
-    said = str(getattr(error, "orig", None) or error).partition("\n")[0]
-    return said.partition(": ")[2] if said.startswith("<class") else said or "no answer in time"
+    origin = getattr(error, "orig", None)
+    if origin is None:
+        return str(error).partition("\n")[0] or "no answer in time"
+    said = str(origin).partition("\n")[0]
+    driver = type(origin.__cause__ or origin).__name__  # SQLAlchemy wraps those of asyncpg
+    return f"{driver}: {said.partition('>: ')[2] if said.startswith('<class') else said}"

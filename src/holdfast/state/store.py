@@ -24,7 +24,7 @@ from holdfast.errors import (
 )
 from holdfast.events import Check, Events
 from holdfast.state import operations
-from holdfast.state.codecs import StateCodec, codec_of, decode, encode
+from holdfast.state.codecs import UNREADABLE, StateCodec, codec_of, decode, encode
 from holdfast.state.examining import examine
 from holdfast.state.facts import (
     StateConflicted,
@@ -32,6 +32,7 @@ from holdfast.state.facts import (
     StateSaved,
     StatesFlushed,
     StatesRecovered,
+    StateUnreadable,
     StoreFailed,
 )
 from holdfast.state.flushing import Flushed, flush
@@ -300,7 +301,7 @@ class StateStore(Generic[T]):
         await self.open()
         began, done = time.perf_counter(), Recovered()
         try:
-            async for done in recover(self._port, self.policy.batch_size):
+            async for done in recover(self._port, self.policy.batch_size, self._is_readable):
                 if progress:
                     progress(done)
         except StoreUnavailableError as error:
@@ -425,6 +426,15 @@ class StateStore(Generic[T]):
         task = asyncio.get_running_loop().create_task(work)
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
+
+    def _is_readable(self, name: str, text: bytes) -> bool:
+        try:
+            self._codec.decode(text)
+        except UNREADABLE as error:
+            reason = " ".join(str(error).split())
+            self.events.emit(StateUnreadable(key=name, reason=reason))
+            return False
+        return True
 
     def _shown(self, key: Key) -> str:
         return f"{self.table.prefix}{key}"
