@@ -96,11 +96,14 @@ class Sentinels:
 
     async def _knows_all(self, sentinel: Node) -> bool:
         told = await sentinel.ask("SENTINEL", "MASTER", SERVICE)
+        replicas = await sentinel.ask("SENTINEL", "REPLICAS", SERVICE)
+        others = await sentinel.ask("SENTINEL", "SENTINELS", SERVICE)
         return (
             await self.named(sentinel) is self.master
-            and told["flags"] == "master"
-            and int(told["num-slaves"]) == len(self.replicas)
-            and int(told["num-other-sentinels"]) == len(self.sentinels) - 1
+            and [each["flags"] for each in (told, *replicas, *others)]
+            == ["master"] + ["slave"] * len(self.replicas) + ["sentinel"] * (len(self.sentinels) - 1)
+            # Else none of them can be chosen yet.
+            and all(each["master-link-status"] == "ok" for each in replicas)
         )
 
 
@@ -239,7 +242,7 @@ async def sentinels(
         ]
         group = Sentinels(nodes=nodes, sentinels=watching, master=master)
         introduce(group, {**SENTINEL, **sentinel_settings})
-        async with started(nodes + watching):
+        async with started(nodes), started(watching):
             await group.settle()
             yield group
 
