@@ -21,7 +21,7 @@ from holdfast.state.facts import (
     StateUnreadable,
     StoreFailed,
 )
-from holdfast.state.inspecting import Difference, StateStats, Verified
+from holdfast.state.inspecting import Difference, KeyReport, StateStats, Verified
 from holdfast.state.policy import StatePolicy
 from holdfast.state.recovering import Recovered
 from holdfast.state.requests import RefusedError
@@ -32,6 +32,7 @@ __all__ = [
     "Difference",
     "Entry",
     "Key",
+    "KeyReport",
     "Recovered",
     "RefusedError",
     "StateCodec",

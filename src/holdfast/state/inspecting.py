@@ -13,7 +13,7 @@ from holdfast.errors import ConfigurationError, HoldfastError, StoreUnavailableE
 from holdfast.events import Check
 from holdfast.state.policy import StatePolicy
 from holdfast.state.port import Port
-from holdfast.state.requests import Held, Marks, Page, Read, Row, Select
+from holdfast.state.requests import Count, Held, Marks, Page, Read, Row, Select
 from holdfast.state.scripts import Client
 from holdfast.state.versions import epoch
 
@@ -56,6 +56,7 @@ class Verified:
     """What a comparison found.
 
     Attributes:
+        total: rows that there were at the beginning.
         rows: that were compared.
         same: that Redis has as well, in the same version.
         waiting: where Redis is ahead, and the state is marked to be written.
@@ -63,6 +64,7 @@ class Verified:
         differences: everything else, which should not be.
     """
 
+    total: int = 0
     rows: int = 0
     same: int = 0
     waiting: int = 0
@@ -133,6 +135,53 @@ def _counter(port: Port, when: float) -> str:
     return f"{port.own}written:{int(when // _MINUTE)}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyReport:
+    """What both servers have under a key.
+
+    Attributes:
+        key: behind the prefix.
+        in_redis: whether Redis has it, and whether it is what everybody goes on from.
+        redis_version: None where Redis has nothing that it vouches for.
+        row_version: None where there is no row.
+        waits: Redis is ahead, and the state is to be written.
+        state: the newest one, as JSON; None where there is none.
+    """
+
+    key: str
+    in_redis: str
+    redis_version: int | None
+    row_version: int | None
+    waits: bool
+    state: bytes | None
+
+
+async def look(port: Port, key: str) -> KeyReport:
+    """Give what both servers have under a key, and change nothing.
+
+    Raises:
+        StoreUnavailableError: Redis or PostgreSQL gave no answer in time.
+    """
+    held, row = await port(Read(key)), await port(Select(key))
+    if not isinstance(held, Held):
+        return KeyReport(
+            key=key,
+            in_redis=held.value,
+            redis_version=None,
+            row_version=row.version if row else None,
+            waits=False,
+            state=row.state if row else None,
+        )
+    return KeyReport(
+        key=key,
+        in_redis="somebody is about to delete the row" if held.closed else "it goes on from there",
+        redis_version=held.version,
+        row_version=row.version if row else None,
+        waits=held.version != held.persisted,
+        state=held.text.state,
+    )
+
+
 async def check(client: Client, port: Port, policy: StatePolicy) -> Sequence[Check]:
     """Tell whether states are written; see `StateStore.check()`."""
     try:
@@ -176,7 +225,7 @@ async def verify(
     Raises:
         StoreUnavailableError: Redis or PostgreSQL gave no answer in time.
     """
-    done, seen, behind = Verified(), set[str](), None
+    done, seen, behind = Verified(total=await port(Count())), set[str](), None
     while page := await port(Page(behind, _MANY)):
         behind = page[-1][0]
         seen.update(key for key, _ in page)

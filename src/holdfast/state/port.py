@@ -19,6 +19,7 @@ from holdfast.state.requests import (
     Claim,
     Claimed,
     Close,
+    Count,
     Delete,
     Fill,
     Flush,
@@ -75,6 +76,7 @@ class Port:
         self._on_rows: dict[type, Callable[[Any], Any]] = {
             Select: lambda each: rows.select(each.key, policy.timeout),
             Versions: lambda each: rows.versions(each.keys, policy.timeout),
+            Count: lambda _: rows.count(policy.flush_timeout),
             Page: lambda each: rows.page(each.behind, each.most, policy.flush_timeout),
             Adopt: lambda each: rows.adopt(each.rows, self._limit(len(each.rows))),
             Flush: lambda each: rows.flush(each.writes, self._limit(len(each.writes))),

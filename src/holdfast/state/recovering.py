@@ -4,7 +4,18 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from holdfast.errors import HoldfastError, OutcomeUnknownError
-from holdfast.state.requests import Adopt, Adoption, Claim, Claimed, Fill, Io, Page, Row, Text
+from holdfast.state.requests import (
+    Adopt,
+    Adoption,
+    Claim,
+    Claimed,
+    Count,
+    Fill,
+    Io,
+    Page,
+    Row,
+    Text,
+)
 from holdfast.state.versions import continues, epoch
 
 
@@ -13,6 +24,7 @@ class Recovered:
     """How far a recovery has come.
 
     Attributes:
+        total: rows that there were at the beginning.
         rows: that were looked at.
         filled: that Redis has now, and had not.
         ahead: of these, where Redis had a newer state, which the row has now as well.
@@ -20,6 +32,7 @@ class Recovered:
         unreadable: keys whose rows hold what is no state of the store; they were left alone.
     """
 
+    total: int = 0
     rows: int = 0
     filled: int = 0
     ahead: int = 0
@@ -44,7 +57,7 @@ async def recover(io: Io, most: int, readable: Readable) -> AsyncIterator[Recove
     Raises:
         StoreUnavailableError: Redis or PostgreSQL is away; begin again.
     """
-    done, behind = Recovered(), None
+    done, behind = Recovered(total=await io(Count())), None
     while page := await io(Page(behind, most)):
         behind = page[-1][0]
         rows = [(key, row) for key, row in page if readable(key, row.state)]

@@ -50,6 +50,11 @@ class Rows:
         found = await self._fetch(self.sql.versions, {"keys": list(keys)}, within, changes=False)
         return dict(found)
 
+    async def count(self, within: float) -> int:
+        """Give how many rows there are."""
+        ((found,),) = await self._fetch(self.sql.count, {}, within, changes=False)
+        return int(found)
+
     async def page(self, behind: str | None, most: int, within: float) -> Sequence[tuple[str, Row]]:
         """Give rows in the order of their keys, behind one."""
         statement = self.sql.first if behind is None else self.sql.page
@@ -148,6 +153,7 @@ class Statements:
         )
         end = "ORDER BY {key} LIMIT :most".format_map(named)
         self.select = text(f"{row} WHERE {named['key']} = {key}")
+        self.count = text("SELECT count(*) FROM {table}".format_map(named))
         self.first = text(f"{row} {end}")
         self.page = text(f"{row} WHERE {named['key']} > CAST(:behind AS {named['key_type']}) {end}")
         self.versions = text(

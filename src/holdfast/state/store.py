@@ -37,10 +37,12 @@ from holdfast.state.facts import (
 )
 from holdfast.state.flushing import Flushed, flush
 from holdfast.state.inspecting import (
+    KeyReport,
     StateStats,
     Verified,
     check,
     count,
+    look,
     note_written,
     verify,
 )
@@ -362,7 +364,12 @@ class StateStore(Generic[T]):
             yield
         finally:
             stop.set()
-            await asyncio.shield(writer)
+            try:
+                await asyncio.shield(writer)
+            except asyncio.CancelledError:  # in a hurry: another writer has the rest
+                writer.cancel()
+                await asyncio.wait([writer])
+                raise
             await self.close()
 
     async def _write_until(self, stop: asyncio.Event) -> None:
@@ -372,15 +379,24 @@ class StateStore(Generic[T]):
                 async with asyncio.timeout(self.policy.flush_interval):
                     await stop.wait()
             due = time.monotonic() - swept >= self.policy.sweep_interval
-            with suppress(StoreUnavailableError):  # told as an event; it is tried again
-                await self._flush(everywhere=due)
-                swept = time.monotonic() if due else swept
-        with suppress(StoreUnavailableError):
-            try:
-                async with asyncio.timeout(self.policy.drain_timeout):
-                    await self._flush(everywhere=True)
-            except TimeoutError:
-                self._failed("drain", StoreUnavailableError("it had no end in time"))
+            if await self._try_to_flush(everywhere=due) and due:
+                swept = time.monotonic()
+        try:
+            async with asyncio.timeout(self.policy.drain_timeout):
+                await self._try_to_flush(everywhere=True)
+        except TimeoutError:
+            self._failed("drain", StoreUnavailableError("it had no end in time"))
+
+    async def _try_to_flush(self, *, everywhere: bool) -> bool:
+        """Write what waits; whatever goes wrong is told, and tried again by the next round."""
+        try:
+            await self._flush(everywhere=everywhere)
+        except StoreUnavailableError:  # told already
+            return False
+        except Exception as error:  # noqa: BLE001  -- a writer that ends would be missed too late
+            self._failed("flush", StoreUnavailableError(f"{type(error).__name__}: {error}"))
+            return False
+        return True
 
     async def stats(self) -> StateStats:
         """Count states, those that wait to be written, and what is written each second.
@@ -391,6 +407,14 @@ class StateStore(Generic[T]):
             StoreUnavailableError: Redis did not answer in time.
         """
         return await count(self._redis, self._port)
+
+    async def look(self, key: Key) -> KeyReport:
+        """Give what both servers have under a key, and change nothing.
+
+        Raises:
+            StoreUnavailableError: Redis or PostgreSQL did not answer in time.
+        """
+        return await look(self._port, self.table.write_key(key))
 
     async def verify(self, *, progress: Callable[[Verified], object] | None = None) -> Verified:
         """Compare Redis with the rows, and name every difference.
