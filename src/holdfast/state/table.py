@@ -30,7 +30,8 @@ def state_version() -> MappedColumn[int]:
     return mapped_column(BigInteger, server_default=text(f"nextval('{SEQUENCE}') << {COUNT_BITS}"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Without slots: Python 3.11 cannot make StateTable[Board](…) of a frozen one that has them.
+@dataclass(frozen=True, kw_only=True)
 class StateTable(Generic[T]):
     """Where states are kept.
 
