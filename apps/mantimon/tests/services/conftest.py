@@ -77,9 +77,30 @@ def register(make, cards):
 
 
 @pytest.fixture
-async def begun(database, cards, register, deck):
+def new_game(register, deck):
+    """Give a function that gives a ranked game of two new players, which can begin."""
+
+    async def ready(db):
+        one, two = await register(db)
+        return NewGame(
+            game_type=GameType.RANKED, player1_id=one, deck1=deck, player2_id=two, deck2=deck
+        )
+
+    return ready
+
+
+@pytest.fixture
+async def begun(database, cards, new_game):
     """Give a ranked game that has begun, on a database of its own."""
-    one, two = await register(database)
-    new = NewGame(game_type=GameType.RANKED, player1_id=one, deck1=deck, player2_id=two, deck2=deck)
+    new = await new_game(database)
+    await database.run(start_game, new, cards=cards, seed=1)
+    return new
+
+
+@pytest.fixture
+async def campaign_game(database, cards, register, deck):
+    """Give a campaign game that has begun, on a database of its own."""
+    player, _ = await register(database)
+    new = NewGame(game_type=GameType.CAMPAIGN, player1_id=player, deck1=deck, npc_id="club_1_brann")
     await database.run(start_game, new, cards=cards, seed=1)
     return new

@@ -41,15 +41,6 @@ async def players(db, register):
 
 
 @pytest.fixture
-async def campaign_game(database, cards, register, deck):
-    """Give a campaign game that has begun, on a database of its own."""
-    player, _ = await register(database)
-    new = against_npc(player, deck)
-    await database.run(start_game, new, cards=cards, seed=1)
-    return new
-
-
-@pytest.fixture
 def ranked(players, deck):
     """Give a ranked game that can begin."""
     return against(players, deck)

@@ -8,9 +8,10 @@ from typing import Final
 
 from redis.asyncio import Redis
 
+from holdfast import settings
 from holdfast.database import Database
 from holdfast.errors import StateConflictError, StoreUnavailableError, UnknownKeyError
-from holdfast.state import Recovered, StateCodec, StateStore, StateTable
+from holdfast.state import Recovered, StateCodec, StatePolicy, StateStore, StateTable
 from mantimon.db.models import ActiveGame, GameHistory
 from mantimon.db.redis import get_client
 from mantimon.db.session import get_database
@@ -57,11 +58,14 @@ class GameStateManager:
         redis: where they are while they are played, under `game:{game_id}`.
 
     Attributes:
-        store: writes what is not written yet, once (`flush`) or in the background (`flushing`).
+        store: what it stands on; `store.flushing()` writes what is saved in the background.
+
+    Raises:
+        ConfigurationError: a limit is wrong; the message names its variable.
     """
 
     def __init__(self, db: Database, redis: Redis) -> None:
-        self.store = StateStore(db, redis, table=_TABLE, codec=_CODEC)
+        self.store = make_store(db, redis)
         self._db = db
 
     async def load_state(self, game_id: uuid.UUID) -> GameState | None:
@@ -165,6 +169,16 @@ def get_game_state_manager() -> GameStateManager:
         ConfigurationError: a setting is wrong; the message names it.
     """
     return _make(get_database(), get_client())
+
+
+def make_store(db: Database, redis: Redis) -> StateStore[GameState]:
+    """Make the store of games, with the application's limits, `MANTIMON_STATE_…`.
+
+    Raises:
+        ConfigurationError: a limit is wrong; the message names its variable.
+    """
+    policy = settings.load(StatePolicy, prefix="MANTIMON_STATE_")
+    return StateStore(db, redis, table=_TABLE, codec=_CODEC, policy=policy)
 
 
 @lru_cache(maxsize=1)
