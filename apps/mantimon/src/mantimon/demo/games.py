@@ -1,4 +1,4 @@
-"""Many games by two processes, who has won the most of them, and a search among the cards."""
+"""Games by processes that are killed, who has won the most of them, and a search for cards."""
 
 import time
 import uuid
@@ -11,6 +11,7 @@ from sqlalchemy import delete, select
 from holdfast.database import Database
 from mantimon.cards.definition import CardDefinition
 from mantimon.db.models import GameHistory, User
+from mantimon.demo.stack import Urls
 from mantimon.services.card_service import CardFilters, CardService
 from mantimon.services.history import get_leaderboard
 from mantimon.simulation import (
@@ -22,7 +23,7 @@ from mantimon.simulation import (
     simulate,
 )
 
-GAMES, PLAYERS, WORKERS = 300, 40, 2
+GAMES, PLAYERS, WORKERS = 40, 20, 3
 BEST = 3
 WANTED = CardFilters(element="tide", type="creature", stage="basic", hp_min=60, order="name")
 _DAY = timedelta(days=1)
@@ -53,20 +54,20 @@ def make_seed() -> int:
 
 
 async def play_games(
-    url: str, db: Database, cards: CardService, seed: int, progress: Progress
+    urls: Urls, db: Database, cards: CardService, seed: int, progress: Progress
 ) -> Games:
     """Let the players of a seed play, and compare what the database says of it.
 
     Args:
-        url: of the database, for the processes.
-        db: the same.
+        urls: of the servers, for the processes.
+        db: the database of these.
         cards: to search in.
         seed: who plays, and how.
         progress: told how far it has come.
     """
     began = datetime.now(UTC)
-    plan = SimulationPlan(games=GAMES, seed=seed, players=PLAYERS, workers=WORKERS)
-    report = await simulate(url, plan, progress)
+    plan = SimulationPlan(games=GAMES, seed=seed, players=PLAYERS, workers=WORKERS, kill=True)
+    report = await simulate(urls.app, urls.redis, plan, progress)
     async with db.read() as session:
         board = await get_leaderboard(session, began - _DAY, datetime.now(UTC) + _DAY, limit=10_000)
         won = select(GameHistory.winner_id).where(
@@ -83,8 +84,10 @@ async def play_games(
         found=found,
         search_seconds=seconds,
         checks={
-            f"{GAMES} games by {WORKERS} processes: none is missing, double, or has a wrong "
-            "winner": not report.problems and report.played == GAMES,
+            f"{GAMES} games by {WORKERS} processes, of which one is killed each second: none is "
+            "missing, double, set back, or has a wrong winner": (
+                not report.problems and report.played == GAMES
+            ),
             f"the leaderboard counts the {wins.total()} games that a player has won": (
                 {player: count for player, _, count in board if player in wins} == wins
             ),

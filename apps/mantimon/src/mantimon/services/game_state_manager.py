@@ -105,7 +105,9 @@ class GameStateManager:
     async def persist_to_db(self, game_id: uuid.UUID) -> int:
         """Have PostgreSQL hold the newest state, and give its version.
 
-        Once it returned, that state or a newer one is what everybody loads, whatever is lost.
+        Once it returned, that state or a newer one is what everybody loads, whatever is lost. It is
+        another one than yours where the version is not that of your state: somebody has gone on, or
+        Redis has lost it between saving and persisting. Load it again.
 
         Raises:
             NotFoundError: nobody plays such a game.

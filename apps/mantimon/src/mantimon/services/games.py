@@ -16,7 +16,7 @@ from holdfast.models import clock_timestamp
 from holdfast.state import StateStore
 from mantimon.db.models import ActiveGame, EndReason, GameHistory
 from mantimon.db.partitions import make_room
-from mantimon.errors import InvalidInputError, NotFoundError
+from mantimon.errors import GameOverError, InvalidInputError, NotFoundError
 from mantimon.games.dealing import deal
 from mantimon.games.replay import make_replay
 from mantimon.games.state import GameState, Seat
@@ -49,8 +49,8 @@ async def start_game(
     Raises:
         InvalidInputError: it names everything that is wrong: seats that do not fit the type, a
             player or an NPC that does not exist, an NPC whom the player may not challenge yet,
-            every problem of both decks. Or the id belongs to another game, or to one that is
-            over. Nothing is written.
+            every problem of both decks. Or the id belongs to another game. Nothing is written.
+        GameOverError: the id belongs to a game that is over. Nothing is written.
     """
     await require_playable(session, new, cards)
     state = deal(
@@ -202,8 +202,8 @@ async def _get_started(session: AsyncSession, new: NewGame) -> GameState:
     return GameState.from_json(game.game_state, version=game.version)
 
 
-def _is_over(game_id: uuid.UUID) -> InvalidInputError:
-    return InvalidInputError(f"game {game_id} is over; a new game has a new id")
+def _is_over(game_id: uuid.UUID) -> GameOverError:
+    return GameOverError(f"game {game_id} is over; a new game has a new id")
 
 
 def _wrong_result(result: GameResult, players: Sequence[uuid.UUID | None]) -> Iterator[str]:
