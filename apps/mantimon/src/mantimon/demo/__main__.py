@@ -41,7 +41,7 @@ async def run(console: Console) -> bool:
         finally:
             if urls.given:
                 await demo.clean_up()
-                await remove_games(db, seed)
+                await remove_games(db, client, seed)
         report = Report(
             services=services,
             migrated=migrated,

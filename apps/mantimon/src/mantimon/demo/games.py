@@ -6,13 +6,15 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from redis.asyncio import Redis
 from sqlalchemy import delete, select
 
 from holdfast.database import Database
 from mantimon.cards.definition import CardDefinition
-from mantimon.db.models import GameHistory, User
+from mantimon.db.models import ActiveGame, GameHistory, User
 from mantimon.demo.stack import Urls
 from mantimon.services.card_service import CardFilters, CardService
+from mantimon.services.game_state_manager import make_store
 from mantimon.services.history import get_leaderboard
 from mantimon.simulation import (
     Progress,
@@ -95,10 +97,17 @@ async def play_games(
     )
 
 
-async def remove_games(db: Database, seed: int) -> None:
-    """Remove the players of a seed and all their games."""
+async def remove_games(db: Database, redis: Redis, seed: int) -> None:
+    """Remove the players of a seed and all their games, also from Redis."""
     mine = User.oauth_id.startswith(oauth_prefix(seed))
-    theirs = GameHistory.player1_id.in_(select(User.id).where(mine))
+    players = select(User.id).where(mine)
+    async with db.read() as session:
+        left = list(
+            await session.scalars(select(ActiveGame.id).where(ActiveGame.player1_id.in_(players)))
+        )
+    async with make_store(db, redis) as store:
+        for game_id in left:
+            await store.delete(game_id)
     async with db.begin() as session:
-        await session.execute(delete(GameHistory).where(theirs))
+        await session.execute(delete(GameHistory).where(GameHistory.player1_id.in_(players)))
         await session.execute(delete(User).where(mine))
