@@ -8,7 +8,7 @@ from mantimon.db.models import EndReason, GameType
 from mantimon.simulation.checking import GameFacts, Stored
 from mantimon.simulation.messages import Seen, Step
 from mantimon.simulation.plan import make_game_id
-from mantimon.simulation.watching import Watch
+from mantimon.simulation.watching import Watch, find_lost
 
 RUN = uuid.UUID(int=7)
 FACTS = GameFacts(
@@ -88,7 +88,7 @@ def test_a_game_that_goes_back(last, says):
 )
 def test_a_turn_that_the_database_has_not(stored, has):
     """What was acknowledged has to be there at the end."""
-    assert watch(*GOOD).find_lost(RUN, stored) == [
+    assert list(find_lost(RUN, watch(*GOOD).kept, stored)) == [
         f"game 3: turn 1 was persisted, and the database has {has}"
     ]
 
@@ -102,4 +102,4 @@ def test_a_turn_that_the_database_has_not(stored, has):
 )
 def test_a_turn_that_the_database_has(stored):
     """It is the last turn of an active game, or before the end of one in the history."""
-    assert watch(*GOOD).find_lost(RUN, stored) == []
+    assert list(find_lost(RUN, watch(*GOOD).kept, stored)) == []

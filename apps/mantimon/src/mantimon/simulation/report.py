@@ -74,8 +74,8 @@ class Course:
 def make_report(
     run: uuid.UUID, plan: SimulationPlan, stored: Stored, course: Course, problems: list[str]
 ) -> SimulationReport:
-    """Count what was done; turns that were lost are added to the problems."""
-    watch, lost = course.watch, course.watch.find_lost(run, stored)
+    """Count what was done; what was watched is added to the problems."""
+    watch = course.watch
     facts = [each for _, each in stored.played]
     turns = [each.turn_count for each in facts]
     sizes = watch.sizes or [0]
@@ -90,10 +90,10 @@ def make_report(
         median_turns=median(turns or [0]),
         saves=watch.saves,
         persists=len(watch.sizes),
-        turns_lost=len(lost),
+        turns_lost=len(watch.lost),
         kills=course.kills,
         median_state=median(sizes),
         middle_states=(round(tenths[0]), round(tenths[-1])),
         seconds=course.seconds,
-        problems=[*lost, *watch.problems, *problems],
+        problems=[*watch.lost, *watch.problems, *problems],
     )

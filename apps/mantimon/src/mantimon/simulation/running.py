@@ -11,22 +11,26 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import msgspec
+from sqlalchemy.exc import DBAPIError
 
 from holdfast import redis
+from holdfast.database import Database
+from holdfast.errors import HoldfastError
 from holdfast.models import uuid7
 from mantimon.db.redis import make_client
 from mantimon.db.session import make_database
 from mantimon.services.card_service import get_card_service
-from mantimon.simulation.checking import find_problems, predict, read_games
+from mantimon.simulation.checking import Stored, find_problems, predict, read_games
 from mantimon.simulation.messages import Failed, Job, Message, Played, SimulatedPlayer
 from mantimon.simulation.plan import SimulationPlan
 from mantimon.simulation.players import Progress, prepare_players
 from mantimon.simulation.report import Course, SimulationReport, make_report
-from mantimon.simulation.watching import Watch
+from mantimon.simulation.watching import Watch, find_lost
 
 # -P: a folder called mantimon, where this is started, is not the application.
 _WORKER = (sys.executable, "-P", "-m", "mantimon.simulation.worker")
 _KILL_EVERY = 1.0  # seconds
+_LOOK_EVERY = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,7 +64,8 @@ async def simulate(
     """Let simulated players play, with every action saved and every turn persisted, and check it.
 
     Every game of the plan has to be in the history once, as the rules say that it ends; no turn
-    that a worker was told to be persisted may be missing, at any time; and no game may go back.
+    that a worker was told to be persisted may be missing, which is looked at each second; and no
+    game may go back.
     With `plan.kill`, a worker is killed each second while others play, and replaced by another.
 
     The workers are gone when this ends, however it ends. A game that one of them left stays as
@@ -83,21 +88,38 @@ async def simulate(
         await redis.ping(client)
     async with make_database(url, connections=1) as db:
         players = await prepare_players(db, plan, cards, progress)
-    progress.begin("games", plan.games)
-    began = time.perf_counter()
-    try:
-        async with asyncio.TaskGroup() as group:
-            predicting = group.create_task(predict(run, plan, players, cards))
-            jobs = _make_jobs(url, redis_url, run, plan, players)
-            group.create_task(_run_workers(jobs, crew, kill=plan.kill))
-    except ExceptionGroup as failed:
-        raise _first(failed) from failed
-    seconds = time.perf_counter() - began
-    async with make_database(url, connections=1) as db, db.read() as session:
-        stored = await read_games(session, run)
+        progress.begin("games", plan.games)
+        began = time.perf_counter()
+        try:
+            async with asyncio.TaskGroup() as group:
+                predicting = group.create_task(predict(run, plan, players, cards))
+                jobs = _make_jobs(url, redis_url, run, plan, players)
+                looking = group.create_task(_look_now_and_then(db, run, crew.watch))
+                await _run_workers(jobs, crew, kill=plan.kill)
+                looking.cancel()
+        except ExceptionGroup as failed:
+            raise _first(failed) from failed
+        seconds = time.perf_counter() - began
+        stored = await _look(db, run, crew.watch)
     course = Course(watch=crew.watch, kills=crew.kills, seconds=seconds)
     problems = crew.problems + find_problems(predicting.result(), stored)
     return make_report(run, plan, stored, course, problems)
+
+
+async def _look_now_and_then(db: Database, run: uuid.UUID, watch: Watch) -> None:
+    while True:
+        await asyncio.sleep(_LOOK_EVERY)
+        with suppress(HoldfastError, DBAPIError):  # away for a moment: the look at the end counts
+            await _look(db, run, watch)
+
+
+async def _look(db: Database, run: uuid.UUID, watch: Watch) -> Stored:
+    """Read what is stored, in which every turn has to be that was acknowledged before."""
+    kept = watch.kept
+    async with db.read(snapshot=True) as session:  # a game that just ends is in one place
+        stored = await read_games(session, run)
+    watch.lost += find_lost(run, kept, stored)
+    return stored
 
 
 def _first(failed: BaseException) -> BaseException:

@@ -1,7 +1,7 @@
 """Watch what workers tell of their games: whatever was acknowledged stays, whoever is killed."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from mantimon.simulation.checking import Stored
 from mantimon.simulation.messages import Seen, Step
@@ -14,7 +14,7 @@ class Watch:
     Attributes:
         saves: how many actions were saved.
         sizes: of the states that were persisted, in bytes.
-        lost: where a game was without a turn whose persisting was acknowledged.
+        lost: where a game, or its row, was without a turn that was acknowledged as persisted.
         problems: where a game went back otherwise.
     """
 
@@ -42,19 +42,21 @@ class Watch:
             self._kept[seen.number] = seen
             self.sizes.append(seen.size)
 
-    def find_lost(self, run: uuid.UUID, stored: Stored) -> list[str]:
-        """Name every turn that was acknowledged and that the database has not."""
-        ended = {game_id: facts.turn_count for game_id, facts in stored.played}
-        found = []
-        for number, kept in self._kept.items():
-            game_id = make_game_id(run, number)
-            turn = ended.get(game_id, stored.active.get(game_id, -1))
-            if turn < kept.turn:
-                has = "nothing" if turn < 0 else f"turn {turn}"
-                found.append(
-                    f"game {number}: turn {kept.turn} was persisted, and the database has {has}"
-                )
-        return self.lost + found
+    @property
+    def kept(self) -> dict[int, int]:
+        """The turn of each game that is acknowledged as being persisted, by its number."""
+        return {number: seen.turn for number, seen in self._kept.items()}
+
+
+def find_lost(run: uuid.UUID, kept: Mapping[int, int], stored: Stored) -> Iterator[str]:
+    """Name every turn that was acknowledged before the database was read, and is not there."""
+    ended = {game_id: facts.turn_count for game_id, facts in stored.played}
+    for number, turn in kept.items():
+        game_id = make_game_id(run, number)
+        found = ended.get(game_id, stored.active.get(game_id, -1))
+        if found < turn:
+            has = "nothing" if found < 0 else f"turn {found}"
+            yield f"game {number}: turn {turn} was persisted, and the database has {has}"
 
 
 def _compare(last: Seen, seen: Seen) -> Iterator[str]:

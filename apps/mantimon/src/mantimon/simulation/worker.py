@@ -21,6 +21,7 @@ from holdfast.errors import (
     StateConflictError,
     StoreUnavailableError,
 )
+from holdfast.retry import classify
 from holdfast.urls import redact
 from mantimon.db.redis import make_client
 from mantimon.db.session import make_database
@@ -39,6 +40,9 @@ CONNECTIONS = 4
 TASKS = 6  # a game thinks while others wait for the servers
 ATTEMPTS = 20  # at one game; a server that is away for longer than all of them is a failure
 PAUSE = 0.1  # seconds; each is longer by as much
+
+# What is over, or known, when the game is loaded again.
+_PASSING = (CommitUnknownError, StateConflictError, StoreUnavailableError)
 
 Report = Callable[[Message], None]
 
@@ -82,8 +86,9 @@ async def _play(worker: _Worker, number: int) -> None:
     for attempt in range(1, ATTEMPTS + 1):
         try:
             await _play_on(worker, number)
-        except (CommitUnknownError, StateConflictError, StoreUnavailableError):
-            if attempt == ATTEMPTS:
+        except (HoldfastError, DBAPIError) as error:
+            passing = isinstance(error, _PASSING) or classify(error)
+            if attempt == ATTEMPTS or not passing:
                 raise
             await asyncio.sleep(PAUSE * attempt)
         else:
