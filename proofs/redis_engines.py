@@ -74,16 +74,22 @@ class Sentinels:
         await node.ask("REPLICAOF", HOST, self.master.port)
         await node.ask("CLIENT", "KILL", "TYPE", "normal")
 
+    async def set_patience(self, milliseconds: str) -> None:
+        """Say how long a master may be silent before another takes over."""
+        for each in self.sentinels:
+            await each.ask("SENTINEL", "SET", SERVICE, "down-after-milliseconds", milliseconds)
+
     async def mend(self) -> None:
         """Undo what was done to the servers, and wait until all is well."""
         await revive([*self.nodes, *self.sentinels])
-        for node in self.replicas:
-            if await node.is_master():
-                await self.demote(node)
+        await self.set_patience(SENTINEL["down-after-milliseconds"])
         await self.settle()
 
     async def settle(self) -> None:
-        """Wait until every node runs, the others follow the master, and the sentinels know all."""
+        """Wait until every node runs, the others follow the master, and the sentinels know all.
+
+        After a change of the master that takes ten seconds and more: new servers are there sooner.
+        """
         await wait_until(self._settled, SETTLES)
 
     async def named(self, sentinel: Node) -> Node | None:
@@ -169,9 +175,15 @@ class Cluster:
 
         await wait_until(agreed)
 
+    async def set_patience(self, milliseconds: str) -> None:
+        """Say how long a master may be silent before its replica takes over."""
+        for each in self.nodes:
+            await each.ask("CONFIG", "SET", "cluster-node-timeout", milliseconds)
+
     async def mend(self) -> None:
         """Undo what was done to the servers, and wait until all is well."""
         await revive(self.nodes)
+        await self.set_patience(CLUSTER["cluster-node-timeout"])
         await self.settle()
 
     async def settle(self) -> None:

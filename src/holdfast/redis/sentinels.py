@@ -7,6 +7,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 from redis.exceptions import RedisError
+from redis.utils import str_if_bytes
 
 from holdfast.redis.address import Host
 from holdfast.redis.causes import explain
@@ -17,7 +18,9 @@ class Watch(Sentinel):
     """The Sentinels of a service, asked all at once: one that is frozen holds nobody up.
 
     redis-py asks one after the other and moves the one that answered to the front of its list.
-    Asked by several tasks at a time, it loses some of them from the list in doing so.
+    Asked by several tasks at a time, it loses some of them from the list in doing so. It also asks
+    for the state of the service, where the Sentinel that leads a change of the master goes on
+    naming the old one until all is done.
     """
 
     async def discover_master(self, service_name: str) -> Host:
@@ -42,16 +45,16 @@ class Watch(Sentinel):
 
     async def _ask(self, sentinel: Redis, service: str) -> Host:
         try:
-            # Typed as a list, which newer protocols' own answers are.
-            masters: Any = await sentinel.sentinel_masters()
+            # redis-py's types are those of other answers.
+            found: Any = await sentinel.sentinel_get_master_addr_by_name(service)
+            known: Any = [] if found else await sentinel.sentinel_masters()
         except (RedisError, OSError) as error:
             raise MasterNotFoundError(f"Sentinel {place_of(sentinel)}: {explain(error)}") from error
-        if service not in masters:
-            known = ", ".join(sorted(masters)) or "none"
-            raise MasterNotFoundError(f"Sentinel {place_of(sentinel)} knows only {known}")
-        if not self.check_master_state(masters[service], service):
-            raise MasterNotFoundError(f"Sentinel {place_of(sentinel)} says that it is down")
-        return masters[service]["ip"], masters[service]["port"]
+        if not found:
+            names = ", ".join(sorted(known)) or "none"
+            raise MasterNotFoundError(f"Sentinel {place_of(sentinel)} knows only {names}")
+        host, port = found
+        return str_if_bytes(host), port
 
 
 class MasterPool(SentinelConnectionPool, BlockingConnectionPool):
