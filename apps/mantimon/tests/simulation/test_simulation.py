@@ -82,10 +82,10 @@ async def test_a_seed_that_is_played_again(servers, progress):
 
 async def test_workers_that_are_killed(clean_environment, servers, progress):
     """Others take their games over: the same games end in the same way, and nothing is lost."""
-    clean_environment.setattr(running, "_KILL_EVERY", 0.3)
+    clean_environment.setattr(running, "_KILL_EVERY", 0.1)
     clean_environment.setattr(running, "_LOOK_EVERY", 0.05)
-    undisturbed = await simulate(*servers, replace(PLAN, games=24), progress)
-    plan = replace(PLAN, games=24, workers=3, kill=True)
+    undisturbed = await simulate(*servers, replace(PLAN, games=30), progress)
+    plan = replace(PLAN, games=30, workers=3, kill=True)
     report = await simulate(*servers, plan, progress)
 
     assert report.kills > 0
