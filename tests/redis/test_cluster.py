@@ -56,7 +56,7 @@ async def test_a_frozen_master(shards):
     await shards.set_patience(PATIENT)
     frozen = await shards.owner(KEYS[0])
     there, elsewhere = await split(shards, frozen)
-    async with redis.cluster(shards.url, policy=SHORT) as client:
+    async with redis.cluster(shards.url) as client:
         await asyncio.gather(*(client.set(key, 0) for key in KEYS))
         frozen.freeze()
         for key in there[:2]:  # both over the connection of before, or a new one
@@ -80,7 +80,7 @@ async def test_a_client_that_begins_while_a_master_is_frozen(shards):
     for frozen in await shards.masters():
         _, elsewhere = await split(shards, frozen)
         frozen.freeze()
-        async with redis.cluster(shards.url, policy=SHORT) as client:
+        async with redis.cluster(shards.url) as client:
             for key in elsewhere[:2]:
                 await client.set(key, "stored")
         frozen.thaw()
@@ -221,7 +221,7 @@ async def test_a_pipeline_goes_to_all_nodes_once(shards):
     await shards.set_patience(PATIENT)
     node = await shards.owner(KEYS[0])
     there, elsewhere = await split(shards, node)
-    async with redis.cluster(shards.url, policy=SHORT) as client:
+    async with redis.cluster(shards.url) as client:
         sha = await client.script_load("return redis.call('INCR', KEYS[1])")
 
         async def count() -> dict[str, object]:

@@ -68,7 +68,7 @@ async def test_a_frozen_sentinel_holds_nobody_up(group):
     for frozen in group.sentinels[:2]:
         frozen.freeze()
         # No Sentinel is waited for until its limit, which is longer than all of this may take.
-        long = RedisPolicy(timeout=GUARD * 2)
+        long = RedisPolicy(connect_timeout=GUARD * 2, timeout=GUARD * 2)
         async with redis.client(group.url, policy=long) as client:
             await asyncio.gather(*(client.incr("count") for _ in range(20)))
             asked = client.connection_pool.sentinel_manager.sentinels
