@@ -16,6 +16,7 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from tests.redis.test_sentinels import SLOWLY
 
 from holdfast import redis
 from holdfast.errors import UnavailableError
@@ -72,6 +73,41 @@ async def test_a_frozen_master(shards):
         assert await client.get(there[0]) == b"1"
         assert int(await client.get(there[1])) <= 1
         assert {await client.get(key) for key in elsewhere} == {b"2"}
+
+
+async def test_an_answer_that_comes_too_late(shards):
+    """It is an error, and what was done meanwhile is not done again."""
+    await shards.set_patience(PATIENT)
+    owner = await shards.owner("slow")
+
+    async def counted(times: str) -> bool:
+        return await owner.ask("GET", "slow") == times
+
+    async with redis.cluster(shards.url, policy=SHORT) as client:
+        await client.get("slow")
+        with pytest.raises(RedisTimeoutError):
+            await client.eval(SLOWLY, 1, "slow")
+        await wait_until(lambda: counted("1"))
+        pipeline = client.pipeline()
+        pipeline.execute_command("EVAL", SLOWLY, 1, "slow")
+        with pytest.raises(RedisTimeoutError):
+            await pipeline.execute()
+        await wait_until(lambda: counted("2"))
+        await client.get("slow")  # whatever was sent before is done by now
+
+    assert await counted("2")
+
+
+async def test_the_first_command_goes_to_its_node(shards):
+    """It is not sent to any node, to be sent on from there."""
+    for node in shards.nodes:
+        await node.ask("CONFIG", "RESETSTAT")
+    for key in KEYS:
+        async with redis.cluster(shards.url) as client:
+            await client.get(key)
+
+    told = [await node.ask("INFO", "errorstats") for node in shards.nodes]
+    assert not any("errorstat_MOVED" in each for each in told)
 
 
 async def test_a_client_that_begins_while_a_master_is_frozen(shards):

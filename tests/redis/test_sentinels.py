@@ -13,6 +13,13 @@ from holdfast.redis import RedisPolicy
 
 SHORT = RedisPolicy(connect_timeout=0.2, timeout=0.2, max_connections=2, pool_timeout=0.2)
 PATIENT = "60000"  # milliseconds: nobody takes over in the meantime
+# Longer than the limit, and over when a second try would greet the server.
+SLOWLY = """
+    local function now() local t = redis.call('TIME') return t[1] * 1000 + t[2] / 1000 end
+    local done = now() + 300
+    repeat until now() > done
+    return redis.call('INCR', KEYS[1])
+"""
 GUARD = 60.0  # seconds: nothing hangs
 
 
@@ -47,6 +54,16 @@ async def test_a_command_is_sent_once(group):
 
         assert await group.master.ask("GET", "count") == "1"
         assert await client.get("count") == b"1"
+
+
+async def test_an_answer_that_comes_too_late(group):
+    """It is an error, and what was done meanwhile is not done again."""
+    await group.set_patience(PATIENT)
+    async with redis.client(group.url, policy=SHORT) as client:
+        with pytest.raises(RedisTimeoutError):
+            await client.eval(SLOWLY, 1, "slow")
+    async with redis.client(group.url) as client:
+        assert await client.get("slow") == b"1"
 
 
 async def test_the_pool_is_bounded(group):
