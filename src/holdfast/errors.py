@@ -169,6 +169,53 @@ class StaleVersionError(HoldfastError, RuntimeError):
         self.found = found
 
 
+class StoreUnavailableError(HoldfastError, ConnectionError):
+    """The state store could not reach Redis or PostgreSQL in time; nothing was done."""
+
+
+class OutcomeUnknownError(StoreUnavailableError):
+    """The answer to a change of a state was lost: it may have been made, or may be yet.
+
+    Load the state and look whether the change is in it before you make it again.
+    """
+
+
+class UnknownKeyError(HoldfastError, LookupError):
+    """There is no row for a key, so that the state store has nothing under it."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"{key}: there is no such row; the application inserts it before the store is used, "
+            "or it was deleted"
+        )
+        self.key = key
+
+
+class StateConflictError(HoldfastError, RuntimeError):
+    """A state was to be replaced or written that is not the newest one; nothing was changed.
+
+    Attributes:
+        key: of the state.
+        expected: the version that was in hand.
+        found: the version that the key has; None where Redis was emptied or restarted since, or
+            the row deleted, and loading the key tells.
+    """
+
+    def __init__(self, key: str, expected: int, found: int | None) -> None:
+        now = (
+            "the store does not go on from it any more (Redis was restarted, or the row is gone)"
+            if found is None
+            else f"the key is at version {found}"
+        )
+        super().__init__(
+            f"{key}: version {expected} is in hand, and {now}; load it again, look at what has "
+            "changed, and repeat the change"
+        )
+        self.key = key
+        self.expected = expected
+        self.found = found
+
+
 class SandboxError(HoldfastError, RuntimeError):
     """A test did what one transaction for everything cannot show: it needs its own database."""
 

@@ -116,12 +116,16 @@ def _once(limits: RedisPolicy) -> dict[str, Any]:
     """Say how long one try may take, and that there is no other."""
     from redis.asyncio.retry import Retry  # noqa: PLC0415
     from redis.backoff import NoBackoff  # noqa: PLC0415
+    from redis.maint_notifications import MaintNotificationsConfig  # noqa: PLC0415
 
     return {
         "socket_connect_timeout": limits.connect_timeout,
         "socket_timeout": limits.timeout,
         "retry": Retry(NoBackoff(), 0),
         "health_check_interval": 0,
+        # With them redis-py does not look whether a connection was closed since it was used last,
+        # and waits longer for answers than it was told to.
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
 
 

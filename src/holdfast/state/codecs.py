@@ -1,0 +1,90 @@
+"""What a state is in Python, and how it is stored."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from holdfast.errors import ConfigurationError, InvalidValueError
+
+T = TypeVar("T")
+UNREADABLE = (ValueError, TypeError, RecursionError)  # what decoding raises
+
+
+# Without slots: Python 3.11 cannot make StateCodec[Board](…) of a frozen one that has them.
+@dataclass(frozen=True, kw_only=True)
+class StateCodec(Generic[T]):
+    """Makes JSON of a state, and a state of JSON.
+
+    Attributes:
+        encode: gives JSON in UTF-8; the same for the same state.
+        decode: gives the state of such JSON, also after PostgreSQL has put its keys into another
+            order; raises ValueError where it is none.
+    """
+
+    encode: Callable[[T], bytes]
+    decode: Callable[[bytes], T]
+
+
+def codec_of(state: Any) -> StateCodec[Any]:
+    """Give the codec of a type, or the given one.
+
+    Args:
+        state: a msgspec Struct, pydantic model, dataclass, TypedDict, dict, or a StateCodec.
+
+    Raises:
+        ConfigurationError: neither msgspec nor pydantic makes it from JSON.
+    """
+    if isinstance(state, StateCodec):
+        return state
+    pydantic = sys.modules.get("pydantic")  # where it was not imported, nothing is of it
+    if pydantic and isinstance(state, type) and issubclass(state, pydantic.BaseModel):
+        adapter = pydantic.TypeAdapter(state)
+        return StateCodec(encode=adapter.dump_json, decode=adapter.validate_json)
+    try:
+        decoder = msgspec.json.Decoder(state)
+    except Exception as error:
+        raise ConfigurationError(
+            f"codec: {state!r} is no type of states: {error}; give a msgspec Struct, pydantic "
+            "model, dataclass, TypedDict or dict, or a StateCodec"
+        ) from error
+    return StateCodec(encode=msgspec.json.Encoder().encode, decode=decoder.decode)
+
+
+def encode(codec: StateCodec[T], key: str, value: T, most: int) -> bytes:
+    """Give the JSON of a state.
+
+    Raises:
+        InvalidValueError: it cannot be encoded or stored, or is too large.
+    """
+    try:
+        text = codec.encode(value)
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise InvalidValueError(f"cannot be encoded: {error}", key) from error
+    if len(text) > most:
+        raise InvalidValueError(
+            f"takes {len(text):,} bytes, more than max_bytes of the store's policy, {most:,}", key
+        )
+    if b"\\u0000" in text:
+        raise InvalidValueError(
+            "has a NUL character in it, which PostgreSQL does not store; remove it", key
+        )
+    return text
+
+
+def decode(codec: StateCodec[T], key: str, text: bytes) -> T:
+    """Give the state of stored JSON.
+
+    Raises:
+        InvalidValueError: it is no such state.
+    """
+    try:
+        return codec.decode(text)
+    except UNREADABLE as error:
+        raise InvalidValueError(
+            f"holds what is no state of this store: {' '.join(str(error).split())}; mend the row, "
+            "or let the codec take the old form, and load it again",
+            key,
+        ) from error

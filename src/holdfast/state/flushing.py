@@ -1,0 +1,116 @@
+"""Write what was saved to its rows: a batch at a time, whoever else is at it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from holdfast.errors import HoldfastError, OutcomeUnknownError
+from holdfast.state.operations import adopt, forget
+from holdfast.state.requests import (
+    Absent,
+    Acknowledge,
+    Flush,
+    Held,
+    Io,
+    Read,
+    Refuse,
+    RefusedError,
+    Take,
+    Versions,
+    Write,
+)
+from holdfast.state.versions import epoch
+
+
+@dataclass(slots=True, kw_only=True)
+class Flushed:
+    """What became of a batch.
+
+    Attributes:
+        taken: keys that were looked at.
+        written: states that are in their rows.
+        refused: what PostgreSQL does not take, with its reason.
+        failed: what could not be cleared up this time, and will be looked at again.
+    """
+
+    taken: int = 0
+    written: int = 0
+    refused: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, HoldfastError] = field(default_factory=dict)
+
+
+async def flush(io: Io, marks: str, most: int) -> Flushed:
+    """Write at most so many of the states that one set of marks names.
+
+    Raises:
+        StoreUnavailableError: Redis or PostgreSQL is away. What was taken is due again when its
+            lease is over.
+    """
+    keys = await io(Take(marks, most))
+    done = Flushed(taken=len(keys))
+    reads = await io.all([Read(key) for key in keys])
+    writes = []
+    for key, held in zip(keys, reads, strict=True):
+        if isinstance(held, HoldfastError):
+            done.failed[key] = held
+        elif isinstance(held, Held) and (held.version != held.persisted or held.closed):
+            writes.append((held, Write(key, held.version, held.text)))
+        else:
+            await _look(io, key, stale=held is Absent.STALE, done=done)
+    dirty = [write for held, write in writes if held.version != held.persisted]
+    closed = [write for held, write in writes if held.version == held.persisted]
+    written = await _write(io, sorted(dirty, key=lambda each: each.key), done)
+    left = [each for each in dirty if each.key not in written and each.key not in done.refused]
+    written |= await _settle(io, [*left, *closed], done)
+    done.written += len(written)
+    ready = [each for each in dirty if each.key in written]
+    await io.all([Acknowledge(each.key, each.version) for each in ready])
+    return done
+
+
+async def _write(io: Io, writes: Sequence[Write], done: Flushed) -> set[str]:
+    """Write all that PostgreSQL takes; in halves, where it refuses one of them."""
+    if not writes:
+        return set()
+    try:
+        try:
+            written = await io(Flush(writes))
+        except OutcomeUnknownError:
+            written = await io(Flush(writes))
+        return set(written)
+    except RefusedError as error:
+        if len(writes) > 1:
+            middle = len(writes) // 2
+            first = await _write(io, writes[:middle], done)
+            return first | await _write(io, writes[middle:], done)
+        write = writes[0]
+        done.refused[write.key] = str(error)
+        await io(Refuse(write.key, write.version, str(error)))
+        return set()
+
+
+async def _settle(io: Io, writes: Sequence[Write], done: Flushed) -> set[str]:
+    """Find out why rows were not written; those that have what was to be written."""
+    if not writes:
+        return set()
+    versions = await io(Versions([each.key for each in writes]))
+    there = set()
+    for write in writes:
+        version = versions.get(write.key)
+        if version is None:
+            await forget(io, write.key)
+        elif version == write.version:
+            there.add(write.key)
+        elif epoch(version) != epoch(write.version):
+            # Fenced while it was closed, and whoever fenced it has died.
+            await _look(io, write.key, stale=True, done=done)
+    return there
+
+
+async def _look(io: Io, key: str, *, stale: bool, done: Flushed) -> None:
+    """Take a key up from its row where Redis does not vouch for it, and take its mark away."""
+    try:
+        if stale:
+            await adopt(io, key)
+        await io(Acknowledge(key))
+    except HoldfastError as error:
+        done.failed[key] = error

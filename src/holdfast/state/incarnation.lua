@@ -1,0 +1,10 @@
+-- Put before every script of this folder.
+--
+-- A value is vouched for by the server that it was filled into, in one life of it. The replication
+-- id changes with each restart, failover and restore; a run id stays when a server is demoted and
+-- promoted again. A replica, which may be behind, vouches for nothing.
+local incarnation = string.match(
+  redis.call('INFO', 'replication'), 'role:master.-master_replid:(%x+)')
+if not incarnation then
+  return redis.error_reply('READONLY this server is no master')
+end

@@ -1,0 +1,299 @@
+"""What the store does with one key, as steps that hold whatever happens between them.
+
+The order of the steps is the proof (docs/design.md): read the row, claim, fence, fill. Each step
+may be the last that a process makes, and anybody may come between two of them.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from holdfast.errors import (
+    OutcomeUnknownError,
+    OverloadedError,
+    StateConflictError,
+    StoreUnavailableError,
+    UnknownKeyError,
+)
+from holdfast.state.requests import (
+    Absent,
+    Acknowledge,
+    Adopt,
+    Adoption,
+    Claim,
+    Close,
+    Delete,
+    Fill,
+    Flush,
+    Get,
+    Held,
+    Io,
+    Other,
+    Pause,
+    Purge,
+    Read,
+    Refusal,
+    Row,
+    Save,
+    Select,
+    Text,
+    Versions,
+    Write,
+)
+from holdfast.state.versions import continues, epoch, is_last
+
+# Redis remembers so many saves of a key, to know one that comes again.
+REMEMBERED = 4
+# Somebody else is at the key each time: it is theirs that counts.
+ATTEMPTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A state that may be played on, with its version."""
+
+    version: int
+    state: bytes
+
+
+async def load(io: Io, key: str) -> Found | None:
+    """Give the state of a key; None where the row is not there."""
+    held = await io(Get(key))
+    if isinstance(held, Held):
+        return Found(held.version, held.text.state)
+    return await adopt(io, key, seen=held is not Absent.MISSING)
+
+
+async def adopt(io: Io, key: str, *, seen: bool = True) -> Found | None:
+    """Decide by the row from which state a key goes on, and make that readable.
+
+    What Redis has and does not vouch for goes on where it continues the row's history.
+
+    Args:
+        io: both servers.
+        key: of the state.
+        seen: Redis has something under the key, which is cleared away if there is no row.
+    """
+    token = io.token()
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            await io(Pause(attempt))
+        row = await io(Select(key))
+        if row is None and not seen:
+            return None
+        claimed = await io(Claim(key, token))
+        if isinstance(claimed, Held):
+            return Found(claimed.version, claimed.text.state)
+        seen = True
+        if row is None:
+            if await io(Select(key)) is None:
+                await io(Purge(key, token))
+                return None
+            continue
+        if found := await _take_up(io, key, token, row, claimed.held):
+            return found
+    raise StoreUnavailableError(f"{key}: others were at it in each of {ATTEMPTS} attempts")
+
+
+async def _take_up(io: Io, key: str, token: str, row: Row, held: Held | None) -> Found | None:
+    """Fence the row and fill Redis; None where somebody else came between, or may have."""
+    ahead = held is not None and continues(held.version, row.version)
+    text = held.text if held is not None and ahead else Text(row.state)
+    try:
+        fenced = await io(Adopt([Adoption(key, row.version, text if ahead else None)]))
+    except OutcomeUnknownError:
+        return None
+    if key not in fenced:
+        return None
+    # Those that made Redis' state, which the row's contains where the history is the same.
+    keep = held is not None and epoch(held.version) == epoch(row.version)
+    version = fenced[key]
+    try:
+        filled = await io(Fill(key, token, version, text, keep))
+    except OutcomeUnknownError:
+        filled = False
+    return Found(version, text.state) if filled else await _readable(io, key)
+
+
+async def _readable(io: Io, key: str) -> Found | None:
+    held = await io(Get(key))
+    return Found(held.version, held.text.state) if isinstance(held, Held) else None
+
+
+async def save(io: Io, key: str, expect: int, text: Text) -> int:
+    """Replace the state of that version and give the new one.
+
+    Raises:
+        StateConflictError: the key is at another version, or at none that is readable.
+        OutcomeUnknownError: two answers were lost.
+        OverloadedError: too many states wait to be written; this one was not saved.
+    """
+    if is_last(expect):
+        await _renew(io, key, expect)
+    request = Save(key, expect, expect + 1, text, io.token())
+    try:
+        answer = await io(request)
+    except OutcomeUnknownError:
+        return _judge_again(await io(request), request)
+    return _judge(answer, request)
+
+
+def _judge(answer: Refusal | Other | None, request: Save) -> int:
+    match answer:
+        case None:
+            return request.version
+        case Other(version):
+            raise StateConflictError(request.key, request.expect, version)
+        case Refusal.FULL:
+            raise OverloadedError(
+                f"{request.key}: too many states wait to be written to the database; nothing was "
+                "saved. Is the database there, and does a writer run (flushing())?"
+            )
+        case _:
+            raise StateConflictError(request.key, request.expect, None)
+
+
+def _judge_again(answer: Refusal | Other | None, request: Save) -> int:
+    """The same, where the first answer was lost: what Redis forgot since cannot be told."""
+    match answer:
+        case None:
+            return request.version
+        case Other(version) if (
+            epoch(version) == epoch(request.version) and 0 <= version - request.version < REMEMBERED
+        ):
+            return _judge(answer, request)
+        case _:
+            raise OutcomeUnknownError(
+                f"{request.key}: the answer to a save was lost, and the key has gone on since; "
+                "load it and look whether the change is in it"
+            )
+
+
+async def _renew(io: Io, key: str, expect: int) -> None:
+    """Have a new epoch begin, since this one's numbers are used up; it costs one conflict."""
+    closed = await io(Close(key, io.token(), expect))
+    found = await adopt(io, key) if closed == expect else None
+    raise StateConflictError(key, expect, found.version if found else None)
+
+
+async def persist_held(io: Io, key: str, write: Write) -> None:
+    """Write a state that was saved or loaded, without reading it from Redis.
+
+    Raises:
+        StateConflictError: Redis was lost meanwhile, and this state with it.
+        UnknownKeyError: the row is gone.
+    """
+    if not await _is_durable(io, write):
+        raise StateConflictError(key, write.version, None)
+    await _acknowledge(io, key, write.version)
+
+
+async def persist(io: Io, key: str) -> int:
+    """Write what Redis has to the row, and give its version.
+
+    Raises:
+        UnknownKeyError: there is no such row.
+    """
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            await io(Pause(attempt))
+        held = await io(Read(key))
+        if isinstance(held, Absent):
+            return await _adopt_known(io, key, seen=held is not Absent.MISSING)
+        if held.persisted == held.version:
+            return held.version
+        if await _is_durable(io, Write(key, held.version, held.text)):
+            await _acknowledge(io, key, held.version)
+            return held.version
+        await _adopt_known(io, key, seen=True)
+    raise StoreUnavailableError(f"{key}: others were at it in each of {ATTEMPTS} attempts")
+
+
+async def _adopt_known(io: Io, key: str, *, seen: bool) -> int:
+    found = await adopt(io, key, seen=seen)
+    if found is None:
+        raise UnknownKeyError(key)
+    return found.version
+
+
+async def _is_durable(io: Io, write: Write) -> bool:
+    """Write a state; False where the row has gone on in another history."""
+    try:
+        written = await io(Flush([write]))
+    except OutcomeUnknownError:
+        written = await io(Flush([write]))
+    if written:
+        return True
+    versions = await io(Versions([write.key]))
+    if write.key not in versions:
+        raise UnknownKeyError(write.key)
+    version = versions[write.key]
+    return epoch(version) == epoch(write.version) and version >= write.version
+
+
+async def _acknowledge(io: Io, key: str, version: int) -> None:
+    with suppress(StoreUnavailableError):  # the row has it; a writer will find that out
+        await io(Acknowledge(key, version))
+
+
+async def delete(io: Io, rows: Io, key: str, expect: int | None = None) -> tuple[str, bool]:
+    """Delete the row, so that nothing late brings it back.
+
+    What is left in Redis is closed; `Purge` with the token removes it once the row is gone.
+
+    Args:
+        io: Redis.
+        rows: PostgreSQL; of the caller's transaction, where there is one.
+        key: of the state.
+        expect: delete this version only.
+
+    Returns:
+        the token, and whether this call may have deleted a row.
+
+    Raises:
+        StateConflictError: the key is at another version than the expected one.
+    """
+    token, unknown = io.token(), False
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            await io(Pause(attempt))
+        of = await _close(io, rows, key, token, expect)
+        if of is None:
+            return token, unknown
+        try:
+            if await rows(Delete(key, of)):
+                return token, True
+        except OutcomeUnknownError:
+            unknown = True
+        versions = await rows(Versions([key]))
+        if not versions:
+            return token, unknown
+        if expect is not None and epoch(versions[key]) != epoch(expect):
+            raise StateConflictError(key, expect, versions[key])
+    raise StoreUnavailableError(f"{key}: others were at it in each of {ATTEMPTS} attempts")
+
+
+async def _close(io: Io, rows: Io, key: str, token: str, expect: int | None) -> int | None:
+    """Close the key in Redis and give the epoch whose row is to go; None where there is no row."""
+    closed = await io(Close(key, token, expect))
+    if closed is None and expect is not None:
+        return epoch(expect)
+    if closed is None:
+        versions = await rows(Versions([key]))
+        if key not in versions:
+            return None
+        # Those who read the row before this and claimed since are to find their claim gone.
+        closed = await io(Close(key, token))
+        if closed is None:
+            return epoch(versions[key])
+    if isinstance(closed, Other):
+        assert expect is not None, "nothing else conflicts"
+        raise StateConflictError(key, expect, closed.version)
+    return epoch(closed)
+
+
+async def forget(io: Io, key: str) -> None:
+    """Clear away what Redis has of a key whose row is gone."""
+    token = io.token()
+    await io(Close(key, token))
+    if not await io(Versions([key])):
+        await io(Purge(key, token))

@@ -1,0 +1,266 @@
+"""Carries out requests on real servers, within their limits."""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, TypeVar, cast
+
+from redis.asyncio.cluster import RedisCluster
+from redis.crc import key_slot
+
+from holdfast.errors import HoldfastError
+from holdfast.state.policy import StatePolicy
+from holdfast.state.requests import (
+    Absent,
+    Acknowledge,
+    Adopt,
+    Claim,
+    Claimed,
+    Close,
+    Count,
+    Delete,
+    Fill,
+    Flush,
+    Get,
+    Held,
+    Mark,
+    Marks,
+    Other,
+    Page,
+    Pause,
+    Purge,
+    Read,
+    Refusal,
+    Refuse,
+    Request,
+    Save,
+    Select,
+    Take,
+    Text,
+    Versions,
+)
+from holdfast.state.rows import Rows, SessionRows
+from holdfast.state.scripts import Call, Scripts
+from holdfast.state.table import OWN
+
+A = TypeVar("A")
+
+_CLAIM_KEPT = 60_000  # milliseconds, of a claim without a value whose maker has died
+_FIRST_PAUSE = 0.002  # seconds; it doubles, and half of it is left to chance
+_LONGEST_PAUSE = 0.1
+_SCANNED = 1_000  # keys in one round trip
+_SLOTS = 16_384  # of every cluster
+
+
+class Port:
+    """Redis and PostgreSQL behind a store.
+
+    Args:
+        scripts: of its Redis.
+        rows: of its table.
+        prefix: of its keys.
+        policy: limits.
+    """
+
+    def __init__(self, scripts: Scripts, rows: Rows, prefix: str, policy: StatePolicy) -> None:
+        self._scripts = scripts
+        self._rows = rows
+        self.prefix = prefix
+        self.own = f"{OWN}state:{prefix}"
+        self._policy = policy
+        self._sharded = isinstance(scripts.client, RedisCluster)
+        # Marks that this process may have made: others find them by looking at all keys.
+        self.touched: set[str] = set()
+        self._on_rows: dict[type, Callable[[Any], Any]] = {
+            Select: lambda each: rows.select(each.key, policy.timeout),
+            Versions: lambda each: rows.versions(each.keys, policy.timeout),
+            Count: lambda _: rows.count(policy.flush_timeout),
+            Page: lambda each: rows.page(each.behind, each.most, policy.flush_timeout),
+            Adopt: lambda each: rows.adopt(each.rows, self._limit(len(each.rows))),
+            Flush: lambda each: rows.flush(each.writes, self._limit(len(each.writes))),
+            Delete: lambda each: rows.delete(each.key, each.epoch, policy.timeout),
+            Pause: lambda each: _pause(each.attempt),
+            Marks: lambda each: self._find_marks(everywhere=each.everywhere),
+        }
+
+    async def __call__(self, request: Request[A]) -> A:
+        """Carry out one request."""
+        kind = type(request)
+        if kind in _CALLS:
+            return cast("A", _ANSWERS[kind](await self._scripts.run(self._call(request))))
+        return cast("A", await self._on_rows[kind](request))
+
+    async def all(self, requests: Sequence[Request[A]]) -> "Sequence[A | HoldfastError]":
+        """Carry out several of Redis, in a pipeline."""
+        answers = await self._scripts.run_all([self._call(each) for each in requests])
+        for answer in answers:
+            if isinstance(answer, Exception) and not isinstance(answer, HoldfastError):
+                raise answer
+        return [
+            answer if isinstance(answer, HoldfastError) else _ANSWERS[type(request)](answer)
+            for request, answer in zip(requests, answers, strict=True)
+        ]
+
+    def token(self) -> str:
+        """Give 16 letters that nobody else has."""
+        return secrets.token_hex(8)
+
+    def _limit(self, rows: int) -> float:
+        return self._policy.timeout if rows == 1 else self._policy.flush_timeout
+
+    def _call(self, request: Request[Any]) -> Call:
+        name, values = _CALLS[type(request)]
+        if isinstance(request, Take):
+            marks = request.marks
+            given = (request.most, round(self._policy.lease))
+            return Call(name, (marks, f"{marks}:leases"), given)
+        key = request.key  # type: ignore[attr-defined]  # all others of Redis have one
+        marks = self.marks_of(key)
+        if self._sharded and request.changes:
+            self.touched.add(marks)
+        keys = (f"{self.prefix}{key}", marks, f"{marks}:leases", f"{marks}:refused")
+        return Call(name, keys, values(request, self._policy), changes=request.changes)
+
+    def marks_of(self, key: str) -> str:
+        """Name the marks that are in the slot of a key, so that one script writes both."""
+        if not self._sharded:
+            return f"{self.own}dirty"
+        slot = key_slot(f"{self.prefix}{key}".encode())
+        return f"{self.own}dirty:{{{_tags()[slot]}}}"
+
+    async def _find_marks(self, *, everywhere: bool) -> Sequence[str]:
+        """Give the marks that are to be looked at, and hold none of them as touched any more."""
+        if not self._sharded:
+            return [f"{self.own}dirty"]
+        found, self.touched = self.touched, set()
+        if everywhere:
+            client = self._scripts.client
+            pattern = f"{self.own}dirty:*"
+            async for name in client.scan_iter(match=pattern, count=_SCANNED, _type="zset"):
+                found.add(name.decode())
+        return sorted(found)
+
+
+async def _pause(attempt: int) -> None:
+    most = min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE)
+    await asyncio.sleep(most * random.uniform(0.5, 1))  # noqa: S311  -- no secret
+
+
+@lru_cache(maxsize=1)
+def _tags() -> Sequence[str]:
+    """Give for each slot of a cluster a text that is in it."""
+    tags: dict[int, str] = {}
+    number = 0
+    while len(tags) < _SLOTS:
+        tags.setdefault(key_slot(str(number).encode()), str(number))
+        number += 1
+    return [tags[slot] for slot in range(_SLOTS)]
+
+
+def _word(answer: Any) -> str:
+    return answer.decode() if isinstance(answer, bytes) else ""
+
+
+def _get(answer: Any) -> Held | Absent:
+    if isinstance(answer, list):
+        return Held(int(answer[0]), Text(answer[1]))
+    return Absent[_word(answer).upper()]
+
+
+def _save(answer: Any) -> Refusal | Other | None:
+    if answer == b"ok":
+        return None
+    return Other(int(answer[1])) if isinstance(answer, list) else Refusal[_word(answer).upper()]
+
+
+def _claim(answer: Any) -> Held | Claimed:
+    if answer[0] == b"hit":
+        return Held(int(answer[1]), Text(answer[2]))
+    if not answer[1]:
+        return Claimed(None)
+    return Claimed(Held(int(answer[1]), Text(answer[2], answer[3])))
+
+
+def _read(answer: Any) -> Held | Absent:
+    if not isinstance(answer, list):
+        return Absent[_word(answer).upper()]
+    version, state, columns, persisted, closed = answer
+    return Held(int(version), Text(state, columns), int(persisted), bool(closed))
+
+
+def _close(answer: Any) -> int | Other | None:
+    if not isinstance(answer, list):
+        return None
+    return int(answer[1]) if answer[0] == b"closed" else Other(int(answer[1]))
+
+
+_NOTHING = b""
+_CALLS: dict[type, tuple[str, Callable[[Any, StatePolicy], tuple[str | bytes | int, ...]]]] = {
+    Get: ("get", lambda _each, _policy: ()),
+    Save: (
+        "save",
+        lambda each, policy: (
+            *(each.expect, each.version, each.text.state, each.text.columns, each.token),
+            *(each.key, policy.dirty_limit),
+        ),
+    ),
+    Claim: ("claim", lambda each, _: (each.token, each.key, _CLAIM_KEPT)),
+    Fill: (
+        "fill",
+        lambda each, _: (
+            *(each.token, each.version, each.text.state, each.text.columns, each.key),
+            "1" if each.keep_tokens else "",
+        ),
+    ),
+    Read: ("read", lambda _each, _policy: ()),
+    Acknowledge: (
+        "ack",
+        lambda each, _: (_NOTHING if each.version is None else each.version, each.key),
+    ),
+    Close: (
+        "close",
+        lambda each, _: (each.token, _NOTHING if each.expect is None else each.expect, each.key),
+    ),
+    Purge: ("purge", lambda each, _: (each.token, each.key)),
+    Take: ("take", lambda _each, _policy: ()),
+    Refuse: (
+        "refuse",
+        lambda each, policy: (each.version, each.key, each.reason, round(policy.refused_delay)),
+    ),
+}
+_ANSWERS: dict[type, Callable[[Any], Any]] = {
+    Get: _get,
+    Save: _save,
+    Claim: _claim,
+    Fill: bool,
+    Read: _read,
+    Acknowledge: lambda answer: Mark[_word(answer).upper()],
+    Close: _close,
+    Purge: bool,
+    Take: lambda answer: [each.decode() for each in answer],
+    Refuse: bool,
+}
+
+
+class CallersPort:
+    """The requests of a deletion that are made in the caller's transaction."""
+
+    def __init__(self, rows: SessionRows) -> None:
+        self._rows = rows
+
+    async def __call__(self, request: Request[A]) -> A:
+        """Carry out one request."""
+        if isinstance(request, Delete):
+            return cast("A", await self._rows.delete(request.key, request.epoch))
+        assert isinstance(request, Versions)
+        return cast("A", await self._rows.versions(request.keys))
+
+    async def all(self, requests: Sequence[Request[A]]) -> "Sequence[A | HoldfastError]":
+        """Not asked for here."""
+        raise NotImplementedError
+
+    def token(self) -> str:
+        """Not asked for here."""
+        raise NotImplementedError

@@ -1,0 +1,96 @@
+"""Take up every row at a start, so that nobody waits for it later."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+
+from holdfast.errors import HoldfastError, OutcomeUnknownError
+from holdfast.state.requests import (
+    Adopt,
+    Adoption,
+    Claim,
+    Claimed,
+    Count,
+    Fill,
+    Io,
+    Page,
+    Row,
+    Text,
+)
+from holdfast.state.versions import continues, epoch
+
+
+@dataclass(slots=True, kw_only=True)
+class Recovered:
+    """How far a recovery has come.
+
+    Attributes:
+        total: rows that there were at the beginning.
+        rows: that were looked at.
+        filled: that Redis has now, and had not.
+        ahead: of these, where Redis had a newer state, which the row has now as well.
+        left: that somebody else took up meanwhile, or that are to be loaded when they are needed.
+        unreadable: keys whose rows hold what is no state of the store; they were left alone.
+    """
+
+    total: int = 0
+    rows: int = 0
+    filled: int = 0
+    ahead: int = 0
+    left: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+
+Readable = Callable[[str, bytes], bool]
+
+
+async def recover(io: Io, most: int, readable: Readable) -> AsyncIterator[Recovered]:
+    """Take up every row, a page at a time; gives where it stands after each.
+
+    It is nothing special: it does what loading each key does, and cannot meet anything that
+    loading cannot meet.
+
+    Args:
+        io: both servers.
+        most: rows of a page.
+        readable: tells whether what a row holds is a state.
+
+    Raises:
+        StoreUnavailableError: Redis or PostgreSQL is away; begin again.
+    """
+    done, behind = Recovered(total=await io(Count())), None
+    while page := await io(Page(behind, most)):
+        behind = page[-1][0]
+        rows = [(key, row) for key, row in page if readable(key, row.state)]
+        done.rows += len(page)
+        done.unreadable += sorted({key for key, _ in page} - {key for key, _ in rows})
+        await _take_up(io, rows, done)
+        yield done
+
+
+async def _take_up(io: Io, page: Sequence[tuple[str, Row]], done: Recovered) -> None:
+    token = io.token()
+    claims = await io.all([Claim(key, token) for key, _ in page])
+    adoptions, keep = {}, {}
+    for (key, row), claim in zip(page, claims, strict=True):
+        if isinstance(claim, HoldfastError):
+            raise claim
+        if not isinstance(claim, Claimed):
+            continue  # Redis vouches for what it has
+        held = claim.held
+        ahead = held is not None and continues(held.version, row.version)
+        adoptions[key] = (Adoption(key, row.version, held.text if held and ahead else None), row)
+        keep[key] = held is not None and epoch(held.version) == epoch(row.version)
+    if not adoptions:
+        return
+    try:
+        fenced = await io(Adopt([each for each, _ in adoptions.values()]))
+    except OutcomeUnknownError:
+        fenced = {}  # each is decided anew when it is loaded
+    texts = {key: each.text or Text(row.state) for key, (each, row) in adoptions.items()}
+    fills = await io.all(
+        [Fill(key, token, version, texts[key], keep[key]) for key, version in fenced.items()]
+    )
+    filled = [key for key, answer in zip(fenced, fills, strict=True) if answer is True]
+    done.filled += len(filled)
+    done.ahead += sum(adoptions[key][0].text is not None for key in filled)
+    done.left += len(adoptions) - len(filled)

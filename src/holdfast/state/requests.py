@@ -1,0 +1,307 @@
+"""What the state store asks Redis and PostgreSQL for: one class for each script and statement.
+
+The operations are written against `Io` and nothing else, so that tests can let each request be
+lost, delayed, answered twice or met by a restart.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+from holdfast.errors import HoldfastError
+
+A = TypeVar("A")
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[A]):
+    """One call to a server; `A` is its answer."""
+
+    # Whether it may have changed something when its answer is lost.
+    changes: ClassVar[bool] = True
+
+
+class Io(Protocol):
+    """Makes requests.
+
+    Raises:
+        StoreUnavailableError: the request was not carried out, or it only reads.
+        OutcomeUnknownError: its answer was lost; it may take effect at any later time.
+    """
+
+    async def __call__(self, request: Request[A]) -> A:
+        """Carry out one request."""
+        ...
+
+    async def all(self, requests: Sequence[Request[A]]) -> "Sequence[A | HoldfastError]":
+        """Carry out several, in any order and not at once; an error stands for its answer."""
+        ...
+
+    def token(self) -> str:
+        """Give a name for one operation that no other has had."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A state as it is stored: its JSON, and the JSON of other columns of its row (or nothing)."""
+
+    state: bytes
+    columns: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What Redis has under a key.
+
+    Attributes:
+        persisted: the version that the row is known to have.
+        closed: somebody is about to delete the row, or has.
+    """
+
+    version: int
+    text: Text
+    persisted: int | None = None
+    closed: bool = False
+
+
+class Absent(Enum):
+    """Why Redis has nothing to go on from."""
+
+    MISSING = "there is no such key"
+    STALE = "it is of before a restart, or its row is about to be deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Redis has another version than the expected one."""
+
+    version: int
+
+
+class Refusal(Enum):
+    """Why a state was not saved."""
+
+    GONE = "Redis has nothing to go on from"
+    CLOSED = "the row is about to be deleted"
+    FULL = "too many states wait to be written"
+
+
+class Mark(Enum):
+    """What is to be done about a key after a look at it."""
+
+    CLEAN = "nothing: the row has it"
+    DIRTY = "it is to be written"
+    CLOSED = "somebody deletes it"
+    MISSING = "nothing: it is not there"
+    STALE = "it is to be taken up from the row"
+
+
+# --- Redis: a Lua script each, which says what it does.
+
+
+@dataclass(frozen=True, slots=True)
+class Get(Request[Held | Absent]):
+    """get.lua; `text.columns` and `persisted` are not told."""
+
+    changes: ClassVar[bool] = False
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Save(Request[Refusal | Other | None]):
+    """save.lua; None where it is saved."""
+
+    key: str
+    expect: int
+    version: int
+    text: Text
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The claim stands; `held` is what Redis has and does not vouch for."""
+
+    held: Held | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(Request[Held | Claimed]):
+    """claim.lua; `Held` where there is something to go on from, and no claim is needed."""
+
+    key: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fill(Request[bool]):
+    """fill.lua; False where the claim is lost."""
+
+    key: str
+    token: str
+    version: int
+    text: Text
+    keep_tokens: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Read(Request[Held | Absent]):
+    """read.lua."""
+
+    changes: ClassVar[bool] = False
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge(Request[Mark]):
+    """ack.lua; without a version it only looks."""
+
+    key: str
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Close(Request[int | Other | None]):
+    """close.lua; the version that is closed, None where Redis has none to go on from."""
+
+    key: str
+    token: str
+    expect: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Purge(Request[bool]):
+    """purge.lua."""
+
+    key: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Take(Request[Sequence[str]]):
+    """take.lua; keys that have to be written, from one set of marks."""
+
+    marks: str
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse(Request[bool]):
+    """refuse.lua."""
+
+    key: str
+    version: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Marks(Request[Sequence[str]]):
+    """Which sets of marks there are: one, in a cluster one for each slot.
+
+    Attributes:
+        everywhere: also those that other processes have made, for which all keys are looked at.
+    """
+
+    changes: ClassVar[bool] = False
+    everywhere: bool = False
+
+
+# --- PostgreSQL: one statement each.
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the table has for a key."""
+
+    version: int
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Select(Request[Row | None]):
+    """The row of a key."""
+
+    changes: ClassVar[bool] = False
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Versions(Request[Mapping[str, int]]):
+    """The versions of those rows that there are."""
+
+    changes: ClassVar[bool] = False
+    keys: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Count(Request[int]):
+    """How many rows there are."""
+
+    changes: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Request[Sequence[tuple[str, Row]]]):
+    """Rows in the order of their keys, behind one."""
+
+    changes: ClassVar[bool] = False
+    behind: str | None
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """A row that is given a new epoch, and the state that Redis was ahead with, if it was."""
+
+    key: str
+    version: int
+    text: Text | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt(Request[Mapping[str, int]]):
+    """Give rows a new epoch whose version is still the one that was read; the new versions."""
+
+    rows: Sequence[Adoption]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A state that is to be written to its row."""
+
+    key: str
+    version: int
+    text: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Flush(Request[frozenset[str]]):
+    """Write states to rows whose version is lower; the keys that were written.
+
+    Raises:
+        RefusedError: PostgreSQL does not take one of them; none is written.
+    """
+
+    writes: Sequence[Write]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete(Request[bool]):
+    """Delete a row of that epoch; whether there was one."""
+
+    key: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pause(Request[None]):
+    """Wait a little before another attempt, longer with each."""
+
+    changes: ClassVar[bool] = False
+    attempt: int
+
+
+class RefusedError(HoldfastError, ValueError):
+    """PostgreSQL does not take a state."""

@@ -1,0 +1,216 @@
+"""The store's statements on its table, each for many rows and done in itself."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from sqlalchemy import Dialect, TextClause, text
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from holdfast.errors import (
+    DEADLOCK_DETECTED,
+    HoldfastError,
+    InvalidValueError,
+    OutcomeUnknownError,
+    StoreUnavailableError,
+)
+from holdfast.retry import classify
+from holdfast.state.requests import Adoption, RefusedError, Row, Write
+from holdfast.state.table import StateTable
+from holdfast.state.versions import COUNT_BITS, SEQUENCE
+
+# Classes of SQLSTATEs that are about the values of a row.
+_VALUES = ("22", "23")
+# The server said that it did not do it, and may do it later.
+_PASSING = ("40", "53", "55", "57014", "25006")
+_DEADLOCKS = 3  # attempts: all statements here may be repeated
+
+
+class Rows:
+    """Makes the statements of one table, in transactions of their own.
+
+    Args:
+        engine: of the database.
+        table: of the states.
+    """
+
+    def __init__(self, engine: AsyncEngine, table: StateTable[Any]) -> None:
+        self._engine = engine
+        self.sql = Statements(table, engine.dialect)
+
+    async def select(self, key: str, within: float) -> Row | None:
+        """Give the row of a key."""
+        found = await self._fetch(self.sql.select, {"key": key}, within, changes=False)
+        return _row(found[0]) if found else None
+
+    async def versions(self, keys: Sequence[str], within: float) -> Mapping[str, int]:
+        """Give the versions of the rows that there are."""
+        found = await self._fetch(self.sql.versions, {"keys": list(keys)}, within, changes=False)
+        return dict(found)
+
+    async def count(self, within: float) -> int:
+        """Give how many rows there are."""
+        ((found,),) = await self._fetch(self.sql.count, {}, within, changes=False)
+        return int(found)
+
+    async def page(self, behind: str | None, most: int, within: float) -> Sequence[tuple[str, Row]]:
+        """Give rows in the order of their keys, behind one."""
+        statement = self.sql.first if behind is None else self.sql.page
+        values = {"most": most} if behind is None else {"most": most, "behind": behind}
+        found = await self._fetch(statement, values, within, changes=False)
+        return [(each[2], _row(each)) for each in found]
+
+    async def adopt(self, rows: Sequence[Adoption], within: float) -> Mapping[str, int]:
+        """Give rows a new epoch; see adopt.sql."""
+        values = {
+            "keys": [each.key for each in rows],
+            "versions": [each.version for each in rows],
+            "states": [each.text.state.decode() if each.text else "" for each in rows],
+            "columns": [each.text.columns.decode() if each.text else "" for each in rows],
+        }
+        found = await self._fetch(self.sql.adopt, values, within, changes=True)
+        return dict(found)
+
+    async def flush(self, writes: Sequence[Write], within: float) -> frozenset[str]:
+        """Write states; see flush.sql."""
+        values = {
+            "keys": [each.key for each in writes],
+            "versions": [each.version for each in writes],
+            "states": [each.text.state.decode() for each in writes],
+            "columns": [each.text.columns.decode() for each in writes],
+        }
+        found = await self._fetch(self.sql.flush, values, within, changes=True)
+        return frozenset(key for (key,) in found)
+
+    async def delete(self, key: str, epoch: int, within: float) -> bool:
+        """Delete the row of an epoch."""
+        values = {"key": key, "epoch": epoch}
+        return bool(await self._fetch(self.sql.delete, values, within, changes=True))
+
+    async def _fetch(
+        self, statement: TextClause, values: Mapping[str, Any], within: float, *, changes: bool
+    ) -> Sequence[Any]:
+        for attempt in range(_DEADLOCKS):
+            try:
+                async with asyncio.timeout(within):
+                    return await self._execute(statement, values)
+            except (DBAPIError, HoldfastError, OSError) as error:
+                state = getattr(getattr(error, "orig", None), "sqlstate", "")
+                if state == DEADLOCK_DETECTED and attempt + 1 < _DEADLOCKS:
+                    continue
+                raise _explain(error, changes=changes) from error
+        raise AssertionError("it returns or raises")
+
+    async def _execute(self, statement: TextClause, values: Mapping[str, Any]) -> Sequence[Any]:
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            return (await connection.execute(statement, values)).all()
+
+
+class SessionRows:
+    """The same for a deletion in the caller's transaction, whose errors are the caller's."""
+
+    def __init__(self, session: AsyncSession, statements: "Statements") -> None:
+        self._session = session
+        self.sql = statements
+
+    async def versions(self, keys: Sequence[str]) -> Mapping[str, int]:
+        """Give the versions of the rows that there are."""
+        found = await self._session.execute(self.sql.versions, {"keys": list(keys)})
+        return dict(found)
+
+    async def delete(self, key: str, epoch: int) -> bool:
+        """Delete the row of an epoch."""
+        found = await self._session.execute(self.sql.delete, {"key": key, "epoch": epoch})
+        return bool(found.all())
+
+
+class Statements:
+    """The statements of one table."""
+
+    def __init__(self, table: StateTable[Any], dialect: Dialect) -> None:
+        quote = dialect.identifier_preparer
+        state = table.table.columns[table.state]
+        name = quote.format_table(table.table)
+        named = {
+            "table": name,
+            "key": quote.quote(table.key.name),
+            "key_type": table.key.type.compile(dialect),
+            "state": quote.quote(table.state),
+            "state_type": state.type.compile(dialect),
+            "version": quote.quote(table.version),
+            "sequence": SEQUENCE,
+            "bits": COUNT_BITS,
+            **_columns([quote.quote(column) for column in table.columns], name),
+        }
+        key = "CAST(:key AS {key_type})".format_map(named)
+        row = (
+            "SELECT {version}, CAST({state} AS text), CAST({key} AS text) FROM {table}".format_map(
+                named
+            )
+        )
+        end = "ORDER BY {key} LIMIT :most".format_map(named)
+        self.select = text(f"{row} WHERE {named['key']} = {key}")
+        self.count = text("SELECT count(*) FROM {table}".format_map(named))
+        self.first = text(f"{row} {end}")
+        self.page = text(f"{row} WHERE {named['key']} > CAST(:behind AS {named['key_type']}) {end}")
+        self.versions = text(
+            "SELECT CAST({key} AS text), {version} FROM {table} "
+            "WHERE {key} = ANY(CAST(CAST(:keys AS text[]) AS {key_type}[]))".format_map(named)
+        )
+        self.delete = text(
+            "DELETE FROM {table} WHERE {key} = CAST(:key AS {key_type}) "
+            "AND {version} >> {bits} = :epoch RETURNING 1".format_map(named)
+        )
+        self.adopt = _from_file("adopt.sql", named)
+        self.flush = _from_file("flush.sql", named)
+
+
+def _from_file(name: str, named: Mapping[str, Any]) -> TextClause:
+    lines = files("holdfast.state").joinpath(name).read_text().splitlines()
+    statement = "\n".join(each for each in lines if not each.startswith("--"))
+    return text(statement.format_map(named))
+
+
+def _columns(names: Sequence[str], table: str) -> Mapping[str, str]:
+    """Fill other columns: their JSON becomes values of the row's own types."""
+    if not names:
+        return {"assignments": "", "filled": ""}
+    kept = "CASE WHEN given.columns = '' THEN t.{0} ELSE filled.{0} END"
+    return {
+        "assignments": "".join(f", {name} = {kept.format(name)}" for name in names),
+        "filled": f", jsonb_populate_record(CAST(NULL AS {table}), "
+        "CAST(NULLIF(given.columns, '') AS jsonb)) AS filled",
+    }
+
+
+def _row(found: Any) -> Row:
+    return Row(found[0], found[1].encode())
+
+
+def _explain(error: Exception, *, changes: bool) -> Exception:
+    """Say what an error means for what was asked; itself where it means nothing else."""
+    if isinstance(error, InvalidValueError):
+        return RefusedError(str(error))
+    if isinstance(error, HoldfastError):  # no connection was had
+        return StoreUnavailableError(f"PostgreSQL: {error}; nothing was done")
+    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    if state.startswith(_VALUES):
+        return RefusedError(_first_line(error))
+    if state.startswith(_PASSING):
+        return StoreUnavailableError(f"PostgreSQL: {_first_line(error)}; nothing was done")
+    if not isinstance(error, OSError | InterfaceError) and classify(error) is None:
+        return error
+    kind = OutcomeUnknownError if changes else StoreUnavailableError
+    return kind(f"PostgreSQL gave no answer: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    origin = getattr(error, "orig", None)
+    if origin is None:
+        return str(error).partition("\n")[0] or "no answer in time"
+    said = str(origin).partition("\n")[0]
+    driver = type(origin.__cause__ or origin).__name__  # SQLAlchemy wraps those of asyncpg
+    return f"{driver}: {said.partition('>: ')[2] if said.startswith('<class') else said}"

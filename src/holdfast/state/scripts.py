@@ -1,0 +1,157 @@
+"""The store's Lua scripts, run by their hash in one round trip."""
+
+import asyncio
+import hashlib
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    MaxConnectionsError,
+    NoScriptError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
+
+from holdfast.errors import ConfigurationError, OutcomeUnknownError, StoreUnavailableError
+
+Client = Redis | RedisCluster
+# The codes of errors by which a server says that it did nothing, and may do it later.
+_PASSING = frozenset(
+    {"ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOAUTH", "NOPERM"}
+    | {"NOREPLICAS", "OOM", "READONLY", "TRYAGAIN", "WRONGPASS"}
+)
+_LOST = (RedisConnectionError, RedisTimeoutError)
+# What stands behind redis-py's errors, and begins their texts, when nothing was sent yet.
+_NOT_SENT = (ConnectionRefusedError, FileNotFoundError, socket.gaierror)
+_NOT_CONNECTED = ("No connection available", "Error connecting", "Timeout connecting")
+_MANY: Final = 100  # commands in one pipeline: so many answers of 18 kB come in time
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a script.
+
+    Attributes:
+        name: of its file.
+        keys: all of one slot.
+        values: after them.
+        changes: it may have changed something when its answer is lost.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    values: tuple[str | bytes | int, ...] = ()
+    changes: bool = True
+
+
+class Scripts:
+    """Runs scripts, each within a time limit, and never twice.
+
+    Args:
+        client: of redis-py, which does not send again by itself.
+        timeout: seconds for an answer.
+    """
+
+    def __init__(self, client: Client, timeout: float) -> None:
+        self.client = client
+        self._timeout = timeout
+
+    async def run(self, call: Call) -> Any:
+        """Run one.
+
+        Raises:
+            OutcomeUnknownError: no answer, and it may have changed something.
+            StoreUnavailableError: no answer, and it has not.
+        """
+        source, digest = _script(call.name)
+        try:
+            async with asyncio.timeout(self._timeout):
+                try:
+                    return await self._send("EVALSHA", digest, call)
+                except NoScriptError:  # it was not run
+                    return await self._send("EVAL", source, call)
+        except (RedisError, OSError) as error:
+            raise _explain(error, changes=call.changes) from error
+
+    async def run_all(self, calls: Sequence[Call]) -> "list[Any]":
+        """Run several, a hundred in one round trip; an error stands for its answer."""
+        answers: list[Any] = []
+        for first in range(0, len(calls), _MANY):
+            answers += await self._run_some(calls[first : first + _MANY])
+        return answers
+
+    async def _run_some(self, calls: Sequence[Call]) -> "list[Any]":
+        pipeline = self.client.pipeline(transaction=False)
+        for call in calls:
+            digest = _script(call.name)[1]
+            pipeline.execute_command("EVALSHA", digest, len(call.keys), *call.keys, *call.values)
+        try:
+            async with asyncio.timeout(self._timeout):
+                answers = list(await pipeline.execute(raise_on_error=False))
+        except (RedisError, OSError) as error:
+            return [_explain(error, changes=call.changes) for call in calls]
+        for place, (call, answer) in enumerate(zip(calls, answers, strict=True)):
+            if isinstance(answer, NoScriptError):
+                try:
+                    answers[place] = await self.run(call)
+                except StoreUnavailableError as error:
+                    answers[place] = error
+            elif isinstance(answer, Exception):
+                answers[place] = _explain(answer, changes=call.changes)
+        return answers
+
+    async def _send(self, command: str, script: str, call: Call) -> Any:
+        return await self.client.execute_command(
+            command, script, len(call.keys), *call.keys, *call.values
+        )
+
+
+@cache
+def _script(name: str) -> tuple[str, str]:
+    folder = files("holdfast.state")
+    source = "\n".join(folder.joinpath(f"{each}.lua").read_text() for each in ("incarnation", name))
+    return source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+
+def _explain(error: Exception, *, changes: bool) -> Exception:
+    """Say what an error means for what was asked."""
+    said = " ".join(str(error).split()) or "no answer in time"
+    code = getattr(error, "status_code", None) or said.partition(" ")[0]
+    if isinstance(error, ResponseError) or code in _PASSING:  # the server said so
+        return _explain_answer(error, code, said)
+    if isinstance(error, RedisError) and not isinstance(error, _LOST):
+        return error
+    if changes and _was_sent(error, said):
+        return OutcomeUnknownError(f"Redis gave no answer: {said}")
+    return StoreUnavailableError(f"Redis: {said}; nothing was done")
+
+
+def _explain_answer(error: Exception, code: str, said: str) -> Exception:
+    if code in _PASSING:
+        said = said.removeprefix(f"{code} ")
+        return StoreUnavailableError(f"Redis: {code} {said}; nothing was done")
+    if code == "WRONGTYPE" or "WRONGTYPE" in said:
+        return ConfigurationError(
+            f"Redis: a key of the store holds something else ({said}); each store has a prefix "
+            "of its own"
+        )
+    return error
+
+
+def _was_sent(error: Exception, said: str) -> bool:
+    if isinstance(error, MaxConnectionsError) or said.startswith(_NOT_CONNECTED):
+        return False
+    causes = (error, error.__cause__, error.__context__)
+    return not any(isinstance(each, _NOT_SENT) for each in causes)

@@ -1,0 +1,511 @@
+"""A store of states that are in Redis while they change, and in their rows when it matters."""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from inspect import isawaitable
+from typing import Any, Generic, Self, TypeVar
+
+import msgspec
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from holdfast.database import Database
+from holdfast.errors import (
+    InvalidValueError,
+    OutcomeUnknownError,
+    StateConflictError,
+    StoreUnavailableError,
+    UnknownKeyError,
+)
+from holdfast.events import Check, Events
+from holdfast.state import operations
+from holdfast.state.codecs import UNREADABLE, StateCodec, codec_of, decode, encode
+from holdfast.state.examining import examine
+from holdfast.state.facts import (
+    StateConflicted,
+    StateRefused,
+    StateSaved,
+    StatesFlushed,
+    StatesRecovered,
+    StateUnreadable,
+    StoreFailed,
+)
+from holdfast.state.flushing import Flushed, flush
+from holdfast.state.inspecting import (
+    KeyReport,
+    StateStats,
+    Verified,
+    check,
+    count,
+    look,
+    note_written,
+    verify,
+)
+from holdfast.state.policy import StatePolicy
+from holdfast.state.port import CallersPort, Port
+from holdfast.state.recovering import Recovered, recover
+from holdfast.state.requests import Io, Marks, Purge, Select, Text, Write
+from holdfast.state.rows import Rows, SessionRows
+from holdfast.state.scripts import Client, Scripts
+from holdfast.state.table import Key, StateTable
+
+T = TypeVar("T")
+_WAITING = "holdfast_state_after_commit"  # of a session's info
+Background = set[asyncio.Task[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry(Generic[T]):
+    """A state and its version, as they were loaded or saved.
+
+    Attributes:
+        value: yours to change; what is changed in it is not stored by itself.
+        version: names this state of the key, for ever.
+    """
+
+    value: T
+    version: int
+    _text: Text = field(repr=False, compare=False)
+
+
+class StateStore(Generic[T]):
+    """States in Redis, and in the rows of a table.
+
+        store = StateStore(db, client, table=StateTable(model=ActiveGame, prefix="game:"),
+                           codec=GameState)
+        game = await store.load(game_id)                          # Entry, or None
+        game = await store.save(game_id, state, expect=game.version)   # Redis only
+        await store.persist(game_id)                              # durable
+
+    It holds nothing in the process: any number of processes use the same states. Nothing is opened
+    here.
+
+    Args:
+        db: of the rows; the store's statements are transactions of their own there.
+        redis: from `holdfast.redis`; it belongs to the caller.
+        table: of the rows.
+        codec: the type of the states, or a StateCodec.
+        policy: limits.
+        events: told what happens; the database's, if not given.
+
+    Raises:
+        ConfigurationError: the codec makes no state from JSON.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        redis: Client,
+        *,
+        table: StateTable[T],
+        codec: type[T] | StateCodec[T],
+        policy: StatePolicy | None = None,
+        events: Events | None = None,
+    ) -> None:
+        self.policy = policy or StatePolicy()
+        self.table = table
+        self.events = events or db.events
+        self._codec: StateCodec[T] = codec_of(codec)
+        self._redis = redis
+        self._engine = db.engine
+        self._opened = False
+        self._rows = Rows(db.engine, table)
+        self._port = Port(
+            Scripts(redis, self.policy.timeout), self._rows, table.prefix, self.policy
+        )
+        self._leaving: Background = set()
+
+    async def open(self) -> None:
+        """Find out whether client, Redis and table can keep what a store promises.
+
+        `flushing()` and `recover()` do so by themselves.
+
+        Raises:
+            ConfigurationError: it names everything that has to be changed: a client that sends
+                again, a Redis that drops keys, a table without the columns, …
+            StoreUnavailableError: Redis could not be reached.
+        """
+        if not self._opened:
+            await examine(self._redis, self._engine, self.table)
+            self._opened = True
+
+    async def close(self) -> None:
+        """Wait for what goes on in the background after a deletion; harmless when repeated."""
+        while self._leaving:
+            await asyncio.gather(*self._leaving, return_exceptions=True)
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.close()
+
+    async def load(self, key: Key) -> Entry[T] | None:
+        """Give the newest state of a key; None where there is no row.
+
+        One round trip where Redis has it. Else the row decides from which state the key goes on,
+        and Redis is filled.
+
+        Raises:
+            StoreUnavailableError: Redis or, where it is needed, PostgreSQL did not answer in time.
+            InvalidValueError: what is stored is no state that the codec takes.
+        """
+        name = self.table.write_key(key)
+        try:
+            found = await operations.load(self._port, name)
+        except StoreUnavailableError as error:
+            raise self._failed("load", error, harmless=True) from error
+        return self._entry(name, found.version, Text(found.state)) if found else None
+
+    async def save(self, key: Key, value: T, *, expect: int) -> Entry[T]:
+        """Replace the state of that version in Redis; the row has it at the next round of writing.
+
+        One round trip. Another that is sent where the answer was lost changes nothing more.
+
+        Raises:
+            StateConflictError: the key is at another version, has no row, or Redis was emptied or
+                restarted since it was loaded; nothing was changed.
+            InvalidValueError: the state cannot be encoded or stored, or is too large.
+            OverloadedError: too many states wait to be written; nothing was changed.
+            OutcomeUnknownError: no answer, twice.
+            StoreUnavailableError: Redis could not be reached; nothing was changed.
+        """
+        name = self.table.write_key(key)
+        text = self._text(name, value)
+        try:
+            version = await operations.save(self._port, name, expect, text)
+        except StateConflictError as error:
+            self.events.emit(StateConflicted(key=name, expected=error.expected, found=error.found))
+            raise
+        except StoreUnavailableError as error:
+            raise self._failed("save", error) from error
+        self.events.emit(StateSaved(key=name, version=version))
+        return Entry(value=value, version=version, _text=text)
+
+    async def update(
+        self, key: Key, change: Callable[[T], T | Awaitable[T]], *, attempts: int = 20
+    ) -> Entry[T]:
+        """Load, change and save, again from the newest state where somebody else was quicker.
+
+        Args:
+            key: of the state.
+            change: gives the new state; it may change and return the one that it is given, and
+                must do nothing else that cannot be done twice.
+            attempts: how often it is called at most.
+
+        Raises:
+            UnknownKeyError: there is no such row.
+            StateConflictError: others were quicker each time.
+        """
+        for attempt in range(attempts):
+            entry = await self.load(key)
+            if entry is None:
+                raise UnknownKeyError(self._shown(key))
+            changed = change(entry.value)
+            value = await changed if isawaitable(changed) else changed
+            try:
+                return await self.save(key, value, expect=entry.version)
+            except StateConflictError:
+                if attempt + 1 == attempts:
+                    raise
+        raise ValueError(f"attempts is {attempts}; it is at least 1")
+
+    async def persist(self, key: Key, entry: Entry[T] | None = None) -> int:
+        """Have the row hold the newest state, and give its version.
+
+        Once it returned, that state or a newer one is what every load gives, whatever is lost.
+
+        Args:
+            key: of the state.
+            entry: what was just saved or loaded: it is written without being read from Redis, in
+                one round trip to PostgreSQL.
+
+        Raises:
+            UnknownKeyError: there is no such row.
+            StateConflictError: the entry was lost with Redis before it was written.
+            RefusedError: PostgreSQL does not take the state.
+            StoreUnavailableError: it could not be written now; what was saved is as it was.
+        """
+        name = self.table.write_key(key)
+        try:
+            if entry is None:
+                return await operations.persist(self._port, name)
+            write = Write(name, entry.version, entry._text)  # noqa: SLF001  -- of this module
+            await operations.persist_held(self._port, name, write)
+        except StoreUnavailableError as error:
+            raise self._failed("persist", error, harmless=True) from error
+        return entry.version
+
+    async def delete(
+        self, key: Key, *, expect: int | None = None, session: AsyncSession | None = None
+    ) -> bool:
+        """Delete a row and its state; nothing that comes late brings them back.
+
+        From the call on nobody plays on from the key. In a transaction that is rolled back, the
+        next load has it again.
+
+        Args:
+            key: of the state.
+            expect: delete this version only, for what is stored elsewhere in its place.
+            session: delete in its transaction; what Redis has goes after the commit.
+
+        Returns:
+            whether there was a row. False where another call has deleted it.
+
+        Raises:
+            StateConflictError: the key is at another version than the expected one.
+            StoreUnavailableError: Redis or PostgreSQL could not be reached; the row is there.
+            OutcomeUnknownError: no answer; the row may be there or not.
+        """
+        name = self.table.write_key(key)
+        rows: Io = (
+            self._port if session is None else CallersPort(SessionRows(session, self._rows.sql))
+        )
+        try:
+            token, deleted = await operations.delete(self._port, rows, name, expect)
+        except StoreUnavailableError as error:
+            raise self._failed("delete", error) from error
+        if session is None:
+            await self._purge(name, token)
+        else:
+            _after_commit(session.sync_session, lambda: self._later(self._purge(name, token)))
+        return deleted
+
+    async def read_durable(self, key: Key) -> Entry[T] | None:
+        """Give the state that the row has, without asking Redis, which may have a newer one.
+
+        Raises:
+            StoreUnavailableError: PostgreSQL did not answer in time.
+            InvalidValueError: what the row holds is no state that the codec takes.
+        """
+        name = self.table.write_key(key)
+        try:
+            row = await self._port(Select(name))
+        except StoreUnavailableError as error:
+            raise self._failed("read_durable", error, harmless=True) from error
+        return self._entry(name, row.version, Text(row.state)) if row else None
+
+    async def recover(self, *, progress: Callable[[Recovered], object] | None = None) -> Recovered:
+        """Have Redis hold every row's state, at a start; no running worker is set back.
+
+        Args:
+            progress: told after each page of rows.
+
+        Raises:
+            StoreUnavailableError: Redis or PostgreSQL is away.
+        """
+        await self.open()
+        began, done = time.perf_counter(), Recovered()
+        try:
+            async for done in recover(self._port, self.policy.batch_size, self._is_readable):
+                if progress:
+                    progress(done)
+        except StoreUnavailableError as error:
+            raise self._failed("recover", error, harmless=True) from error
+        self.events.emit(
+            StatesRecovered(
+                prefix=self.table.prefix,
+                rows=done.rows,
+                filled=done.filled,
+                ahead=done.ahead,
+                seconds=round(time.perf_counter() - began, 3),
+            )
+        )
+        return done
+
+    async def flush(self) -> int:
+        """Write what waits to be written, whoever saved it; give how many states were written.
+
+        Raises:
+            StoreUnavailableError: Redis or PostgreSQL is away; what waits goes on waiting.
+        """
+        return await self._flush(everywhere=True)
+
+    async def _flush(self, *, everywhere: bool) -> int:
+        began, written = time.perf_counter(), 0
+        try:
+            marks = await self._port(Marks(everywhere))
+            left = [*marks]
+            try:
+                while left:
+                    done = await flush(self._port, left[-1], self.policy.batch_size)
+                    written += done.written
+                    self._report(done)
+                    if done.taken < self.policy.batch_size:
+                        left.pop()
+            finally:
+                self._port.touched.update(left)
+        except StoreUnavailableError as error:
+            raise self._failed("flush", error, harmless=True) from error
+        if written:
+            await note_written(self._redis, self._port, written)
+            seconds = round(time.perf_counter() - began, 4)
+            self.events.emit(
+                StatesFlushed(prefix=self.table.prefix, written=written, seconds=seconds)
+            )
+        return written
+
+    @asynccontextmanager
+    async def flushing(self) -> AsyncIterator[None]:
+        """Write in the background, every `flush_interval`, and what is left at the end.
+
+        Any number of processes may do so; one is enough.
+        """
+        await self.open()
+        stop = asyncio.Event()
+        writer = asyncio.create_task(self._write_until(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            try:
+                await asyncio.shield(writer)
+            except asyncio.CancelledError:  # in a hurry: another writer has the rest
+                writer.cancel()
+                await asyncio.wait([writer])
+                raise
+            await self.close()
+
+    async def _write_until(self, stop: asyncio.Event) -> None:
+        swept = -math.inf
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.policy.flush_interval):
+                    await stop.wait()
+            due = time.monotonic() - swept >= self.policy.sweep_interval
+            if await self._try_to_flush(everywhere=due) and due:
+                swept = time.monotonic()
+        try:
+            async with asyncio.timeout(self.policy.drain_timeout):
+                await self._try_to_flush(everywhere=True)
+        except TimeoutError:
+            self._failed("drain", StoreUnavailableError("it had no end in time"))
+
+    async def _try_to_flush(self, *, everywhere: bool) -> bool:
+        """Write what waits; whatever goes wrong is told, and tried again by the next round."""
+        try:
+            await self._flush(everywhere=everywhere)
+        except StoreUnavailableError:  # told already
+            return False
+        except Exception as error:  # noqa: BLE001  -- a writer that ends would be missed too late
+            self._failed("flush", StoreUnavailableError(f"{type(error).__name__}: {error}"))
+            return False
+        return True
+
+    async def stats(self) -> StateStats:
+        """Count states, those that wait to be written, and what is written each second.
+
+        It reads the names of all keys of that Redis.
+
+        Raises:
+            StoreUnavailableError: Redis did not answer in time.
+        """
+        return await count(self._redis, self._port)
+
+    async def look(self, key: Key) -> KeyReport:
+        """Give what both servers have under a key, and change nothing.
+
+        Raises:
+            StoreUnavailableError: Redis or PostgreSQL did not answer in time.
+        """
+        return await look(self._port, self.table.write_key(key))
+
+    async def verify(self, *, progress: Callable[[Verified], object] | None = None) -> Verified:
+        """Compare Redis with the rows, and name every difference.
+
+        Args:
+            progress: told after each page of rows.
+
+        Raises:
+            StoreUnavailableError: Redis or PostgreSQL did not answer in time.
+        """
+        return await verify(self._redis, self._port, self.table.read_key, progress=progress)
+
+    async def check(self) -> Sequence[Check]:
+        """Tell whether states can be saved and are written: for a health route.
+
+        Two round trips; what is wrong is a failed check, not an exception.
+        """
+        return await check(self._redis, self._port, self.policy)
+
+    def _report(self, done: Flushed) -> None:
+        for key, reason in done.refused.items():
+            self.events.emit(StateRefused(key=key, reason=reason))
+        for key, error in done.failed.items():
+            self.events.emit(
+                StoreFailed(prefix=self.table.prefix, what=f"flush {key}", error=str(error))
+            )
+
+    async def _purge(self, name: str, token: str) -> None:
+        with suppress(StoreUnavailableError):  # what is left is readable to nobody
+            await self._port(Purge(name, token))
+
+    def _later(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    def _is_readable(self, name: str, text: bytes) -> bool:
+        try:
+            self._codec.decode(text)
+        except UNREADABLE as error:
+            reason = " ".join(str(error).split())
+            self.events.emit(StateUnreadable(key=name, reason=reason))
+            return False
+        return True
+
+    def _shown(self, key: Key) -> str:
+        return f"{self.table.prefix}{key}"
+
+    def _text(self, name: str, value: T) -> Text:
+        state = encode(self._codec, name, value, self.policy.max_bytes)
+        if not self.table.columns:
+            return Text(state)
+        columns: Mapping[str, object] = {
+            column: show(value) for column, show in self.table.columns.items()
+        }
+        try:
+            return Text(state, msgspec.json.encode(columns))
+        except (TypeError, ValueError) as error:
+            raise InvalidValueError(f"has columns that cannot be encoded: {error}", name) from error
+
+    def _entry(self, name: str, version: int, text: Text) -> Entry[T]:
+        value = decode(self._codec, name, text.state)
+        return Entry(value=value, version=version, _text=text)
+
+    def _failed(
+        self, what: str, error: StoreUnavailableError, *, harmless: bool = False
+    ) -> StoreUnavailableError:
+        """Tell of a failure; what changes nothing that anybody sees has no unknown outcome."""
+        self.events.emit(StoreFailed(prefix=self.table.prefix, what=what, error=str(error)))
+        if harmless and isinstance(error, OutcomeUnknownError):
+            return StoreUnavailableError(str(error))
+        return error
+
+
+def _after_commit(session: Session, then: Callable[[], None]) -> None:
+    """Call once when the transaction that is under way was committed; not where it was not."""
+    waiting: list[Callable[[], None]] | None = session.info.get(_WAITING)
+    if waiting is None:
+        waiting = session.info[_WAITING] = []
+        event.listen(session, "after_commit", _committed)
+        event.listen(session, "after_transaction_end", _ended)
+    waiting.append(then)
+
+
+def _committed(session: Session) -> None:
+    if not session.in_nested_transaction():
+        waiting, session.info[_WAITING][:] = list(session.info[_WAITING]), []
+        for then in waiting:
+            then()
+
+
+def _ended(session: Session, transaction: Any) -> None:
+    if transaction.parent is None:
+        session.info[_WAITING].clear()
