@@ -84,7 +84,6 @@ class Sentinels:
     async def mend(self) -> None:
         """Undo what was done to the servers, and wait until all is well."""
         await revive([*self.nodes, *self.sentinels])
-        await self.set_patience(SENTINEL["down-after-milliseconds"])
         await self.settle()
 
     async def settle(self) -> None:
@@ -109,6 +108,7 @@ class Sentinels:
         return True
 
     async def _settled(self) -> bool:
+        await self._taken_over()  # unasked, on a machine that is too busy
         follow = [node.follows(self.master) for node in self.replicas]
         return all(await asyncio.gather(*follow, *map(self._knows_all, self.sentinels)))
 

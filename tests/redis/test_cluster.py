@@ -23,7 +23,7 @@ from holdfast.errors import UnavailableError
 from holdfast.redis import RedisPolicy
 
 SHORT = RedisPolicy(connect_timeout=0.2, timeout=0.2)
-PATIENT = "60000"  # milliseconds: nobody takes over in the meantime
+SOON = "1000"  # milliseconds until a replica takes over
 GUARD = 60.0  # seconds: nothing hangs
 sleep = asyncio.sleep  # also where it is replaced
 KEYS = [f"key:{number}" for number in range(12)]  # on all masters
@@ -54,7 +54,6 @@ async def test_a_client_works(shards):
 
 async def test_a_frozen_master(shards):
     """Its keys are errors in time, each command sent once; all others have answers."""
-    await shards.set_patience(PATIENT)
     frozen = await shards.owner(KEYS[0])
     there, elsewhere = await split(shards, frozen)
     async with redis.cluster(shards.url) as client:
@@ -77,7 +76,6 @@ async def test_a_frozen_master(shards):
 
 async def test_an_answer_that_comes_too_late(shards):
     """It is an error, and what was done meanwhile is not done again."""
-    await shards.set_patience(PATIENT)
     owner = await shards.owner("slow")
 
     async def counted(times: str) -> bool:
@@ -112,7 +110,6 @@ async def test_the_first_command_goes_to_its_node(shards):
 
 async def test_a_client_that_begins_while_a_master_is_frozen(shards):
     """Whichever it is: what a client has to ask first, another node tells."""
-    await shards.set_patience(PATIENT)
     for frozen in await shards.masters():
         _, elsewhere = await split(shards, frozen)
         frozen.freeze()
@@ -130,6 +127,7 @@ async def test_a_client_gets_to_the_next_master(shards, end):
 
     Also where nothing but pipelines are used, from which redis-py learns of no change.
     """
+    await shards.set_patience(SOON)
     old = await shards.owner("count")
     replica = await shards.replica_of(old)
     async with (
@@ -156,6 +154,7 @@ async def test_a_client_gets_to_the_next_master(shards, end):
 
 async def test_a_planned_change_of_a_master(shards):
     """It goes unnoticed: nothing is lost, and who asks the old one is sent on."""
+    await shards.set_patience(SOON)
     async with redis.cluster(shards.url) as client:
         await client.set("count", 0)
         await shards.fail_over(await shards.owner("count"))
@@ -254,7 +253,6 @@ async def test_nobody_waits_for_a_connection(shards):
 
 async def test_a_pipeline_goes_to_all_nodes_once(shards):
     """What one node refuses or does not answer is an error, and the others' answers are there."""
-    await shards.set_patience(PATIENT)
     node = await shards.owner(KEYS[0])
     there, elsewhere = await split(shards, node)
     async with redis.cluster(shards.url) as client:
@@ -332,7 +330,6 @@ async def test_all_is_well(shards):
 )
 async def test_a_node_that_is_missing(shards, role, states):
     """It is named; without a replica nothing is lost yet."""
-    await shards.set_patience(PATIENT)
     master = await shards.owner("count")
     node = master if role == "master" else await shards.replica_of(master)
     async with redis.cluster(shards.url, policy=SHORT) as client:
@@ -346,7 +343,6 @@ async def test_a_node_that_is_missing(shards, role, states):
 
 async def test_all_masters_are_missing(shards):
     """What cannot be looked at is left out."""
-    await shards.set_patience(PATIENT)
     async with redis.cluster(shards.url, policy=SHORT) as client:
         await redis.ping(client)
         for node in await shards.masters():
@@ -359,7 +355,6 @@ async def test_all_masters_are_missing(shards):
 
 async def test_closing_after_a_loss_closes_all(shards):
     """Also where the nodes would have been asked again next, which redis-py takes for closed."""
-    await shards.set_patience(PATIENT)
     client = redis.cluster(shards.url, policy=SHORT)
     await asyncio.gather(*map(client.get, KEYS))
     node = await shards.owner(KEYS[0])
