@@ -1,0 +1,247 @@
+"""Schedules by seed, all schedules of a few steps, and the shortest of those that fail."""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.state.explorer.ledger import WEDGED, WINDOW, Ledger, Operation, ViolationError
+from tests.state.explorer.working import Hands, WorkerIo
+from tests.state.explorer.world import LOST, Program, Worker, World
+
+from holdfast.errors import HoldfastError
+from holdfast.state import flushing, operations, recovering
+from holdfast.state.requests import Text
+from holdfast.state.versions import epoch
+
+MOST_STEPS = 400
+FAULTS = ("redis emptied", "redis restarted", "redis at", "redis at", "dropped")
+KINDS = (
+    *("load", "save", "save", "save", "save", "update", "persist", "persist", "persist_held"),
+    *("delete", "delete_held", "finish", "roll_back", "create", "flush", "flush", "recover"),
+)
+WEIGHTS = {
+    "step": 69,
+    "other": 5,
+    "fault": 3,
+    "loss": 4,
+    "death": 1,
+    "limbo": 8,
+    "time": 2,
+    "back": 8,
+}
+Make = Callable[[Mapping[str, Program], Sequence[str]], World]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What workers do, and in which order things happen."""
+
+    programs: Mapping[str, Program]
+    keys: Sequence[str]
+    actions: Sequence[str]
+
+    def __str__(self) -> str:
+        return f"{dict(self.programs)}\n{list(self.actions)}"
+
+
+@dataclass
+class Found:
+    """A schedule in which a rule does not hold."""
+
+    schedule: Schedule
+    violation: ViolationError
+
+
+def run(schedule: Schedule, make: Make = World) -> ViolationError | None:
+    """Do one schedule; the violation of a rule, if there was one."""
+    try:
+        world = make(schedule.programs, schedule.keys)
+        for action in schedule.actions:
+            world.do(action)
+        drain(world)
+    except ViolationError as violation:
+        return violation
+    return None
+
+
+def explore(
+    seed: int, make: Make = World, kinds: Sequence[str] = KINDS, most_marks: int = 100
+) -> Found | None:
+    """Do a schedule of a seed; what fails in it."""
+    rng = random.Random(seed)
+    keys = ("k", "l")[: rng.choice((1, 1, 2))]
+    names = "abc"[: rng.choice((2, 2, 3))]
+    # Of few kinds each time, which so meet more often.
+    some = rng.sample(kinds, min(len(kinds), rng.randint(2, 8)))
+    programs = {
+        name: tuple((rng.choice(some), rng.choice(keys)) for _ in range(rng.randint(3, 8)))
+        for name in names
+    }
+    done: list[str] = []
+    try:
+        world = make(programs, keys)
+        world.redis.most_marks = most_marks
+        for action in choose(world, rng):
+            done.append(action)
+            world.do(action)
+            if rng.random() < 0.01:
+                drain(world)
+        drain(world)
+    except ViolationError as violation:
+        return Found(Schedule(programs, keys, tuple(done)), violation)
+    return None
+
+
+def choose(world: World, rng: random.Random) -> Iterator[str]:
+    """Give one action after the other, until everybody is done."""
+    left = {"fault": rng.randint(0, 3), "loss": rng.randint(0, 3), "away": rng.randint(0, 2)}
+    left["death"] = rng.choice((0, 0, 1))
+    paused: set[str] = set()
+    for _ in range(MOST_STEPS):
+        busy = [name for name, worker in world.workers.items() if worker.asking]
+        if not busy:
+            return
+        if rng.random() < 0.06:
+            paused ^= {rng.choice(busy)}
+        name = rng.choice([each for each in busy if each not in paused] or busy)
+        what = rng.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))[0]
+        if what in left:
+            left[what] -= 1
+        if left.get(what, 0) >= 0:
+            yield happen(what, name, world, rng)
+        if what == "loss" and rng.random() < 0.5:  # misfortunes seldom come singly
+            paused.add(name)
+            yield happen(rng.choice(("loss", "away", "fault", "step")), name, world, rng)
+
+
+def happen(what: str, name: str, world: World, rng: random.Random) -> str:
+    """Say an action; the worker's next step where there is nothing to happen."""
+    key = rng.choice(tuple(world.ledger.past))
+    said = {
+        "fault": fault(world, rng, key),
+        "away": f"{rng.choice(('redis', 'postgres'))} away",
+        "loss": f"{name} loses {rng.choice(LOST)}",
+        "death": f"{name} dies{rng.choice(('', ' after sending'))}",
+        "limbo": f"limbo {rng.randrange(len(world.limbo))}" if world.limbo else name,
+        "time": f"{rng.choice(('expired', 'released'))} {key}",
+        "back": f"{min(world.away)} back" if world.away else name,
+        "other": f"{name} 1",
+    }
+    return said.get(what, name)
+
+
+def fault(world: World, rng: random.Random, key: str) -> str:
+    """Give something that happens to a server."""
+    what = rng.choice(FAULTS)
+    if what == "redis at":
+        return f"redis at {rng.randrange(len(world.earlier))}"
+    return f"dropped {key}" if what == "dropped" else what
+
+
+def shorten(found: Found, make: Make = World) -> Found:
+    """Leave out what is not needed for the same rule to fail."""
+    best, size = found, len(found.schedule.actions)
+    while size:
+        for first in range(len(best.schedule.actions) - size, -1, -1):
+            actions = [*best.schedule.actions]
+            del actions[first : first + size]
+            best = _if_it_fails(best, best.schedule.programs, actions, make)
+        size //= 2
+    for name, all_of_it in best.schedule.programs.items():
+        for place in reversed(range(len(all_of_it))):
+            program = [*best.schedule.programs[name]]
+            del program[place]
+            less = {**best.schedule.programs, name: tuple(program)}
+            best = _if_it_fails(best, less, best.schedule.actions, make)
+    return best
+
+
+def _if_it_fails(
+    found: Found, programs: Mapping[str, Program], actions: Sequence[str], make: Make
+) -> Found:
+    schedule = Schedule(programs, found.schedule.keys, tuple(actions))
+    violation = run(schedule, make)
+    same = violation is not None and violation.rule == found.violation.rule
+    return Found(schedule, violation) if violation and same else found
+
+
+# What a fresh worker finds
+
+
+def drain(world: World) -> None:
+    """Have all others end: a fresh worker finds every state, and can use every key."""
+    copy = Copy(world)
+    truths = {key: copy.ledger.find_truth(key) for key in world.ledger.past}
+    try:
+        copy.run(copy.flush())
+        for key, truth in truths.items():
+            row = copy.postgres.rows.get(key)
+            if (row[1].state if row else None) != truth:
+                raise ViolationError(WINDOW, f"{key} was at {truth!r}, the row has {row}")
+        for key in copy.redis.marks:
+            if not copy.is_closed(key):
+                raise ViolationError(WEDGED, f"the mark of {key} stays")
+        copy.run(copy.use(truths))
+    except HoldfastError as error:
+        raise ViolationError(WEDGED, f"{type(error).__name__}: {error}") from error
+
+
+class Copy:
+    """Both servers as they are, for one worker without faults."""
+
+    def __init__(self, world: World) -> None:
+        self.redis, self.postgres = type(world.redis)(), type(world.postgres)()
+        self.redis.load(world.redis.dump())
+        self.redis.lives, self.redis.incarnation = world.redis.lives, world.redis.incarnation
+        self.postgres.rows = dict(world.postgres.rows)
+        self.postgres.drawn = world.postgres.drawn
+        self.ledger = Ledger(self.redis, self.postgres)
+        self.io = WorkerIo(f"z{world.ledger.step}")
+        self.world = world
+
+    def run(self, coroutine: Any) -> None:
+        """Answer at once."""
+        server = World({}, ())
+        server.redis, server.postgres, server.ledger = self.redis, self.postgres, self.ledger
+        worker = Worker(Hands(self.io, self.ledger, Operation("z")), coroutine)
+        server.workers["z"] = worker
+        worker.go_on()
+        for _ in range(MOST_STEPS):
+            if worker.asking is None:
+                return
+            server.step("z")
+        raise ViolationError(WEDGED, "there is no end")
+
+    def is_closed(self, key: str) -> bool:
+        """Tell whether somebody may be about to delete a row."""
+        row = self.postgres.rows.get(key)
+        closed = self.redis.is_fresh(key) and not self.redis.is_readable(key)
+        return closed and row is not None and epoch(row[0]) == epoch(self.redis.values[key]["v"])
+
+    async def flush(self) -> None:
+        """Write all that waits, and again when leases are over."""
+        for _ in range(3):
+            self.redis.leases.clear()
+            while (await flushing.flush(self.io, "marks", 2)).taken:
+                pass
+
+    async def use(self, truths: Mapping[str, bytes | None]) -> None:
+        """Load, save and persist every key."""
+        async for _ in recovering.recover(self.io, 1):
+            pass
+        for key, truth in truths.items():
+            found = await operations.load(self.io, key)
+            if (found.state if found else None) != truth:
+                raise ViolationError(WINDOW, f"{key} was at {truth!r}, and is at {found}")
+            if found:
+                state = found.state + b"z/"
+                self.ledger.effects.clear()
+                await operations.save(self.io, key, found.version, Text(state, state))
+                await operations.persist(self.io, key)
+                row = self.postgres.rows[key]
+                if row[1].state != state:
+                    raise ViolationError(WEDGED, f"{key} is not persisted")
+        await self.flush()
+        if self.redis.marks:
+            raise ViolationError(WEDGED, f"marks stay: {self.redis.marks}")
