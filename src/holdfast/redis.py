@@ -88,6 +88,7 @@ def client(url: str, *, policy: RedisPolicy | None = None) -> "Redis":
         from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415  -- 160 ms
         from redis.asyncio.retry import Retry  # noqa: PLC0415
         from redis.backoff import NoBackoff  # noqa: PLC0415
+        from redis.maint_notifications import MaintNotificationsConfig  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtraError("Redis needs redis-py: pip install 'holdfast[redis]'") from error
     try:
@@ -99,6 +100,9 @@ def client(url: str, *, policy: RedisPolicy | None = None) -> "Redis":
             socket_timeout=limits.timeout,
             retry=Retry(NoBackoff(), 0),
             health_check_interval=0,
+            # With them redis-py does not look whether a connection was closed meanwhile, and
+            # waits longer for answers than it was told to.
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
     except (ValueError, TypeError):
         # redis-py's error is not chained: it may hold a piece of the password.

@@ -40,6 +40,8 @@ class Project:
         alembic: the Alembic configuration, for the commands about migrations.
         data: where the embedded servers keep their data.
         services: the servers that `holdfast up` starts when no URL is given for them.
+        state: the functions that make the stores of the application, as `module:function`, for the
+            commands about states. Each is called with a Database and a client of Redis.
         redis_keys: patterns of the keys in Redis that are meant to stay; tests that leave others
             without a time to live fail.
     """
@@ -50,6 +52,7 @@ class Project:
     data: Path = Path(".holdfast")
     services: tuple[Service, ...] = ("postgres", "redis")
     redis_keys: tuple[str, ...] = ()
+    state: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("alembic", "data"):

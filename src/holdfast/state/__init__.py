@@ -18,8 +18,10 @@ from holdfast.state.facts import (
     StateSaved,
     StatesFlushed,
     StatesRecovered,
+    StateUnreadable,
     StoreFailed,
 )
+from holdfast.state.inspecting import Difference, KeyReport, StateStats, Verified
 from holdfast.state.policy import StatePolicy
 from holdfast.state.recovering import Recovered
 from holdfast.state.requests import RefusedError
@@ -27,8 +29,10 @@ from holdfast.state.store import Entry, StateStore
 from holdfast.state.table import Key, StateTable, state_version
 
 __all__ = [
+    "Difference",
     "Entry",
     "Key",
+    "KeyReport",
     "Recovered",
     "RefusedError",
     "StateCodec",
@@ -36,10 +40,13 @@ __all__ = [
     "StatePolicy",
     "StateRefused",
     "StateSaved",
+    "StateStats",
     "StateStore",
     "StateTable",
+    "StateUnreadable",
     "StatesFlushed",
     "StatesRecovered",
     "StoreFailed",
+    "Verified",
     "state_version",
 ]

@@ -10,9 +10,11 @@ import msgspec
 from holdfast.errors import ConfigurationError, InvalidValueError
 
 T = TypeVar("T")
+UNREADABLE = (ValueError, TypeError, RecursionError)  # what decoding raises
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Without slots: Python 3.11 cannot make StateCodec[Board](…) of a frozen one that has them.
+@dataclass(frozen=True, kw_only=True)
 class StateCodec(Generic[T]):
     """Makes JSON of a state, and a state of JSON.
 
@@ -80,7 +82,7 @@ def decode(codec: StateCodec[T], key: str, text: bytes) -> T:
     """
     try:
         return codec.decode(text)
-    except (ValueError, TypeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise InvalidValueError(
             f"holds what is no state of this store: {' '.join(str(error).split())}; mend the row, "
             "or let the codec take the old form, and load it again",

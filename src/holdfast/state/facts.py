@@ -50,6 +50,16 @@ class StateRefused(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateUnreadable(Event):
+    """A row holds what is no state of the store, so that a recovery left it alone."""
+
+    level: ClassVar[int] = logging.ERROR
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatesRecovered(Event):
     """Every row was looked at; `ahead` are those where Redis had newer states."""
 

@@ -19,6 +19,8 @@ class StatePolicy:
         lease: until another worker may write what one has taken. Longer than `flush_timeout`.
         refused_delay: until a state is tried again that the database refused.
         drain_timeout: for writing what is left at the end.
+        sweep_interval: in a cluster, until a writer looks for what others have saved and died;
+            it looks at all keys then.
     """
 
     timeout: float = 0.5
@@ -30,12 +32,13 @@ class StatePolicy:
     lease: float = 15.0
     refused_delay: float = 60.0
     drain_timeout: float = 10.0
+    sweep_interval: float = 10.0
 
     def __post_init__(self) -> None:
         require_seconds(
             self,
             *("timeout", "flush_interval", "flush_timeout", "lease", "refused_delay"),
-            "drain_timeout",
+            *("drain_timeout", "sweep_interval"),
         )
         for name in ("timeout", "flush_interval", "flush_timeout"):
             if not getattr(self, name):

@@ -19,6 +19,7 @@ from holdfast.state.requests import (
     Claim,
     Claimed,
     Close,
+    Count,
     Delete,
     Fill,
     Flush,
@@ -49,6 +50,7 @@ A = TypeVar("A")
 _CLAIM_KEPT = 60_000  # milliseconds, of a claim without a value whose maker has died
 _FIRST_PAUSE = 0.002  # seconds; it doubles, and half of it is left to chance
 _LONGEST_PAUSE = 0.1
+_SCANNED = 1_000  # keys in one round trip
 _SLOTS = 16_384  # of every cluster
 
 
@@ -65,21 +67,22 @@ class Port:
     def __init__(self, scripts: Scripts, rows: Rows, prefix: str, policy: StatePolicy) -> None:
         self._scripts = scripts
         self._rows = rows
-        self._prefix = prefix
+        self.prefix = prefix
+        self.own = f"{OWN}state:{prefix}"
         self._policy = policy
         self._sharded = isinstance(scripts.client, RedisCluster)
-        self._own = f"{OWN}state:{prefix}"
         # Marks that this process may have made: others find them by looking at all keys.
         self.touched: set[str] = set()
         self._on_rows: dict[type, Callable[[Any], Any]] = {
             Select: lambda each: rows.select(each.key, policy.timeout),
             Versions: lambda each: rows.versions(each.keys, policy.timeout),
+            Count: lambda _: rows.count(policy.flush_timeout),
             Page: lambda each: rows.page(each.behind, each.most, policy.flush_timeout),
             Adopt: lambda each: rows.adopt(each.rows, self._limit(len(each.rows))),
             Flush: lambda each: rows.flush(each.writes, self._limit(len(each.writes))),
             Delete: lambda each: rows.delete(each.key, each.epoch, policy.timeout),
             Pause: lambda each: _pause(each.attempt),
-            Marks: lambda _: self._find_marks(),
+            Marks: lambda each: self._find_marks(everywhere=each.everywhere),
         }
 
     async def __call__(self, request: Request[A]) -> A:
@@ -114,23 +117,29 @@ class Port:
             given = (request.most, round(self._policy.lease))
             return Call(name, (marks, f"{marks}:leases"), given)
         key = request.key  # type: ignore[attr-defined]  # all others of Redis have one
-        marks = self._marks_of(key)
-        keys = (f"{self._prefix}{key}", marks, f"{marks}:leases", f"{marks}:refused")
+        marks = self.marks_of(key)
+        if self._sharded and request.changes:
+            self.touched.add(marks)
+        keys = (f"{self.prefix}{key}", marks, f"{marks}:leases", f"{marks}:refused")
         return Call(name, keys, values(request, self._policy), changes=request.changes)
 
-    def _marks_of(self, key: str) -> str:
+    def marks_of(self, key: str) -> str:
         """Name the marks that are in the slot of a key, so that one script writes both."""
         if not self._sharded:
-            return f"{self._own}dirty"
-        marks = f"{self._own}dirty:{{{_tags()[key_slot(f'{self._prefix}{key}'.encode())]}}}"
-        self.touched.add(marks)
-        return marks
+            return f"{self.own}dirty"
+        slot = key_slot(f"{self.prefix}{key}".encode())
+        return f"{self.own}dirty:{{{_tags()[slot]}}}"
 
-    async def _find_marks(self) -> Sequence[str]:
+    async def _find_marks(self, *, everywhere: bool) -> Sequence[str]:
+        """Give the marks that are to be looked at, and hold none of them as touched any more."""
         if not self._sharded:
-            return [f"{self._own}dirty"]
-        found = set(self.touched)
-        self.touched = set()
+            return [f"{self.own}dirty"]
+        found, self.touched = self.touched, set()
+        if everywhere:
+            client = self._scripts.client
+            pattern = f"{self.own}dirty:*"
+            async for name in client.scan_iter(match=pattern, count=_SCANNED, _type="zset"):
+                found.add(name.decode())
         return sorted(found)
 
 

@@ -1,10 +1,21 @@
 """Take up every row at a start, so that nobody waits for it later."""
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
 
 from holdfast.errors import HoldfastError, OutcomeUnknownError
-from holdfast.state.requests import Adopt, Adoption, Claim, Claimed, Fill, Io, Page, Row, Text
+from holdfast.state.requests import (
+    Adopt,
+    Adoption,
+    Claim,
+    Claimed,
+    Count,
+    Fill,
+    Io,
+    Page,
+    Row,
+    Text,
+)
 from holdfast.state.versions import continues, epoch
 
 
@@ -13,31 +24,46 @@ class Recovered:
     """How far a recovery has come.
 
     Attributes:
+        total: rows that there were at the beginning.
         rows: that were looked at.
         filled: that Redis has now, and had not.
         ahead: of these, where Redis had a newer state, which the row has now as well.
         left: that somebody else took up meanwhile, or that are to be loaded when they are needed.
+        unreadable: keys whose rows hold what is no state of the store; they were left alone.
     """
 
+    total: int = 0
     rows: int = 0
     filled: int = 0
     ahead: int = 0
     left: int = 0
+    unreadable: list[str] = field(default_factory=list)
 
 
-async def recover(io: Io, most: int) -> AsyncIterator[Recovered]:
+Readable = Callable[[str, bytes], bool]
+
+
+async def recover(io: Io, most: int, readable: Readable) -> AsyncIterator[Recovered]:
     """Take up every row, a page at a time; gives where it stands after each.
 
     It is nothing special: it does what loading each key does, and cannot meet anything that
     loading cannot meet.
 
+    Args:
+        io: both servers.
+        most: rows of a page.
+        readable: tells whether what a row holds is a state.
+
     Raises:
         StoreUnavailableError: Redis or PostgreSQL is away; begin again.
     """
-    done, behind = Recovered(), None
+    done, behind = Recovered(total=await io(Count())), None
     while page := await io(Page(behind, most)):
         behind = page[-1][0]
-        await _take_up(io, page, done)
+        rows = [(key, row) for key, row in page if readable(key, row.state)]
+        done.rows += len(page)
+        done.unreadable += sorted({key for key, _ in page} - {key for key, _ in rows})
+        await _take_up(io, rows, done)
         yield done
 
 
@@ -54,7 +80,6 @@ async def _take_up(io: Io, page: Sequence[tuple[str, Row]], done: Recovered) -> 
         ahead = held is not None and continues(held.version, row.version)
         adoptions[key] = (Adoption(key, row.version, held.text if held and ahead else None), row)
         keep[key] = held is not None and epoch(held.version) == epoch(row.version)
-    done.rows += len(page)
     if not adoptions:
         return
     try:

@@ -70,7 +70,7 @@ class Absent(Enum):
     """Why Redis has nothing to go on from."""
 
     MISSING = "there is no such key"
-    STALE = "its server does not vouch for it, or somebody is about to delete it"
+    STALE = "it is of before a restart, or its row is about to be deleted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +198,14 @@ class Refuse(Request[bool]):
 
 @dataclass(frozen=True, slots=True)
 class Marks(Request[Sequence[str]]):
-    """Which sets of marks there are: one, in a cluster one for each slot that has any."""
+    """Which sets of marks there are: one, in a cluster one for each slot.
+
+    Attributes:
+        everywhere: also those that other processes have made, for which all keys are looked at.
+    """
 
     changes: ClassVar[bool] = False
+    everywhere: bool = False
 
 
 # --- PostgreSQL: one statement each.
@@ -228,6 +233,13 @@ class Versions(Request[Mapping[str, int]]):
 
     changes: ClassVar[bool] = False
     keys: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Count(Request[int]):
+    """How many rows there are."""
+
+    changes: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,11 @@ class Rows:
         found = await self._fetch(self.sql.versions, {"keys": list(keys)}, within, changes=False)
         return dict(found)
 
+    async def count(self, within: float) -> int:
+        """Give how many rows there are."""
+        ((found,),) = await self._fetch(self.sql.count, {}, within, changes=False)
+        return int(found)
+
     async def page(self, behind: str | None, most: int, within: float) -> Sequence[tuple[str, Row]]:
         """Give rows in the order of their keys, behind one."""
         statement = self.sql.first if behind is None else self.sql.page
@@ -148,6 +153,7 @@ class Statements:
         )
         end = "ORDER BY {key} LIMIT :most".format_map(named)
         self.select = text(f"{row} WHERE {named['key']} = {key}")
+        self.count = text("SELECT count(*) FROM {table}".format_map(named))
         self.first = text(f"{row} {end}")
         self.page = text(f"{row} WHERE {named['key']} > CAST(:behind AS {named['key_type']}) {end}")
         self.versions = text(
@@ -163,7 +169,9 @@ class Statements:
 
 
 def _from_file(name: str, named: Mapping[str, Any]) -> TextClause:
-    return text(files("holdfast.state").joinpath(name).read_text().format_map(named))
+    lines = files("holdfast.state").joinpath(name).read_text().splitlines()
+    statement = "\n".join(each for each in lines if not each.startswith("--"))
+    return text(statement.format_map(named))
 
 
 def _columns(names: Sequence[str], table: str) -> Mapping[str, str]:
@@ -200,5 +208,9 @@ def _explain(error: Exception, *, changes: bool) -> Exception:
 
 
 def _first_line(error: Exception) -> str:
-    said = str(getattr(error, "orig", None) or error).partition("\n")[0]
-    return said.partition(": ")[2] if said.startswith("<class") else said or "no answer in time"
+    origin = getattr(error, "orig", None)
+    if origin is None:
+        return str(error).partition("\n")[0] or "no answer in time"
+    said = str(origin).partition("\n")[0]
+    driver = type(origin.__cause__ or origin).__name__  # SQLAlchemy wraps those of asyncpg
+    return f"{driver}: {said.partition('>: ')[2] if said.startswith('<class') else said}"

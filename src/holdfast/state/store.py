@@ -1,12 +1,13 @@
 """A store of states that are in Redis while they change, and in their rows when it matters."""
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from inspect import isawaitable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 from sqlalchemy import event
@@ -21,18 +22,30 @@ from holdfast.errors import (
     StoreUnavailableError,
     UnknownKeyError,
 )
-from holdfast.events import Events
+from holdfast.events import Check, Events
 from holdfast.state import operations
-from holdfast.state.codecs import StateCodec, codec_of, decode, encode
+from holdfast.state.codecs import UNREADABLE, StateCodec, codec_of, decode, encode
+from holdfast.state.examining import examine
 from holdfast.state.facts import (
     StateConflicted,
     StateRefused,
     StateSaved,
     StatesFlushed,
     StatesRecovered,
+    StateUnreadable,
     StoreFailed,
 )
 from holdfast.state.flushing import Flushed, flush
+from holdfast.state.inspecting import (
+    KeyReport,
+    StateStats,
+    Verified,
+    check,
+    count,
+    look,
+    note_written,
+    verify,
+)
 from holdfast.state.policy import StatePolicy
 from holdfast.state.port import CallersPort, Port
 from holdfast.state.recovering import Recovered, recover
@@ -98,11 +111,40 @@ class StateStore(Generic[T]):
         self.table = table
         self.events = events or db.events
         self._codec: StateCodec[T] = codec_of(codec)
+        self._redis = redis
+        self._engine = db.engine
+        self._opened = False
         self._rows = Rows(db.engine, table)
         self._port = Port(
             Scripts(redis, self.policy.timeout), self._rows, table.prefix, self.policy
         )
         self._leaving: Background = set()
+
+    async def open(self) -> None:
+        """Find out whether client, Redis and table can keep what a store promises.
+
+        `flushing()` and `recover()` do so by themselves.
+
+        Raises:
+            ConfigurationError: it names everything that has to be changed: a client that sends
+                again, a Redis that drops keys, a table without the columns, …
+            StoreUnavailableError: Redis could not be reached.
+        """
+        if not self._opened:
+            await examine(self._redis, self._engine, self.table)
+            self._opened = True
+
+    async def close(self) -> None:
+        """Wait for what goes on in the background after a deletion; harmless when repeated."""
+        while self._leaving:
+            await asyncio.gather(*self._leaving, return_exceptions=True)
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.close()
 
     async def load(self, key: Key) -> Entry[T] | None:
         """Give the newest state of a key; None where there is no row.
@@ -258,9 +300,10 @@ class StateStore(Generic[T]):
         Raises:
             StoreUnavailableError: Redis or PostgreSQL is away.
         """
+        await self.open()
         began, done = time.perf_counter(), Recovered()
         try:
-            async for done in recover(self._port, self.policy.batch_size):
+            async for done in recover(self._port, self.policy.batch_size, self._is_readable):
                 if progress:
                     progress(done)
         except StoreUnavailableError as error:
@@ -277,20 +320,31 @@ class StateStore(Generic[T]):
         return done
 
     async def flush(self) -> int:
-        """Write what waits to be written, once; give how many states were.
+        """Write what waits to be written, whoever saved it; give how many states were written.
 
         Raises:
             StoreUnavailableError: Redis or PostgreSQL is away; what waits goes on waiting.
         """
+        return await self._flush(everywhere=True)
+
+    async def _flush(self, *, everywhere: bool) -> int:
         began, written = time.perf_counter(), 0
         try:
-            for marks in await self._port(Marks()):
-                while (done := await flush(self._port, marks, self.policy.batch_size)).taken:
+            marks = await self._port(Marks(everywhere))
+            left = [*marks]
+            try:
+                while left:
+                    done = await flush(self._port, left[-1], self.policy.batch_size)
                     written += done.written
                     self._report(done)
+                    if done.taken < self.policy.batch_size:
+                        left.pop()
+            finally:
+                self._port.touched.update(left)
         except StoreUnavailableError as error:
             raise self._failed("flush", error, harmless=True) from error
         if written:
+            await note_written(self._redis, self._port, written)
             seconds = round(time.perf_counter() - began, 4)
             self.events.emit(
                 StatesFlushed(prefix=self.table.prefix, written=written, seconds=seconds)
@@ -303,33 +357,82 @@ class StateStore(Generic[T]):
 
         Any number of processes may do so; one is enough.
         """
+        await self.open()
         stop = asyncio.Event()
         writer = asyncio.create_task(self._write_until(stop))
         try:
             yield
         finally:
             stop.set()
-            await asyncio.shield(writer)
+            try:
+                await asyncio.shield(writer)
+            except asyncio.CancelledError:  # in a hurry: another writer has the rest
+                writer.cancel()
+                await asyncio.wait([writer])
+                raise
+            await self.close()
 
     async def _write_until(self, stop: asyncio.Event) -> None:
+        swept = -math.inf
         while not stop.is_set():
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(self.policy.flush_interval):
                     await stop.wait()
-            except TimeoutError:
-                pass
-            try:
-                await self.flush()
-            except StoreUnavailableError:
-                continue  # told as an event; it is tried again
+            due = time.monotonic() - swept >= self.policy.sweep_interval
+            if await self._try_to_flush(everywhere=due) and due:
+                swept = time.monotonic()
         try:
             async with asyncio.timeout(self.policy.drain_timeout):
-                while await self.flush():
-                    pass
-        except StoreUnavailableError:
-            pass
-        except TimeoutError as error:
-            self._failed("drain", StoreUnavailableError(str(error) or "no end in time"))
+                await self._try_to_flush(everywhere=True)
+        except TimeoutError:
+            self._failed("drain", StoreUnavailableError("it had no end in time"))
+
+    async def _try_to_flush(self, *, everywhere: bool) -> bool:
+        """Write what waits; whatever goes wrong is told, and tried again by the next round."""
+        try:
+            await self._flush(everywhere=everywhere)
+        except StoreUnavailableError:  # told already
+            return False
+        except Exception as error:  # noqa: BLE001  -- a writer that ends would be missed too late
+            self._failed("flush", StoreUnavailableError(f"{type(error).__name__}: {error}"))
+            return False
+        return True
+
+    async def stats(self) -> StateStats:
+        """Count states, those that wait to be written, and what is written each second.
+
+        It reads the names of all keys of that Redis.
+
+        Raises:
+            StoreUnavailableError: Redis did not answer in time.
+        """
+        return await count(self._redis, self._port)
+
+    async def look(self, key: Key) -> KeyReport:
+        """Give what both servers have under a key, and change nothing.
+
+        Raises:
+            StoreUnavailableError: Redis or PostgreSQL did not answer in time.
+        """
+        return await look(self._port, self.table.write_key(key))
+
+    async def verify(self, *, progress: Callable[[Verified], object] | None = None) -> Verified:
+        """Compare Redis with the rows, and name every difference.
+
+        Args:
+            progress: told after each page of rows.
+
+        Raises:
+            StoreUnavailableError: Redis or PostgreSQL did not answer in time.
+        """
+        return await verify(self._redis, self._port, self.table.read_key, progress=progress)
+
+    async def check(self) -> Sequence[Check]:
+        """Tell whether states can be saved and are written: for a health route.
+
+        Two round trips; what is wrong is a failed check, not an exception.
+        """
+        return await check(self._redis, self._port, self.policy)
 
     def _report(self, done: Flushed) -> None:
         for key, reason in done.refused.items():
@@ -347,6 +450,15 @@ class StateStore(Generic[T]):
         task = asyncio.get_running_loop().create_task(work)
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
+
+    def _is_readable(self, name: str, text: bytes) -> bool:
+        try:
+            self._codec.decode(text)
+        except UNREADABLE as error:
+            reason = " ".join(str(error).split())
+            self.events.emit(StateUnreadable(key=name, reason=reason))
+            return False
+        return True
 
     def _shown(self, key: Key) -> str:
         return f"{self.table.prefix}{key}"

@@ -1,0 +1,17 @@
+-- What the database has of a store's table: the types and defaults of two columns, and the sequence.
+SELECT
+    (SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
+     WHERE a.attrelid = t.oid AND a.attname = :state AND NOT a.attisdropped) AS state_type,
+    (SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
+     WHERE a.attrelid = t.oid AND a.attname = :version AND NOT a.attisdropped) AS version_type,
+    (SELECT a.attnotnull FROM pg_attribute a
+     WHERE a.attrelid = t.oid AND a.attname = :version AND NOT a.attisdropped) AS version_required,
+    (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
+     JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+     WHERE d.adrelid = t.oid AND a.attname = :version) AS version_default,
+    to_regclass(:sequence) IS NOT NULL AS has_sequence,
+    (SELECT s.seqcache FROM pg_sequence s WHERE s.seqrelid = to_regclass(:sequence)) AS cached,
+    CASE WHEN to_regclass(:sequence) IS NOT NULL
+         THEN has_sequence_privilege(to_regclass(:sequence), 'USAGE') END AS may_use,
+    has_table_privilege(t.oid, 'SELECT, UPDATE') AS may_write
+FROM (SELECT CAST(to_regclass(:table) AS oid) AS oid) AS t

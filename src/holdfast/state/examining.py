@@ -1,0 +1,115 @@
+"""Find out at a start whether the servers can keep what a store promises."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import RedisError
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from holdfast.errors import ConfigurationError, StoreUnavailableError
+from holdfast.state.scripts import Client
+from holdfast.state.table import StateTable
+from holdfast.state.versions import COUNT_BITS, SEQUENCE
+
+_SEQUENCE_BY_MIGRATION = f'op.execute("CREATE SEQUENCE IF NOT EXISTS {SEQUENCE}")'
+_JSON_OR_TEXT = ("json", "jsonb", "text")
+
+
+async def examine(client: Client, engine: AsyncEngine, table: StateTable[Any]) -> None:
+    """Look at client, Redis and table.
+
+    Raises:
+        ConfigurationError: it names everything that has to be changed.
+        StoreUnavailableError: Redis could not be reached; database errors pass through.
+    """
+    problems = [*_look_at_client(client)]
+    if not problems:  # with another client the answers could not be read
+        problems += [each async for each in _look_at_servers(client)]
+    problems += await _look_at_table(engine, table)
+    if problems:
+        raise ConfigurationError(f"state store {table.prefix!r}: {'; '.join(problems)}")
+
+
+def _look_at_client(client: Client) -> Iterator[str]:
+    if isinstance(client, RedisCluster):
+        options = {**client.connection_kwargs, "retry": client.retry}
+    else:
+        options = client.connection_pool.connection_kwargs
+    retry, once = options.get("retry"), ("retry_on_timeout", "retry_on_error")
+    if (retry and retry.get_retries() > 0) or any(options.get(name) for name in once):
+        yield (
+            "the client sends commands again by itself, so that a save could be done twice; make "
+            "it by holdfast.redis, or with retry=Retry(NoBackoff(), 0)"
+        )
+    if options.get("decode_responses"):
+        yield "the client decodes answers; make it without decode_responses"
+
+
+async def _look_at_servers(client: Client) -> AsyncIterator[str]:
+    for place, told in (await _told(client)).items():
+        where = f"Redis{f' at {place}' if place else ''}"
+        if not told.get("master_replid"):
+            yield (
+                f"{where} does not tell its replication id (INFO replication), by which a restart "
+                "is noticed; let this user run INFO, and use no proxy that hides it"
+            )
+        if told.get("role") == "slave":
+            yield f"{where} is a replica, which may be behind; connect to the master"
+        policy = told.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction":
+            yield (
+                f"{where} drops keys when its memory is full (maxmemory-policy {policy}), and with "
+                "them states that are not yet in the database: CONFIG SET maxmemory-policy "
+                "noeviction"
+            )
+
+
+async def _told(client: Client) -> Mapping[str, Mapping[str, Any]]:
+    """Give what each server says of itself, by its place where there are several."""
+    try:
+        if not isinstance(client, RedisCluster):
+            return {"": {**await client.info("replication"), **await client.info("memory")}}
+        nodes = RedisCluster.PRIMARIES
+        replication = await client.info("replication", target_nodes=nodes)
+        memory = await client.info("memory", target_nodes=nodes)
+        return {place: {**replication[place], **memory[place]} for place in replication}
+    except (RedisError, OSError) as error:
+        said = " ".join(str(error).split()) or "no answer in time"
+        raise StoreUnavailableError(f"Redis: {said}") from error
+
+
+async def _look_at_table(engine: AsyncEngine, table: StateTable[Any]) -> "list[str]":
+    if engine.dialect.name != "postgresql":
+        return [f"the database is {engine.dialect.name}; a store's rows are in PostgreSQL"]
+    statement = text(files("holdfast.state").joinpath("catalogue.sql").read_text())
+    name = engine.dialect.identifier_preparer.format_table(table.table)
+    named = {"table": name, "state": table.state, "version": table.version, "sequence": SEQUENCE}
+    async with engine.connect() as connection:
+        found = (await connection.execute(statement, named)).one()._asdict()
+    return [*_judge(name, table, found)]
+
+
+def _judge(name: str, table: StateTable[Any], found: Mapping[str, Any]) -> Iterator[str]:
+    if found["state_type"] is None and found["version_type"] is None:
+        yield f"the database has no table {name}, or none of these columns; migrate it"
+        return
+    if found["state_type"] not in _JSON_OR_TEXT:
+        yield f"column {table.state} is {found['state_type']}; it has to be JSONB, JSON or text"
+    if found["version_type"] != "bigint" or not found["version_required"]:
+        yield f"column {table.version} has to be BIGINT NOT NULL: state_version() makes it"
+    elif f"nextval('{SEQUENCE}'" not in (found["version_default"] or "").replace('"', ""):
+        yield (
+            f"column {table.version} has no default by which each new row gets an epoch of its "
+            f"own: nextval('{SEQUENCE}') << {COUNT_BITS}"
+        )
+    if not found["has_sequence"]:
+        yield f"there is no sequence {SEQUENCE}; make it by a migration: {_SEQUENCE_BY_MIGRATION}"
+    elif found["cached"] != 1:
+        yield f"sequence {SEQUENCE} gives numbers out of order: ALTER SEQUENCE {SEQUENCE} CACHE 1"
+    elif not found["may_use"]:
+        yield f"this role may not use it: GRANT USAGE ON SEQUENCE {SEQUENCE}"
+    if not found["may_write"]:
+        yield f"this role may not read and update {name}: GRANT SELECT, UPDATE"

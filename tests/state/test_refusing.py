@@ -1,0 +1,375 @@
+"""What a store refuses, with what, where and what to do; and that nothing is lost by it."""
+
+import uuid
+
+import pytest
+from msgspec import Struct
+from redis.asyncio import Redis
+from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text, Uuid, text
+from tests.state.conftest import MATCHES, Board, Match, make_store
+
+from holdfast import redis
+from holdfast.database import Database
+from holdfast.errors import (
+    ConfigurationError,
+    InvalidValueError,
+    OverloadedError,
+    StoreUnavailableError,
+)
+from holdfast.models import uuid7
+from holdfast.services import RedisPolicy, RedisServer
+from holdfast.state import (
+    RefusedError,
+    StatePolicy,
+    StateRefused,
+    StateStore,
+    StateTable,
+    StateUnreadable,
+    StoreFailed,
+)
+
+
+@pytest.mark.parametrize("key", ["one", 1, None, b"1"])
+async def test_a_key_of_another_type(store, key):
+    """It names the column and its type."""
+    with pytest.raises(ConfigurationError, match=r"matches: the key is .*; id is a UUID"):
+        await store.load(key)
+
+
+class Odd(Board):
+    """A state that cannot be encoded."""
+
+    extra: object = None
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (Odd(extra=object()), "cannot be encoded"),
+        (Board(moves=["a\0b"]), "has a NUL character in it"),
+        (Board(moves=["x" * 3_000]), "takes 3,023 bytes, more than max_bytes"),
+    ],
+    ids=["not JSON", "NUL", "too large"],
+)
+async def test_a_state_that_cannot_be_stored(db, client, begin, value, says):
+    """It is refused before anything is sent, with its key."""
+    store = make_store(db, client, max_bytes=3_000)
+    match = await begin()
+    entry = await store.load(match)
+
+    with pytest.raises(InvalidValueError, match=f"{match} {says}"):
+        await store.save(match, value, expect=entry.version)
+
+    assert await store.load(match) == entry
+
+
+async def test_columns_that_cannot_be_encoded(db, client, begin):
+    """It is said of the columns, not of the state."""
+    table = StateTable(model=Match, prefix="match:", columns={"turn": lambda _: object()})
+    store = StateStore(db, client, table=table, codec=Board)
+    match = await begin()
+    entry = await store.load(match)
+
+    with pytest.raises(InvalidValueError, match="has columns that cannot be encoded"):
+        await store.save(match, Board(), expect=entry.version)
+
+
+async def set_state(db, match, state):
+    async with db.engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE matches SET state = CAST(:state AS jsonb) WHERE id = :id"),
+            {"state": state, "id": match},
+        )
+
+
+async def test_a_row_that_no_longer_decodes(store, begin, db, facts, client):
+    """Whoever loads it is told; a recovery reports it, leaves it alone and goes on."""
+    good, bad, other = [await begin() for _ in range(3)]
+    await set_state(db, bad, '{"turn": "many"}')
+
+    done = await store.recover()
+
+    assert (done.rows, done.filled, done.unreadable) == (3, 2, [str(bad)])
+    assert [each.key for each in facts if isinstance(each, StateUnreadable)] == [str(bad)]
+    assert not await client.exists(f"match:{bad}")
+    with pytest.raises(InvalidValueError, match=rf"{bad} holds what is no state .*turn"):
+        await store.load(bad)
+    with pytest.raises(InvalidValueError, match=str(bad)):
+        await store.read_durable(bad)
+    assert (await store.load(good)).value == (await store.load(other)).value == Board()
+
+
+async def test_what_the_database_refuses_is_set_aside(store, begin, row, facts):
+    """The others of its batch are written, and the next state of the key is tried at once."""
+    matches = [await begin() for _ in range(7)]
+    for match in matches:
+        await store.update(match, lambda _: Board(turn=1))
+    await store.update(matches[3], lambda _: Board(turn=2**40))
+
+    assert await store.flush() == 6
+    assert [(await row(match))[1] for match in matches] == [1, 1, 1, 0, 1, 1, 1]
+    [refused] = [each for each in facts if isinstance(each, StateRefused)]
+    assert refused.key == str(matches[3])
+    assert refused.reason.startswith("NumericValueOutOfRangeError")
+    assert (await store.stats()).refused == 1
+    assert [each.name for each in await store.check() if not each.ok] == ["refused"]
+    assert await store.flush() == 0, "not tried again at once"
+    with pytest.raises(RefusedError, match="NumericValueOutOfRange"):
+        await store.persist(matches[3])
+
+    await store.update(matches[3], lambda _: Board(turn=3))
+
+    assert await store.flush() == 1
+    assert (await row(matches[3]))[1] == 3
+    assert (await store.stats()).refused == 0
+    assert all(each.ok for each in await store.check())
+
+
+async def test_what_was_refused_is_tried_again(db, client, begin, row):
+    """After a while, since the database may have been changed."""
+    store = make_store(db, client, refused_delay=0)
+    match = await begin()
+    async with db.engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE matches ADD CONSTRAINT few CHECK (turn < 5)"))
+    await store.update(match, lambda _: Board(turn=6))
+    assert await store.flush() == 0
+
+    async with db.engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE matches DROP CONSTRAINT few"))
+
+    assert await store.flush() == 1
+    assert (await row(match))[1] == 6
+    assert (await store.stats()).refused == 0
+
+
+async def test_too_many_wait_to_be_written(db, client, begin):
+    """No other key is saved then; one that waits already is."""
+    store = make_store(db, client, dirty_limit=2)
+    one, two, three = [await begin() for _ in range(3)]
+    await store.update(one, lambda _: Board(turn=1))
+    await store.update(two, lambda _: Board(turn=1))
+
+    with pytest.raises(OverloadedError, match="too many states wait"):
+        await store.update(three, lambda _: Board(turn=1))
+    await store.update(one, lambda _: Board(turn=2))
+    assert [each.name for each in await store.check() if not each.ok] == ["writing"]
+
+    await store.flush()
+    await store.update(three, lambda _: Board(turn=1))
+
+
+@pytest.fixture
+def away(db, facts) -> StateStore[Board]:
+    """Give a store whose Redis is not there."""
+    return make_store(db, redis.client("redis://:sesame@127.0.0.1:1/0"), facts)
+
+
+async def test_no_redis(away, begin, facts):
+    """Everything fails with one kind of error; only the row answers."""
+    match = await begin(turn=4)
+    entry = await away.read_durable(match)
+    assert entry.value == Board(turn=4)
+
+    for call in (
+        lambda: away.load(match),
+        lambda: away.save(match, Board(), expect=1),
+        lambda: away.update(match, lambda board: board),
+        lambda: away.persist(match),
+        lambda: away.delete(match),
+        away.recover,
+        away.flush,
+        away.stats,
+        away.verify,
+    ):
+        with pytest.raises(StoreUnavailableError) as caught:
+            await call()
+        assert type(caught.value) is StoreUnavailableError
+        assert "sesame" not in str(caught.value)
+    assert {each.what for each in facts if isinstance(each, StoreFailed)} >= {"load", "save"}
+    [check] = [each for each in await away.check() if not each.ok]
+    assert check.name == "redis"
+    assert (await away.read_durable(match)).value == Board(turn=4)
+
+
+@pytest.fixture
+async def guarded():
+    """Give a Redis that wants a password, and may drop keys."""
+    policy = RedisPolicy(
+        listen="127.0.0.1", settings={"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"}
+    )
+    async with RedisServer(policy=policy) as server:
+        yield server
+
+
+async def test_a_wrong_password(db, guarded):
+    """It is said, without the password."""
+    url = guarded.url()
+    _, _, place = url.partition("@")
+    async with redis.client(f"redis://:sesame@{place}") as client:
+        store = make_store(db, client)
+
+        with pytest.raises(StoreUnavailableError, match="password") as caught:
+            await store.open()
+        with pytest.raises(StoreUnavailableError, match="password"):
+            await store.load(uuid7())
+
+    assert "sesame" not in str(caught.value)
+
+
+async def test_a_redis_that_drops_keys(db, guarded):
+    """It is refused at the start, with the reason and the command."""
+    async with redis.client(guarded.url()) as client:
+        store = make_store(db, client)
+
+        with pytest.raises(ConfigurationError, match=r"allkeys-lru.*CONFIG SET maxmemory-policy"):
+            await store.open()
+        with pytest.raises(ConfigurationError):
+            async with store.flushing():
+                pass
+
+        await client.config_set("maxmemory-policy", "noeviction")
+        await store.open()
+
+
+@pytest.mark.parametrize("given", [{}, {"retry": None, "retry_on_error": [OSError]}])
+async def test_a_client_that_sends_again(db, given):
+    """Redis would do a save twice; and answers that were decoded cannot be read."""
+    async with Redis(decode_responses=True, **given) as client:
+        with pytest.raises(ConfigurationError) as caught:
+            await make_store(db, client).open()
+
+    assert "sends commands again by itself" in str(caught.value)
+    assert "decode_responses" in str(caught.value)
+
+
+async def test_a_key_that_is_somebody_elses(store, begin, client):
+    """Two things under one prefix are no good."""
+    match = await begin()
+    await client.set(f"match:{match}", "mine")
+
+    with pytest.raises(ConfigurationError, match="each store has a prefix of its own"):
+        await store.load(match)
+
+
+async def test_a_database_without_the_table(database_url, client):
+    """Before anything is saved."""
+    async with Database(database_url) as db:
+        with pytest.raises(ConfigurationError, match=r"no table matches.*migrate it"):
+            await make_store(db, client).open()
+
+
+async def test_a_table_that_is_made_otherwise(database_url, client):
+    """Everything that is wrong with it, at once."""
+    async with Database(database_url) as db, db.engine.begin() as connection:
+        await connection.execute(
+            text("CREATE TABLE matches (id uuid PRIMARY KEY, state bytea, turn int, version int)")
+        )
+    async with Database(database_url) as db:
+        with pytest.raises(ConfigurationError) as caught:
+            await make_store(db, client).open()
+
+    said = str(caught.value)
+    assert "column state is bytea; it has to be JSONB, JSON or text" in said
+    assert "column version has to be BIGINT NOT NULL" in said
+    assert "CREATE SEQUENCE IF NOT EXISTS holdfast_epoch" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("ALTER TABLE matches ALTER version DROP DEFAULT", "no default by which each new row"),
+        ("ALTER SEQUENCE holdfast_epoch CACHE 32", "gives numbers out of order"),
+    ],
+)
+async def test_versions_that_could_come_again(store, db, change, says):
+    """What gives out epochs has to be as the migration made it."""
+    async with db.engine.begin() as connection:
+        await connection.execute(text(change))
+
+    with pytest.raises(ConfigurationError, match=says):
+        await store.open()
+
+
+async def test_a_sqlite_database(client):
+    """A store's rows are in PostgreSQL."""
+    async with Database("sqlite:///:memory:") as db:
+        with pytest.raises(ConfigurationError, match="the database is sqlite"):
+            await make_store(db, client).open()
+
+
+def table_of(*columns, **names):
+    made = Table("odd", MetaData(), *columns)
+    return StateTable(model=made, **{"prefix": "odd:"} | names)
+
+
+def again(column):
+    return Column(column.name, column.type, primary_key=column.primary_key)
+
+
+KEY = Column("id", Uuid, primary_key=True)
+
+
+@pytest.mark.parametrize(
+    ("columns", "names", "says"),
+    [
+        ([KEY], {}, "it has no column state; it has no column version"),
+        ([Column("a", Integer), Column("state", Text)], {}, "its primary key has to be one column"),
+        (
+            [Column("id", Uuid, primary_key=True), Column("n", Integer, primary_key=True)],
+            {},
+            "its primary key has to be one column",
+        ),
+        (
+            [KEY, Column("state", Text), Column("version", BigInteger)],
+            {"columns": {"turn": lambda state: state, "version": lambda state: state}},
+            "it has no column turn; columns has version, which the store itself writes",
+        ),
+        ([KEY, Column("state", Text), Column("version", Text)], {}, "version has to be a BIGINT"),
+        (
+            [KEY, Column("state", Text), Column("version", BigInteger)],
+            {"prefix": "game:{game_id}"},
+            "prefix is 'game:{game_id}'; it is text such as 'game:'",
+        ),
+        ([KEY, Column("state", Text), Column("version", BigInteger)], {"prefix": ""}, "prefix is"),
+    ],
+)
+def test_a_table_that_cannot_keep_states(columns, names, says):
+    """It is said where it is declared, before there is any server."""
+    with pytest.raises(ConfigurationError) as caught:
+        table_of(*map(again, columns), **names)
+
+    assert says in str(caught.value)
+
+
+def test_a_model_that_is_none():
+    """A class that is not mapped has no table."""
+    with pytest.raises(ConfigurationError, match="it is a mapped class or a table"):
+        StateTable(model=uuid.UUID, prefix="odd:")
+
+
+def test_a_codec_that_is_none(db, client):
+    """Neither msgspec nor pydantic can make it from JSON."""
+
+    class Plain:
+        pass
+
+    class Recursive(Struct):
+        parts: "Plain"
+
+    with pytest.raises(ConfigurationError, match="is no type of states"):
+        StateStore(db, client, table=MATCHES, codec=Recursive)
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        ({"timeout": 0}, "timeout is 0"),
+        ({"timeout": "1"}, "timeout is '1'"),
+        ({"batch_size": 0}, "batch_size is 0; it is a whole number above 0"),
+        ({"lease": 1.0, "flush_timeout": 2.0}, "shorter than flush_timeout"),
+    ],
+)
+def test_limits_that_cannot_be(limits, says):
+    """They are refused where the policy is made."""
+    with pytest.raises(ConfigurationError, match=says):
+        StatePolicy(**limits)
