@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.state.explorer.ledger import WEDGED, WINDOW, Ledger, Operation, ViolationError
-from tests.state.explorer.working import Hands, WorkerIo
+from tests.state.explorer.working import Hands, WorkerIo, is_readable
 from tests.state.explorer.world import LOST, Program, Worker, World
 
 from holdfast.errors import HoldfastError
@@ -228,7 +228,7 @@ class Copy:
 
     async def use(self, truths: Mapping[str, bytes | None]) -> None:
         """Load, save and persist every key."""
-        async for _ in recovering.recover(self.io, 1):
+        async for _ in recovering.recover(self.io, 1, is_readable):
             pass
         for key, truth in truths.items():
             found = await operations.load(self.io, key)

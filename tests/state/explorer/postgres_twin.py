@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from holdfast.state import versions
 from holdfast.state.requests import (
     Adopt,
+    Count,
     Delete,
     Flush,
     Page,
@@ -118,6 +119,10 @@ class PostgresTwin:
         """Give the versions of rows."""
         return {key: self.rows[key][0] for key in asked.keys if key in self.rows}
 
+    def count(self, asked: Count) -> int:
+        """Count the rows."""
+        return len(self.rows)
+
     def page(self, asked: Page) -> list[tuple[str, Row]]:
         """Give rows in the order of their keys."""
         behind = [key for key in sorted(self.rows) if asked.behind is None or key > asked.behind]
@@ -213,6 +218,7 @@ class PostgresTwin:
     statements: ClassVar[Mapping[type, Callable[..., Any]]] = {
         Select: select,
         Versions: versions,
+        Count: count,
         Page: page,
         Adopt: adopt,
         Flush: flush,

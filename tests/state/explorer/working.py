@@ -234,8 +234,13 @@ async def flush(hands: Hands, of: Operation) -> None:
 async def recover(hands: Hands, of: Operation) -> None:
     """Take up every row."""
     with suppress(StoreUnavailableError, RefusedError):
-        async for _ in recovering.recover(hands.io, 2):
+        async for _ in recovering.recover(hands.io, 2, is_readable):
             pass
+
+
+def is_readable(_key: str, _state: bytes) -> bool:
+    """Every state here is one that an application can decode."""
+    return True
 
 
 DOES: Mapping[str, Callable[[Hands, Operation], Coroutine[Any, Any, object]]] = {
