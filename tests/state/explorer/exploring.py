@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,10 @@ from tests.state.explorer.ledger import WEDGED, WINDOW, Ledger, Operation, Viola
 from tests.state.explorer.working import Hands, WorkerIo, is_readable
 from tests.state.explorer.world import LOST, Program, Worker, World
 
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, StateConflictError
 from holdfast.state import flushing, operations, recovering
 from holdfast.state.requests import Text
-from holdfast.state.versions import epoch
+from holdfast.state.versions import epoch, is_last
 
 MOST_STEPS = 400
 FAULTS = ("redis emptied", "redis restarted", "redis at", "redis at", "dropped")
@@ -30,6 +31,7 @@ WEIGHTS = {
     "time": 2,
     "back": 8,
 }
+KEYS = ("k", "l")
 Make = Callable[[Mapping[str, Program], Sequence[str]], World]
 
 
@@ -53,10 +55,40 @@ class Found:
     violation: ViolationError
 
 
-def run(schedule: Schedule, make: Make = World) -> ViolationError | None:
+@dataclass(frozen=True)
+class Plan:
+    """What schedules are made of.
+
+    Attributes:
+        kinds: operations that workers choose from.
+        programs: what they do, where it is not left to chance.
+        most_marks: as many keys may wait to be written.
+    """
+
+    kinds: Sequence[str] = KINDS
+    programs: Mapping[str, Program] | None = None
+    most_marks: int = 100
+
+    def choose(self, rng: random.Random) -> Mapping[str, Program]:
+        """Give workers and their programs; of few kinds each time, which so meet more often."""
+        if self.programs:
+            return self.programs
+        some = rng.sample(self.kinds, min(len(self.kinds), rng.randint(2, 8)))
+        keys = KEYS[: rng.choice((1, 1, 2))]
+        return {
+            name: tuple((rng.choice(some), rng.choice(keys)) for _ in range(rng.randint(3, 8)))
+            for name in "abc"[: rng.choice((2, 2, 3))]
+        }
+
+
+ANYTHING = Plan()
+
+
+def run(schedule: Schedule, make: Make = World, plan: Plan = ANYTHING) -> ViolationError | None:
     """Do one schedule; the violation of a rule, if there was one."""
     try:
         world = make(schedule.programs, schedule.keys)
+        world.redis.most_marks = plan.most_marks
         for action in schedule.actions:
             world.do(action)
         drain(world)
@@ -65,23 +97,15 @@ def run(schedule: Schedule, make: Make = World) -> ViolationError | None:
     return None
 
 
-def explore(
-    seed: int, make: Make = World, kinds: Sequence[str] = KINDS, most_marks: int = 100
-) -> Found | None:
+def explore(seed: int, make: Make = World, plan: Plan = ANYTHING) -> Found | None:
     """Do a schedule of a seed; what fails in it."""
     rng = random.Random(seed)
-    keys = ("k", "l")[: rng.choice((1, 1, 2))]
-    names = "abc"[: rng.choice((2, 2, 3))]
-    # Of few kinds each time, which so meet more often.
-    some = rng.sample(kinds, min(len(kinds), rng.randint(2, 8)))
-    programs = {
-        name: tuple((rng.choice(some), rng.choice(keys)) for _ in range(rng.randint(3, 8)))
-        for name in names
-    }
+    programs = plan.choose(rng)
+    keys = sorted({key for program in programs.values() for _, key in program})
     done: list[str] = []
     try:
         world = make(programs, keys)
-        world.redis.most_marks = most_marks
+        world.redis.most_marks = plan.most_marks
         for action in choose(world, rng):
             done.append(action)
             world.do(action)
@@ -213,6 +237,19 @@ class Copy:
             server.step("z")
         raise ViolationError(WEDGED, "there is no end")
 
+    async def play_on(self, key: str, version: int, state: bytes) -> None:
+        """Save and persist a state."""
+        self.ledger.effects.clear()
+        if is_last(version):  # costs a conflict
+            with suppress(StateConflictError):
+                await operations.save(self.io, key, version, Text(state, state))
+            found = await operations.load(self.io, key)
+            version = found.version if found else version
+        await operations.save(self.io, key, version, Text(state, state))
+        await operations.persist(self.io, key)
+        if self.postgres.rows[key][1].state != state:
+            raise ViolationError(WEDGED, f"{key} is not persisted")
+
     def is_closed(self, key: str) -> bool:
         """Tell whether somebody may be about to delete a row."""
         row = self.postgres.rows.get(key)
@@ -235,13 +272,7 @@ class Copy:
             if (found.state if found else None) != truth:
                 raise ViolationError(WINDOW, f"{key} was at {truth!r}, and is at {found}")
             if found:
-                state = found.state + b"z/"
-                self.ledger.effects.clear()
-                await operations.save(self.io, key, found.version, Text(state, state))
-                await operations.persist(self.io, key)
-                row = self.postgres.rows[key]
-                if row[1].state != state:
-                    raise ViolationError(WEDGED, f"{key} is not persisted")
+                await self.play_on(key, found.version, found.state + b"z/")
         await self.flush()
         if self.redis.marks:
             raise ViolationError(WEDGED, f"marks stay: {self.redis.marks}")

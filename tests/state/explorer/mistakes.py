@@ -1,13 +1,13 @@
 """The store with one mistake each, to see that the explorer finds it and says what it breaks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import patch
 
 from tests.state.explorer import ledger as rules
-from tests.state.explorer.exploring import KINDS
+from tests.state.explorer.exploring import ANYTHING, Plan, Schedule
 from tests.state.explorer.postgres_twin import PostgresTwin
 from tests.state.explorer.redis_twin import RedisTwin
 from tests.state.explorer.world import World
@@ -49,16 +49,16 @@ class Mistake:
         redis: methods of the twin of Redis.
         postgres: methods of the twin of PostgreSQL.
         store: functions of the store's modules, by where they are.
-        kinds: of operations, where few make it likely to matter.
-        most_marks: as many keys may wait to be written.
+        plan: where few operations make it likely to matter.
+        schedule: where it takes a chance in ten thousand; by hand, or as it was found.
     """
 
     breaks: tuple[str, ...]
     redis: Mapping[str, Any] = field(default_factory=dict)
     postgres: Mapping[str, Any] = field(default_factory=dict)
     store: Mapping[tuple[Any, str], Any] = field(default_factory=dict)
-    kinds: Sequence[str] = KINDS
-    most_marks: int = 100
+    plan: Plan = ANYTHING
+    schedule: Schedule | None = None
 
     def make(self, *given: Any, **more: Any) -> World:
         """Make a world with it."""
@@ -289,12 +289,31 @@ async def settle_nothing(io: Io, writes: Any, done: Any) -> set[str]:
     return set()
 
 
+LOADED = 5  # steps of a load of what Redis has not
+LOST_TWICE = Schedule(
+    {"a": (("save", "k"),), "b": (("load", "k"), ("load", "k"))},
+    ("k",),
+    (
+        *(*["a"] * LOADED, "a loses at once", "redis emptied"),
+        *(*["b"] * LOADED, "redis at 3", *["b"] * LOADED, "a"),
+    ),
+)
+FULL_FOR_A_WHILE = Schedule(
+    {"a": (("save", "k"),), "b": (("save", "l"), ("flush", "l"))},
+    ("k", "l"),
+    (
+        *(*["a"] * LOADED, "a loses later", *["b"] * LOADED, "b", "a"),
+        *(*["b"] * 4, "limbo 0"),
+    ),
+)
 MISTAKES = {
     "no version guard on the row": Mistake((rules.BACK,), postgres={"is_below": any_row}),
     "no mark": Mistake((rules.WINDOW,), redis={"mark_saved": lambda twin, key: None}),
     "fill without a claim": Mistake((rules.FENCE, rules.BACK), redis={"is_claimed": fill_anyway}),
     "a claim of any life": Mistake(
-        (rules.FENCE, rules.BACK), redis={"is_claimed": claim_of_any_life}
+        (rules.FENCE, rules.BACK),
+        redis={"is_claimed": claim_of_any_life},
+        plan=Plan(kinds=("load", "load", "save")),
     ),
     "delete without closing": Mistake((rules.RISEN,), redis={"close": close_nothing}),
     "delete before closing": Mistake(
@@ -304,7 +323,11 @@ MISTAKES = {
         (rules.VERSION, rules.HONEST, rules.RISEN),
         postgres={"is_of": lambda twin, key, epoch: key in twin.rows},
     ),
-    "count up": Mistake((rules.MIXED, rules.FENCE), postgres={"next_version": count_up}),
+    "count up": Mistake(
+        (rules.MIXED, rules.FENCE),
+        postgres={"next_version": count_up},
+        plan=Plan(kinds=("load", "save", "persist", "update")),
+    ),
     "a jump in Redis only": Mistake((rules.FENCE,), postgres={"adopt": jump_in_redis_only}),
     "acknowledge any version": Mistake(
         (rules.WINDOW, rules.DURABLE), redis={"acknowledge": acknowledge_any}
@@ -338,22 +361,24 @@ MISTAKES = {
     ),
     "epochs begin again": Mistake((rules.VERSION,), postgres={"next_version": epochs_of_the_row}),
     "keep tokens always": Mistake(
-        (rules.HONEST,), redis={"fill": fill_with_tokens}, kinds=("save", "update")
+        (rules.HONEST,), redis={"fill": fill_with_tokens}, schedule=LOST_TWICE
     ),
     "remember more than there are": Mistake(
-        (rules.HONEST,), store={(operations, "REMEMBERED"): 9}, kinds=("save", "update")
+        (rules.HONEST,), store={(operations, "REMEMBERED"): 9}, plan=Plan(kinds=("save", "update"))
     ),
     "full is definite": Mistake(
         (rules.HONEST,),
         store={(operations, "_judge_again"): full_is_definite},
-        kinds=("save", "flush"),
-        most_marks=1,
+        plan=Plan(most_marks=1),
+        schedule=FULL_FOR_A_WHILE,
     ),
     "the second answer is definite": Mistake(
         (rules.HONEST,), store={(operations, "_judge_again"): _judge}
     ),
     "purge anyway": Mistake(
-        (rules.WINDOW,), redis={"purge": purge_anyway}, kinds=("delete", "create", "save")
+        (rules.WINDOW,),
+        redis={"purge": purge_anyway},
+        plan=Plan(kinds=("delete", "create", "save")),
     ),
     "a flush settles nothing": Mistake(
         (rules.WEDGED, rules.WINDOW), store={(flushing, "_settle"): settle_nothing}

@@ -32,6 +32,7 @@ class Worker:
     coroutine: Any
     asking: Asking | None = None
     answers: dict[int, Any] = field(default_factory=dict)
+    heard: tuple[str, ...] = ()
 
     def go_on(self, answer: Any = None) -> None:
         """Run to the next request."""
@@ -53,6 +54,7 @@ class Worker:
 
     def take(self, place: int, answer: Any) -> None:
         """Be given an answer."""
+        self.heard += (f"{place} {answer!r}",)
         assert self.asking is not None
         if not self.asking.together:
             self.go_on(answer)
