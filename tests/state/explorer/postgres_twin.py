@@ -160,8 +160,12 @@ class PostgresTwin:
     def check_taken(self, states: list[bytes]) -> None:
         """Refuse all where one is no state that the columns take."""
         for state in states:
-            if state.endswith(POISON):
+            if not self.takes(state):
                 raise RefusedError(f"{state.decode()} is refused")
+
+    def takes(self, state: bytes) -> bool:
+        """Tell whether a state is one for the column."""
+        return not state.endswith(POISON)
 
     def delete(self, asked: Delete) -> bool:
         """Delete the row of an epoch."""

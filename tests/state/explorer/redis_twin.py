@@ -44,12 +44,12 @@ class RedisTwin:
 
     def __init__(self, most_marks: int = 100) -> None:
         self.values: dict[str, Fields] = {}
-        self.marks: dict[str, int] = {}
-        self.leases: dict[str, int] = {}
+        self.marks: dict[str, float] = {}
+        self.leases: dict[str, float] = {}
         self.refused: dict[str, str] = {}
         self.incarnation = "i0"
         self.lives = 0
-        self.now = 0
+        self.now: float = 0
         self.most_marks = most_marks
 
     def answer(self, request: Request[Any]) -> Any:
