@@ -45,13 +45,13 @@ class Operation:
     Attributes:
         name: of this operation and no other; it is what it adds to a state.
         key: of the state, if it is about one.
-        began: at which step.
+        began: at which step its first request was answered.
         expect: the version that it deletes, if it names one.
     """
 
     name: str
     key: str = ""
-    began: int = 0
+    began: int | None = None
     expect: int | None = None
 
 
@@ -299,7 +299,8 @@ def keys_of(request: Any) -> Iterable[str]:
     return [request.key] if hasattr(request, "key") else []
 
 
-def _since(log: list[tuple[int, bytes | None]], step: int) -> list[bytes | None]:
+def _since(log: list[tuple[int, bytes | None]], step: int | None) -> list[bytes | None]:
     """Give what was then, and all that came after."""
+    assert step is not None
     before = [state for at, state in log if at <= step][-1:]
     return before + [state for at, state in log if at > step]

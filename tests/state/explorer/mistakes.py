@@ -50,7 +50,8 @@ class Mistake:
         postgres: methods of the twin of PostgreSQL.
         store: functions of the store's modules, by where they are.
         plan: where few operations make it likely to matter.
-        schedule: where it takes a chance in ten thousand; by hand, or as it was found.
+        schedule: a short one in which it shows.
+        seldom: chance does not make such a one in thousands.
     """
 
     breaks: tuple[str, ...]
@@ -59,6 +60,7 @@ class Mistake:
     store: Mapping[tuple[Any, str], Any] = field(default_factory=dict)
     plan: Plan = ANYTHING
     schedule: Schedule | None = None
+    seldom: bool = False
 
     def make(self, *given: Any, **more: Any) -> World:
         """Make a world with it."""
@@ -289,23 +291,31 @@ async def settle_nothing(io: Io, writes: Any, done: Any) -> set[str]:
     return set()
 
 
-LOADED = 5  # steps of a load of what Redis has not
-LOST_TWICE = Schedule(
-    {"a": (("save", "k"),), "b": (("load", "k"), ("load", "k"))},
-    ("k",),
-    (
-        *(*["a"] * LOADED, "a loses at once", "redis emptied"),
-        *(*["b"] * LOADED, "redis at 3", *["b"] * LOADED, "a"),
-    ),
+def schedule(programs: str, *actions: str, keys: str = "k") -> Schedule:
+    """Write a schedule shortly: `a load save, b load`, and `a*5` for five steps."""
+    workers = [each.split() for each in programs.split(", ")]
+    every = [each.split("*") for each in actions]
+    return Schedule(
+        {name: tuple((kind, keys[0]) for kind in kinds) for name, *kinds in workers},
+        tuple(keys),
+        tuple(each[0] for each in every for _ in range(int(each[1]) if each[1:] else 1)),
+    )
+
+
+LOST_TWICE = schedule(
+    *("a save, b load load", "a*5", "a loses at once", "redis emptied", "b*5", "redis at 3"),
+    *("b*5", "a"),
 )
-FULL_FOR_A_WHILE = Schedule(
-    {"a": (("save", "k"),), "b": (("save", "l"), ("flush", "l"))},
-    ("k", "l"),
-    (
-        *(*["a"] * LOADED, "a loses later", *["b"] * LOADED, "b", "a"),
-        *(*["b"] * 4, "limbo 0"),
-    ),
+FULL_FOR_A_WHILE = replace(
+    schedule("a save", "a*5", "a loses later", "b*6", "a", "b*4", "limbo 0", keys="kl"),
+    programs={"a": (("save", "k"),), "b": (("save", "l"), ("flush", "l"))},
 )
+TAKEN_UP_BY_ANOTHER = schedule("a persist, b save", "a*2", "b*6", "a")
+DELETED_BEFORE = schedule("a create persist, b load delete", "b*7", "a*2")
+FILLED_LATE = schedule("a load", "a*4", "a loses later", "a*5", "limbo 0")
+NOT_VOUCHED_FOR = schedule("a load delete_held, b save", "a*5", "b*2", "redis restarted", "a*3")
+DELETED_UNHEARD = schedule("a delete", "a*3", "a loses at once", "a loses at once")
+SAVED_UNHEARD = schedule("a save", "a*5", "a loses at once", "redis away", "a")
 MISTAKES = {
     "no version guard on the row": Mistake((rules.BACK,), postgres={"is_below": any_row}),
     "no mark": Mistake((rules.WINDOW,), redis={"mark_saved": lambda twin, key: None}),
@@ -361,7 +371,7 @@ MISTAKES = {
     ),
     "epochs begin again": Mistake((rules.VERSION,), postgres={"next_version": epochs_of_the_row}),
     "keep tokens always": Mistake(
-        (rules.HONEST,), redis={"fill": fill_with_tokens}, schedule=LOST_TWICE
+        (rules.HONEST,), redis={"fill": fill_with_tokens}, schedule=LOST_TWICE, seldom=True
     ),
     "remember more than there are": Mistake(
         (rules.HONEST,), store={(operations, "REMEMBERED"): 9}, plan=Plan(kinds=("save", "update"))
@@ -371,9 +381,12 @@ MISTAKES = {
         store={(operations, "_judge_again"): full_is_definite},
         plan=Plan(most_marks=1),
         schedule=FULL_FOR_A_WHILE,
+        seldom=True,
     ),
     "the second answer is definite": Mistake(
-        (rules.HONEST,), store={(operations, "_judge_again"): _judge}
+        (rules.HONEST,),
+        store={(operations, "_judge_again"): _judge},
+        plan=Plan(kinds=("save", "update")),
     ),
     "purge anyway": Mistake(
         (rules.WINDOW,),
@@ -385,21 +398,36 @@ MISTAKES = {
     ),
     # What the explorer found in the store.
     "persist what others took up": Mistake(
-        (rules.DURABLE,), store={(operations, "persist"): persist_what_is_taken_up}
+        (rules.DURABLE,),
+        store={(operations, "persist"): persist_what_is_taken_up},
+        schedule=TAKEN_UP_BY_ANOTHER,
     ),
     "persist what is deleted": Mistake(
-        (rules.DURABLE,), store={(operations, "persist"): persist_without_a_look_at_closed}
+        (rules.DURABLE,),
+        store={(operations, "persist"): persist_without_a_look_at_closed},
+        schedule=DELETED_BEFORE,
     ),
     "one token for all fences": Mistake(
-        (rules.FENCE,), store=everywhere("adopt", adopt_with_one_token)
+        (rules.FENCE,),
+        store=everywhere("adopt", adopt_with_one_token),
+        schedule=FILLED_LATE,
+        plan=Plan(kinds=("load", "save")),
     ),
     "delete what is not vouched for": Mistake(
-        (rules.VERSION,), store={(_Deletion, "close"): close_what_is_expected}
+        (rules.VERSION,),
+        store={(_Deletion, "close"): close_what_is_expected},
+        schedule=NOT_VOUCHED_FOR,
     ),
     "deleted or not, as the second says": Mistake(
-        (rules.HONEST,), store={(operations, "delete"): delete_and_say_what_the_second_says}
+        (rules.HONEST,),
+        store={(operations, "delete"): delete_and_say_what_the_second_says},
+        schedule=DELETED_UNHEARD,
+        plan=Plan(kinds=("delete", "delete_held", "create")),
     ),
     "saved or not, as the second says": Mistake(
-        (rules.HONEST,), store={(operations, "save"): save_and_say_what_the_second_says}
+        (rules.HONEST,),
+        store={(operations, "save"): save_and_say_what_the_second_says},
+        schedule=SAVED_UNHEARD,
+        plan=Plan(kinds=("save", "update")),
     ),
 }

@@ -40,8 +40,8 @@ from holdfast.state.rows import Rows
 from holdfast.state.scripts import Scripts
 from holdfast.state.versions import epoch
 
-SEEDS = range(max(3, int(os.environ.get("HOLDFAST_SCHEDULES", "500")) // 500))
-REQUESTS = 400
+SEEDS = range(max(2, int(os.environ.get("HOLDFAST_SCHEDULES", "500")) // 1_000))
+REQUESTS = 250
 KEYS = ("k", "l", "m")
 MOST_MARKS = 2
 POLICY = StatePolicy(timeout=30, flush_timeout=30, lease=60, dirty_limit=MOST_MARKS)

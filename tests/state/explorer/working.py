@@ -88,7 +88,7 @@ async def work(hands: Hands, program: Sequence[tuple[str, str]]) -> None:
     """Do one operation after the other, each the name of a function of this module and a key."""
     for number, (kind, key) in enumerate(program):
         name = f"{hands.io.name}{number}"
-        hands.operation = Operation(name, key, hands.ledger.step)
+        hands.operation = Operation(name, key)
         await DOES[kind](hands, hands.operation)
 
 

@@ -126,14 +126,18 @@ class World:
         if not waiting:
             return
         place, request = waiting[which % len(waiting)]
+        operation = self.operation_of(name)
         if self.server_of(request) in self.away:
             self.workers[name].take(place, self.refuse(request))
         elif not self.is_blocked(request):
-            self.workers[name].take(place, self.effect(self.operation_of(name), request))
+            self.workers[name].take(place, self.effect(operation, request))
 
     def operation_of(self, name: str) -> Operation:
-        """Give what a worker is about."""
-        return self.workers[name].hands.operation
+        """Give what a worker is about, from now on at the latest."""
+        operation = self.workers[name].hands.operation
+        if operation.began is None:
+            operation.began = self.ledger.step
+        return operation
 
     def is_blocked(self, request: Request[Any]) -> bool:
         """Tell whether it waits for somebody's transaction."""
@@ -174,6 +178,7 @@ class World:
         if not waiting or self.server_of(waiting[0][1]) == "nobody":
             return
         place, request = waiting[0]
+        self.operation_of(name)
         error = OutcomeUnknownError("lost") if request.changes else StoreUnavailableError("lost")
         if self.server_of(request) in self.away or isinstance(request, Within):
             self.workers[name].take(place, self.refuse(request))
