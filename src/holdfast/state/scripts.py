@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -77,7 +78,7 @@ class Scripts:
         """
         source, digest = _script(call.name)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with self._limited():
                 try:
                     return await self._send("EVALSHA", digest, call)
                 except NoScriptError:  # it was not run
@@ -98,7 +99,7 @@ class Scripts:
             digest = _script(call.name)[1]
             pipeline.execute_command("EVALSHA", digest, len(call.keys), *call.keys, *call.values)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with self._limited():
                 answers = list(await pipeline.execute(raise_on_error=False))
         except (RedisError, OSError) as error:
             return [_explain(error, changes=call.changes) for call in calls]
@@ -111,6 +112,20 @@ class Scripts:
             elif isinstance(answer, Exception):
                 answers[place] = _explain(answer, changes=call.changes)
         return answers
+
+    @asynccontextmanager
+    async def _limited(self) -> AsyncIterator[None]:
+        """Bound the block, and let its task be cancelled in it.
+
+        Before Python 3.12 `asyncio.wait_for`, with which redis-py sends, may swallow that.
+        """
+        task = asyncio.current_task()
+        assert task, "it is awaited"
+        before = task.cancelling()
+        async with asyncio.timeout(self._timeout):
+            yield
+        if task.cancelling() > before:
+            raise asyncio.CancelledError
 
     async def _send(self, command: str, script: str, call: Call) -> Any:
         return await self.client.execute_command(
