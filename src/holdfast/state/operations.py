@@ -5,7 +5,7 @@ may be the last that a process makes, and anybody may come between two of them.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from holdfast.errors import (
     OutcomeUnknownError,
@@ -32,6 +32,7 @@ from holdfast.state.requests import (
     Purge,
     Read,
     Refusal,
+    RefusedError,
     Row,
     Save,
     Select,
@@ -99,19 +100,28 @@ async def _take_up(io: Io, key: str, token: str, row: Row, held: Held | None) ->
     ahead = held is not None and continues(held.version, row.version)
     text = held.text if held is not None and ahead else Text(row.state)
     try:
-        fenced = await io(Adopt([Adoption(key, row.version, text if ahead else None)]))
+        fenced, refused = await _fence(io, Adoption(key, row.version, text if ahead else None))
     except OutcomeUnknownError:
         return None
-    if key not in fenced:
+    if fenced is None:
         return None
     # Those that made Redis' state, which the row's contains where the history is the same.
     keep = held is not None and epoch(held.version) == epoch(row.version)
-    version = fenced[key]
+    version = fenced + 1 if refused else fenced  # it stays in Redis, as one saved since
     try:
-        filled = await io(Fill(key, token, version, text, keep))
+        filled = await io(Fill(key, token, version, text, keep, fenced))
     except OutcomeUnknownError:
         filled = False
     return Found(version, text.state) if filled else await _readable(io, key)
+
+
+async def _fence(io: Io, adoption: Adoption) -> tuple[int | None, bool]:
+    """Give a row a new epoch, and tell whether it does not take the state."""
+    try:
+        return (await io(Adopt([adoption]))).get(adoption.key), False
+    except RefusedError:
+        bare = replace(adoption, text=None)
+        return (await io(Adopt([bare]))).get(adoption.key), True
 
 
 async def _readable(io: Io, key: str) -> Found | None:

@@ -19,6 +19,7 @@ from holdfast.state.requests import (
     Absent,
     Acknowledge,
     Adopt,
+    Adoption,
     Claim,
     Close,
     Delete,
@@ -287,6 +288,10 @@ async def close_once(deletion: _Deletion) -> int | None:
 _close = _Deletion.close
 
 
+async def fence_or_fail(io: Io, adoption: Adoption) -> tuple[int | None, bool]:
+    return (await io(Adopt([adoption]))).get(adoption.key), False
+
+
 async def settle_nothing(io: Io, writes: Any, done: Any) -> set[str]:
     return set()
 
@@ -315,6 +320,7 @@ DELETED_BEFORE = schedule("a create persist, b load delete", "b*7", "a*2")
 FILLED_LATE = schedule("a load", "a*4", "a loses later", "a*5", "limbo 0")
 NOT_VOUCHED_FOR = schedule("a load delete_held, b save", "a*5", "b*2", "redis restarted", "a*3")
 DELETED_UNHEARD = schedule("a delete", "a*3", "a loses at once", "a loses at once")
+REFUSED_AND_RESTARTED = schedule("a save_poison", "a*6", "redis restarted")
 SAVED_UNHEARD = schedule("a save", "a*5", "a loses at once", "redis away", "a")
 MISTAKES = {
     "no version guard on the row": Mistake((rules.BACK,), postgres={"is_below": any_row}),
@@ -429,5 +435,11 @@ MISTAKES = {
         store={(operations, "save"): save_and_say_what_the_second_says},
         schedule=SAVED_UNHEARD,
         plan=Plan(kinds=("save", "update")),
+    ),
+    "what the row refuses cannot be loaded": Mistake(
+        (rules.WEDGED,),
+        store={(operations, "_fence"): fence_or_fail},
+        plan=Plan(kinds=("save", "save_poison", "load", "flush")),
+        schedule=REFUSED_AND_RESTARTED,
     ),
 }

@@ -154,10 +154,14 @@ class RedisTwin:
             "s": asked.text.state,
             "o": asked.text.columns,
             "r": self.incarnation,
-            "p": asked.version,
+            "p": asked.persisted,
             "t": self.values[key].get("t", ()) if asked.keep_tokens else (),
         }
-        self.unmark(key)
+        if asked.version == asked.persisted:
+            self.marks.pop(key, None)
+        else:
+            self.mark(key)
+        self.leases.pop(key, None)
         self.refused.pop(key, None)
         return True
 

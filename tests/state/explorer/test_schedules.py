@@ -6,6 +6,8 @@ from unittest.mock import patch
 import pytest
 from tests.state.explorer.exhausting import Budget, exhaust
 from tests.state.explorer.exploring import ANYTHING, Plan, explore, shorten
+from tests.state.explorer.postgres_twin import PostgresTwin
+from tests.state.explorer.world import World
 
 from holdfast.state import operations, versions
 
@@ -13,6 +15,12 @@ SCHEDULES = int(os.environ.get("HOLDFAST_SCHEDULES", "500"))
 SEED = int(os.environ.get("SOAK_SEED", "0"))
 FEW_MARKS = Plan(most_marks=1)
 DELETIONS = Plan(kinds=("delete", "delete_held", "finish", "roll_back", "create", "save", "load"))
+REFUSED = Plan(
+    kinds=(
+        *("save", "save_poison", "load", "flush", "persist", "persist_held", "recover"),
+        *("delete", "create"),
+    )
+)
 SHORT_EPOCHS = 2  # bits: four versions in each
 LETTERS = {"s": "save", "p": "persist", "h": "persist_held", "l": "load", "w": "flush"} | {
     "d": "delete",
@@ -41,7 +49,9 @@ def test_every_schedule():
         check(seed, ANYTHING)
 
 
-@pytest.mark.parametrize("plan", [FEW_MARKS, DELETIONS], ids=["few marks", "deletions"])
+@pytest.mark.parametrize(
+    "plan", [FEW_MARKS, DELETIONS, REFUSED], ids=["few marks", "deletions", "refused states"]
+)
 def test_schedules_of_a_kind(plan):
     """What seldom comes together elsewhere."""
     for seed in seeds(4):
@@ -91,6 +101,30 @@ def test_the_shortest_schedules_of_some_more(programs, budget):
         done = exhaust(read(programs), budget, most=SCHEDULES)
 
     assert done.found is None, f"{done.found.violation}\n{done.found.schedule}"
+
+
+def test_many_saves_are_one_write():
+    """Ten saves of each key between two flushes are one statement, in the order of the keys."""
+    program = [("save", key) for _ in range(10) for key in "lk"]
+    world = World({"a": [*program, ("flush", "k")]}, "kl", postgres=Counting)
+    while world.workers["a"].asking:
+        world.do("a")
+
+    assert [[write.key for write in each.writes] for each in world.postgres.flushed] == [["k", "l"]]
+    assert all(text.state.count(b"a") == 10 for _, text in world.postgres.rows.values())
+
+
+class Counting(PostgresTwin):
+    """Remembers what is flushed."""
+
+    def __init__(self):
+        super().__init__()
+        self.flushed = []
+
+    def flush(self, asked):
+        """See flush.sql."""
+        self.flushed.append(asked)
+        return super().flush(asked)
 
 
 def read(text):

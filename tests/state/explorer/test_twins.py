@@ -110,6 +110,8 @@ def ask_redis(rng, twin, port, number):
     key = rng.choice(KEYS)
     known = twin.values.get(key, {}).get("v", 1 << 60)
     version = rng.choice((known, known, known, known + 1))
+    filled = version + (1 << 23)
+    later = filled + rng.choice((0, 0, 1))
     token = f"{rng.randrange(2):016x}"
     fresh = f"{rng.choice((number, number, number - 3)):016x}"
     state = Text(b"%d" % number, b'{"shown": %d}' % number)
@@ -119,7 +121,7 @@ def ask_redis(rng, twin, port, number):
             Read(key),
             *[Save(key, version, version + 1, state, fresh)] * 5,
             *[Claim(key, token)] * 4,
-            *[Fill(key, token, version + (1 << 23), state, rng.random() < 0.5)] * 4,
+            *[Fill(key, token, later, state, rng.random() < 0.5, filled)] * 4,
             *[Acknowledge(key, version), Acknowledge(key)],
             Close(key, token, rng.choice((None, version))),
             Purge(key, token),
