@@ -142,9 +142,12 @@ async def tamper(rng, client, port, twin):
     elif what == "dropped":
         twin.values.pop(key, None)
         await client.delete(name)
-    elif what == "restarted" and "v" in twin.values.get(key, {}):
-        twin.put(key, {"r": STALE})
-        await client.hset(name, "r", STALE)
+    elif what == "restarted" and key in twin.values:
+        value = twin.values[key]
+        old = {"r": STALE} if "v" in value else {}
+        old |= {"c": value["c"][:16] + STALE} if "c" in value else {}
+        twin.put(key, old)
+        await client.hset(name, mapping=old)
 
 
 async def keep_time(client, port, twin):
@@ -226,7 +229,7 @@ def ask_postgres(rng, twin, number):
             Page(rng.choice((None, *KEYS)), rng.randint(1, 2)),
             *[Adopt([Adoption(key, version[key], rng.choice((None, given))) for key in keys])] * 3,
             *[Flush([Write(key, version[key] + 1, given) for key in sorted(keys)])] * 3,
-            Delete(keys[0], epoch(version[keys[0]])),
+            Delete(keys[0], epoch(version[keys[0]]) + rng.choice((0, 1))),
         )
     )
 
