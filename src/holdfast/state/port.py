@@ -89,12 +89,21 @@ class Port:
         """Carry out one request."""
         kind = type(request)
         if kind in _CALLS:
-            return cast("A", _ANSWERS[kind](await self._scripts.run(self._call(request))))
+            call = self._call(request)
+            try:
+                return cast("A", _ANSWERS[kind](await self._scripts.run(call)))
+            finally:
+                self._note(call)
         return cast("A", await self._on_rows[kind](request))
 
     async def all(self, requests: Sequence[Request[A]]) -> "Sequence[A | HoldfastError]":
         """Carry out several of Redis, in a pipeline."""
-        answers = await self._scripts.run_all([self._call(each) for each in requests])
+        calls = [self._call(each) for each in requests]
+        try:
+            answers = await self._scripts.run_all(calls)
+        finally:
+            for call in calls:
+                self._note(call)
         for answer in answers:
             if isinstance(answer, Exception) and not isinstance(answer, HoldfastError):
                 raise answer
@@ -118,10 +127,13 @@ class Port:
             return Call(name, (marks, f"{marks}:leases"), given)
         key = request.key  # type: ignore[attr-defined]  # all others of Redis have one
         marks = self.marks_of(key)
-        if self._sharded and request.changes:
-            self.touched.add(marks)
         keys = (f"{self.prefix}{key}", marks, f"{marks}:leases", f"{marks}:refused")
         return Call(name, keys, values(request, self._policy), changes=request.changes)
+
+    def _note(self, call: Call) -> None:
+        # Afterwards: a writer that looked before the mark was there would not look again.
+        if self._sharded and call.changes and call.name != "take":
+            self.touched.add(call.keys[1])
 
     def marks_of(self, key: str) -> str:
         """Name the marks that are in the slot of a key, so that one script writes both."""
