@@ -8,11 +8,11 @@ from typing import Any
 
 from tests.state.explorer.ledger import WEDGED, WINDOW, Ledger, Operation, ViolationError
 from tests.state.explorer.postgres_twin import POISON
-from tests.state.explorer.working import Hands, WorkerIo, is_readable
+from tests.state.explorer.working import Hands, WorkerIo, is_readable, write_all
 from tests.state.explorer.world import LOST, Program, Worker, World
 
 from holdfast.errors import HoldfastError, StateConflictError
-from holdfast.state import flushing, operations, recovering
+from holdfast.state import operations, recovering
 from holdfast.state.requests import Text
 from holdfast.state.versions import epoch, is_last
 
@@ -262,8 +262,7 @@ class Copy:
         """Write all that waits, and again when leases are over."""
         for _ in range(3):
             self.redis.leases.clear()
-            while (await flushing.flush(self.io, "marks", 2)).taken:
-                pass
+            await write_all(self.io)
 
     async def use(self, truths: Mapping[str, bytes | None]) -> None:
         """Load, save and persist every key."""

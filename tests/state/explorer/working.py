@@ -227,8 +227,14 @@ async def roll_back(hands: Hands, of: Operation) -> None:
 async def flush(hands: Hands, of: Operation) -> None:
     """Write what waits to be written."""
     with suppress(StoreUnavailableError):
-        while (await flushing.flush(hands.io, MARKS, 2)).taken:
-            pass
+        await write_all(hands.io)
+
+
+async def write_all(io: WorkerIo) -> None:
+    """Write a batch after the other, as long as there are more."""
+    marks = [MARKS]
+    while marks:
+        marks = (await flushing.flush(io, marks, 2)).more
 
 
 async def recover(hands: Hands, of: Operation) -> None:
