@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tests.state.explorer.exploring import Found, Make, Schedule, drain
+from tests.state.explorer.draining import drain
+from tests.state.explorer.exploring import Found, Make, Schedule
 from tests.state.explorer.ledger import ViolationError
 from tests.state.explorer.world import LOST, Program, World
 
