@@ -224,6 +224,7 @@ _CALLS: dict[type, tuple[str, Callable[[Any, StatePolicy], tuple[str | bytes | i
         lambda each, _: (
             *(each.token, each.version, each.text.state, each.text.columns, each.key),
             "1" if each.keep_tokens else "",
+            each.persisted,
         ),
     ),
     Read: ("read", lambda _each, _policy: ()),
