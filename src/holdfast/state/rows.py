@@ -145,7 +145,8 @@ class Statements:
             "bits": COUNT_BITS,
             **_columns([quote.quote(column) for column in table.columns], name),
         }
-        key = "CAST(:key AS {key_type})".format_map(named)
+        # As text first: else the driver takes the parameter for an integer where the key is one.
+        key = "CAST(CAST(:key AS text) AS {key_type})".format_map(named)
         row = (
             "SELECT {version}, CAST({state} AS text), CAST({key} AS text) FROM {table}".format_map(
                 named
@@ -155,14 +156,15 @@ class Statements:
         self.select = text(f"{row} WHERE {named['key']} = {key}")
         self.count = text("SELECT count(*) FROM {table}".format_map(named))
         self.first = text(f"{row} {end}")
-        self.page = text(f"{row} WHERE {named['key']} > CAST(:behind AS {named['key_type']}) {end}")
+        behind = key.replace(":key", ":behind")
+        self.page = text(f"{row} WHERE {named['key']} > {behind} {end}")
         self.versions = text(
             "SELECT CAST({key} AS text), {version} FROM {table} "
             "WHERE {key} = ANY(CAST(CAST(:keys AS text[]) AS {key_type}[]))".format_map(named)
         )
         self.delete = text(
-            "DELETE FROM {table} WHERE {key} = CAST(:key AS {key_type}) "
-            "AND {version} >> {bits} = :epoch RETURNING 1".format_map(named)
+            f"DELETE FROM {named['table']} WHERE {named['key']} = {key} "
+            f"AND {named['version']} >> {COUNT_BITS} = :epoch RETURNING 1"
         )
         self.adopt = _from_file("adopt.sql", named)
         self.flush = _from_file("flush.sql", named)
