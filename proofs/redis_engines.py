@@ -51,9 +51,11 @@ class Sentinels:
 
     @property
     def url(self) -> str:
-        """How a client gets to the master, with the password of the servers."""
+        """How a client gets to the master, with the passwords."""
         places = ",".join(each.place for each in self.sentinels)
-        return f"redis+sentinel://{secret(self.master)}{places}/{SERVICE}"
+        own = self.sentinels[0].password
+        query = f"?sentinel_password={own}" if own else ""
+        return f"redis+sentinel://{secret(self.master)}{places}/{SERVICE}{query}"
 
     async def fail_over(self) -> None:
         """Have a replica take over, as for maintenance; return when it is master.
@@ -72,8 +74,22 @@ class Sentinels:
         await node.ask("REPLICAOF", HOST, self.master.port)
         await node.ask("CLIENT", "KILL", "TYPE", "normal")
 
+    async def set_patience(self, milliseconds: str) -> None:
+        """Say how long a master may be silent before another takes over."""
+        for each in self.sentinels:
+            await each.ask("SENTINEL", "SET", SERVICE, "down-after-milliseconds", milliseconds)
+
+    async def mend(self) -> None:
+        """Undo what was done to the servers, and wait until all is well."""
+        await revive([*self.nodes, *self.sentinels])
+        await self.set_patience(SENTINEL["down-after-milliseconds"])
+        await self.settle()
+
     async def settle(self) -> None:
-        """Wait until every node runs, the others follow the master, and the sentinels know all."""
+        """Wait until every node runs, the others follow the master, and the sentinels know all.
+
+        After a change of the master that takes ten seconds and more: new servers are there sooner.
+        """
         await wait_until(self._settled, SETTLES)
 
     async def named(self, sentinel: Node) -> Node | None:
@@ -101,7 +117,9 @@ class Sentinels:
         return (
             await self.named(sentinel) is self.master
             and [each["flags"] for each in (told, *replicas, *others)]
-            == ["master"] + ["slave"] * len(self.replicas) + ["sentinel"] * (len(self.sentinels) - 1)
+            == ["master"]
+            + ["slave"] * len(self.replicas)
+            + ["sentinel"] * (len(self.sentinels) - 1)
             # Else none of them can be chosen yet.
             and all(each["master-link-status"] == "ok" for each in replicas)
         )
@@ -157,8 +175,19 @@ class Cluster:
 
         await wait_until(agreed)
 
+    async def set_patience(self, milliseconds: str) -> None:
+        """Say how long a master may be silent before its replica takes over."""
+        for each in self.nodes:
+            await each.ask("CONFIG", "SET", "cluster-node-timeout", milliseconds)
+
+    async def mend(self) -> None:
+        """Undo what was done to the servers, and wait until all is well."""
+        await revive(self.nodes)
+        await self.set_patience(CLUSTER["cluster-node-timeout"])
+        await self.settle()
+
     async def settle(self) -> None:
-        """Wait until every node runs, three are masters, and the others follow them."""
+        """Wait until every node runs, half are masters, and each of these has a replica."""
         await wait_until(self._settled)
 
     async def begin_move(self, key: str, target: Node) -> None:
@@ -187,15 +216,19 @@ class Cluster:
     async def _id(self, node: Node) -> str:
         return str(await node.ask("CLUSTER", "MYID"))
 
-    async def _masters(self, node: Node) -> set[int]:
-        """Ask a node for the ports of the masters; none while it refuses to answer for a slot."""
+    async def _masters(self, node: Node) -> dict[int, int]:
+        """Ask a node for the ports of the masters, each with how many replicas it has.
+
+        None while the node refuses to answer for keys.
+        """
         if "cluster_state:ok" not in await node.ask("CLUSTER", "INFO"):
-            return set()
-        return {master[1] for _, _, master, *_ in await node.ask("CLUSTER", "SLOTS")}
+            return {}
+        told = await node.ask("CLUSTER", "SLOTS")
+        return {master[1]: len(replicas) for _, _, master, *replicas in told}
 
     async def _settled(self) -> bool:
         masters, *others = await asyncio.gather(*map(self._masters, self.nodes))
-        if len(masters) != len(self.nodes) // 2 or any(each != masters for each in others):
+        if [*masters.values()] != [1] * (len(self.nodes) // 2) or any(o != masters for o in others):
             return False
         replicas = [node for node in self.nodes if node.port not in masters]
         roles = await asyncio.gather(*(node.ask("ROLE") for node in replicas))
@@ -289,6 +322,15 @@ async def started(nodes: Sequence[Node]) -> AsyncIterator[None]:
     finally:
         for node in nodes:
             node.kill()
+
+
+async def revive(nodes: Sequence[Node]) -> None:
+    """Let go on what is frozen, and start again what was killed."""
+    for node in nodes:
+        if node.frozen:
+            node.thaw()
+        elif not node.pid:
+            await node.restart()
 
 
 def introduce(group: Sentinels, settings: Mapping[str, str]) -> None:

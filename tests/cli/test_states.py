@@ -44,7 +44,6 @@ def play(shell: Shell, project: Path, database_url: str, redis_url: str) -> Play
 
     async def prepare(store: StateStore[Board]) -> None:
         async with store._engine.begin() as connection:
-            await connection.execute(text("CREATE SEQUENCE holdfast_epoch"))
             await connection.run_sync(Match.metadata.create_all)
 
     def play(work: Callable[[StateStore[Board]], Awaitable[Any]]) -> Any:

@@ -111,7 +111,7 @@ async def test_keys_that_may_be_dropped():
 
 async def test_a_version_that_is_too_old(redis_url, monkeypatch):
     """It is told what to upgrade to."""
-    monkeypatch.setattr(redis, "OLDEST", (90, 0))
+    monkeypatch.setattr("holdfast.redis.checking.OLDEST", (90, 0))
     async with redis.client(redis_url) as client:
         checks = await redis.check(client)
 

@@ -56,7 +56,6 @@ async def db(database_url: str) -> AsyncIterator[Database]:
     """Give a database with the table of matches; afterwards no connection may be in use."""
     async with Database(database_url, events=Events(lambda _: None)) as opened:
         async with opened.engine.begin() as connection:
-            await connection.execute(text("CREATE SEQUENCE holdfast_epoch"))
             await connection.run_sync(Match.metadata.create_all)
         yield opened
         assert opened.engine.pool.checkedout() == 0

@@ -14,7 +14,7 @@ from holdfast.state.scripts import Client
 from holdfast.state.table import StateTable
 from holdfast.state.versions import COUNT_BITS, SEQUENCE
 
-_SEQUENCE_BY_MIGRATION = f'op.execute("CREATE SEQUENCE {SEQUENCE}")'
+_SEQUENCE_BY_MIGRATION = f'op.execute("CREATE SEQUENCE IF NOT EXISTS {SEQUENCE}")'
 _JSON_OR_TEXT = ("json", "jsonb", "text")
 
 

@@ -171,7 +171,9 @@ class Statements:
 
 
 def _from_file(name: str, named: Mapping[str, Any]) -> TextClause:
-    return text(files("holdfast.state").joinpath(name).read_text().format_map(named))
+    lines = files("holdfast.state").joinpath(name).read_text().splitlines()
+    statement = "\n".join(each for each in lines if not each.startswith("--"))
+    return text(statement.format_map(named))
 
 
 def _columns(names: Sequence[str], table: str) -> Mapping[str, str]:

@@ -2,7 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -11,13 +13,13 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import (
-    AuthenticationError,
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    MaxConnectionsError,
     NoScriptError,
     RedisError,
     ResponseError,
-)
-from redis.exceptions import (
-    ConnectionError as RedisConnectionError,
 )
 from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
@@ -26,12 +28,15 @@ from redis.exceptions import (
 from holdfast.errors import ConfigurationError, OutcomeUnknownError, StoreUnavailableError
 
 Client = Redis | RedisCluster
-# How a server begins an error by which it did nothing, and may do it later.
-_PASSING = (
-    *("BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY"),
-    *("TRYAGAIN", "MOVED", "ASK"),
+# The codes of errors by which a server says that it did nothing, and may do it later.
+_PASSING = frozenset(
+    {"ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOAUTH", "NOPERM"}
+    | {"NOREPLICAS", "OOM", "READONLY", "TRYAGAIN", "WRONGPASS"}
 )
-_NOT_SENT = (ConnectionRefusedError, FileNotFoundError)
+_LOST = (RedisConnectionError, RedisTimeoutError)
+# What stands behind redis-py's errors, and begins their texts, when nothing was sent yet.
+_NOT_SENT = (ConnectionRefusedError, FileNotFoundError, socket.gaierror)
+_NOT_CONNECTED = ("No connection available", "Error connecting", "Timeout connecting")
 _MANY: Final = 100  # commands in one pipeline: so many answers of 18 kB come in time
 
 
@@ -73,7 +78,7 @@ class Scripts:
         """
         source, digest = _script(call.name)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with self._limited():
                 try:
                     return await self._send("EVALSHA", digest, call)
                 except NoScriptError:  # it was not run
@@ -94,7 +99,7 @@ class Scripts:
             digest = _script(call.name)[1]
             pipeline.execute_command("EVALSHA", digest, len(call.keys), *call.keys, *call.values)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with self._limited():
                 answers = list(await pipeline.execute(raise_on_error=False))
         except (RedisError, OSError) as error:
             return [_explain(error, changes=call.changes) for call in calls]
@@ -107,6 +112,20 @@ class Scripts:
             elif isinstance(answer, Exception):
                 answers[place] = _explain(answer, changes=call.changes)
         return answers
+
+    @asynccontextmanager
+    async def _limited(self) -> AsyncIterator[None]:
+        """Bound the block, and let its task be cancelled in it.
+
+        Before Python 3.12 `asyncio.wait_for`, with which redis-py sends, may swallow that.
+        """
+        task = asyncio.current_task()
+        assert task, "it is awaited"
+        before = task.cancelling()
+        async with asyncio.timeout(self._timeout):
+            yield
+        if task.cancelling() > before:
+            raise asyncio.CancelledError
 
     async def _send(self, command: str, script: str, call: Call) -> Any:
         return await self.client.execute_command(
@@ -124,20 +143,30 @@ def _script(name: str) -> tuple[str, str]:
 def _explain(error: Exception, *, changes: bool) -> Exception:
     """Say what an error means for what was asked."""
     said = " ".join(str(error).split()) or "no answer in time"
-    if isinstance(error, ResponseError) and not isinstance(error, AuthenticationError):
-        if said.startswith(_PASSING):
-            return StoreUnavailableError(f"Redis: {said}; nothing was done")
-        if "WRONGTYPE" in said:
-            return ConfigurationError(
-                f"Redis: a key of the store holds something else ({said}); each store has a prefix "
-                "of its own"
-            )
+    code = getattr(error, "status_code", None) or said.partition(" ")[0]
+    if isinstance(error, ResponseError) or code in _PASSING:  # the server said so
+        return _explain_answer(error, code, said)
+    if isinstance(error, RedisError) and not isinstance(error, _LOST):
         return error
-    causes = (error, error.__cause__, error.__context__)
-    sent = not isinstance(error, AuthenticationError)
-    sent = sent and not any(isinstance(each, _NOT_SENT) for each in causes)
-    if sent and changes and isinstance(error, RedisConnectionError | RedisTimeoutError | OSError):
+    if changes and _was_sent(error, said):
         return OutcomeUnknownError(f"Redis gave no answer: {said}")
-    if isinstance(error, RedisConnectionError | RedisTimeoutError | OSError):
-        return StoreUnavailableError(f"Redis: {said}; nothing was done")
+    return StoreUnavailableError(f"Redis: {said}; nothing was done")
+
+
+def _explain_answer(error: Exception, code: str, said: str) -> Exception:
+    if code in _PASSING:
+        said = said.removeprefix(f"{code} ")
+        return StoreUnavailableError(f"Redis: {code} {said}; nothing was done")
+    if code == "WRONGTYPE" or "WRONGTYPE" in said:
+        return ConfigurationError(
+            f"Redis: a key of the store holds something else ({said}); each store has a prefix "
+            "of its own"
+        )
     return error
+
+
+def _was_sent(error: Exception, said: str) -> bool:
+    if isinstance(error, MaxConnectionsError) or said.startswith(_NOT_CONNECTED):
+        return False
+    causes = (error, error.__cause__, error.__context__)
+    return not any(isinstance(each, _NOT_SENT) for each in causes)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import BigInteger, Column, Table, text
+from sqlalchemy import DDL, BigInteger, Column, Table, event, text
 from sqlalchemy.orm import MappedColumn, mapped_column
 
 from holdfast.errors import ConfigurationError
@@ -24,10 +24,19 @@ def state_version() -> MappedColumn[int]:
 
         version: Mapped[int] = state_version()
 
-    The sequence behind it is made by the migration, before the table:
-    `op.execute("CREATE SEQUENCE holdfast_epoch")`.
+    `create_all` makes the sequence behind it; a migration does so before the table:
+    `op.execute("CREATE SEQUENCE IF NOT EXISTS holdfast_epoch")`.
     """
-    return mapped_column(BigInteger, server_default=text(f"nextval('{SEQUENCE}') << {COUNT_BITS}"))
+    default = text(f"nextval('{SEQUENCE}') << {COUNT_BITS}")
+    version: MappedColumn[int] = mapped_column(BigInteger, server_default=default)
+    event.listen(version.column, "after_parent_attach", _make_sequence_first)
+    return version
+
+
+def _make_sequence_first(_column: Column[int], table: Table) -> None:
+    statement = f"CREATE SEQUENCE IF NOT EXISTS {SEQUENCE}"
+    sequence = DDL(statement)  # type: ignore[no-untyped-call]  # SQLAlchemy's
+    event.listen(table, "before_create", sequence.execute_if(dialect="postgresql"))
 
 
 # Without slots: Python 3.11 cannot make StateTable[Board](…) of a frozen one that has them.
