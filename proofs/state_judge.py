@@ -101,8 +101,8 @@ class Story:
     def lost_turns(self) -> Iterator[str]:
         """Whatever was persisted is there at the end; a game that was begun, as well."""
         end = self.end
-        for moves in {call.moves for call in self.done("create", "persist")} - {None}:
-            if not (end is not None and extends(end, moves)):
+        for moves in {*self._moves("create", "persist")}:
+            if not extends(end, moves):
                 yield f"{self.key}: {tail(moves)} was persisted, at the end there is {tail(end)}"
 
     def lost_saves(self) -> Iterator[tuple[str, bool]]:
@@ -160,7 +160,7 @@ class Story:
         if created and self.row is None and not self.history:
             yield f"{self.key}: there is neither a row nor a history"
 
-    def mixed(self, bases: Mapping[int | None, Sequence[Moves]]) -> Iterator[str]:
+    def mixed(self, bases: Mapping[int, Sequence[Moves]]) -> Iterator[str]:
         """Each move stands behind those that it was made after, and what was lost stays lost."""
         for moves in {*self._seen(), *self.history, *([self.row] if self.row else [])}:
             for place, move in enumerate(moves):
@@ -176,7 +176,10 @@ class Story:
             yield f"{self.key}: {move} was refused, and is there"
 
     def _seen(self) -> Iterable[Moves]:
-        return {call.moves for call in self.done("load", "save", "persist", "row")} - {None}
+        return {*self._moves("load", "save", "persist", "row")}
+
+    def _moves(self, *what: str) -> Iterator[Moves]:
+        return (call.moves for call in self.done(*what) if call.moves is not None)
 
     def _rows_going_back(self) -> Iterator[str]:
         rows = [call.moves for call in self.done("row")]
@@ -186,14 +189,14 @@ class Story:
 
     def _back_again(self) -> Iterator[str]:
         """A move that somebody did not see any more is never seen again."""
-        reads = [call for call in self.done("load", "save") if call.moves is not None]
+        reads = [(call, call.moves) for call in self.done("load", "save") if call.moves is not None]
         since: dict[int, int] = {}  # a move's first end
         gone: dict[int, int] = {}  # when it had been gone
-        for call in sorted(reads, key=lambda each: each.ended):
+        for call, moves in sorted(reads, key=lambda each: each[0].ended):
             for move, first in since.items():
-                if call.began > first and move not in call.moves:
+                if call.began > first and move not in moves:
                     gone.setdefault(move, call.ended)
-            for move in call.moves:
+            for move in moves:
                 since.setdefault(move, call.ended)
         for call in self.done("load", "save", "row"):
             for move in call.moves or ():

@@ -12,6 +12,7 @@ import msgspec
 
 Moves = tuple[int, ...]  # of a game: each a number that no other move has
 
+NEVER: Final = 2**63
 DONE: Final = "done"
 REFUSED: Final = "refused"  # nothing was changed, as the caller was told
 UNKNOWN: Final = "unknown"  # the caller was told so, or died before it was told anything
@@ -29,7 +30,7 @@ class Call:
         what: create, load, save, persist or finish; row, where a row was looked at from outside.
         key: of the game.
         began: when it was tried.
-        ended: when it was over; None where the process died before.
+        ended: when it was over; NEVER where the process died before.
         outcome: one of OUTCOMES.
         move: that it was to add.
         bases: what the move was to be added to, at each attempt.
@@ -43,7 +44,7 @@ class Call:
     what: str
     key: int
     began: int
-    ended: int | None = None
+    ended: int = NEVER
     outcome: str = UNKNOWN
     move: int | None = None
     bases: tuple[Moves, ...] = ()

@@ -34,7 +34,7 @@ from proofs.state_field import (
     watching,
 )
 from proofs.state_judge import Verdict, judge
-from proofs.state_log import Log, Record, read
+from proofs.state_log import NEVER, Log, Record, read
 from proofs.state_worker import Job
 
 WORKERS: Final = 3
@@ -182,7 +182,7 @@ async def play(plan: Plan, ground: Ground) -> Result:
     verdict = judge(Record(calls=calls, faults=faults, rows=rows, history=history))
     longest: dict[str, float] = {}
     for call in calls:
-        took = ((call.ended or call.began) - call.began) / 1e9
+        took = (call.ended - call.began) / 1e9 if call.ended < NEVER else 0
         longest[call.what] = max(took, longest.get(call.what, 0))
     if verdict.violations:
         kept: Path | None = folder

@@ -176,7 +176,7 @@ def dump(moves: Moves) -> str:
     return json.dumps({"moves": moves})
 
 
-def parse(text: bytes) -> Moves:
+def parse(text: bytes | str) -> Moves:
     """Give the moves of a state."""
     return tuple(json.loads(text)["moves"])
 

@@ -11,7 +11,8 @@ import random
 import signal
 import sys
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import IO
 
@@ -24,7 +25,10 @@ from proofs.state_usual import Usual
 
 APART = 1_000_000  # numbers of calls for each process
 PAUSE = 0.05  # seconds
-STORES = {"usual": Usual.opened, "holdfast": Holdfast.opened}
+STORES: Mapping[str, Callable[[str, str], AbstractAsyncContextManager[Store]]] = {
+    "usual": Usual.opened,
+    "holdfast": Holdfast.opened,
+}
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
