@@ -20,7 +20,6 @@ NAMES: Final = (
     *(LOST_TURNS, LOST_SAVES, REGRESSIONS, RESURRECTED, HISTORY, MIXED, REFUSED_AND_THERE),
     ERRORS,
 )
-IN_WINDOW: Final = "lost with Redis"  # no violation: saved before Redis lost it, not persisted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +202,8 @@ class Story:
                 if gone.get(move, call.began) < call.began:
                     yield f"{self.key}: {move} had been lost, and {call.what} of {call.who} has it"
                     return
+        if back := [move for move in self.end or () if move in gone]:
+            yield f"{self.key}: {back[0]} had been lost, and is there at the end"
 
     def _lost(self, before: Call, after: Call) -> bool:
         return any(

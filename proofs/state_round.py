@@ -165,8 +165,14 @@ def plan_round(way: str, seed: int, number: int) -> Plan:
     return Plan(way=way, seed=seed, on_disk=on_disk, steps=steps)
 
 
-async def play(plan: Plan, ground: Ground) -> Result:
-    """Play a round on that PostgreSQL and a Redis of its own."""
+async def play(plan: Plan, ground: Ground, *, keep: bool = True) -> Result:
+    """Play a round on that PostgreSQL and a Redis of its own.
+
+    Args:
+        plan: what is done.
+        ground: what rounds have in common.
+        keep: the lines, where something is wrong.
+    """
     folder = Path(tempfile.mkdtemp(prefix="hf-round-"))
     log = Log(folder / "lines", "outside")
     try:
@@ -184,7 +190,7 @@ async def play(plan: Plan, ground: Ground) -> Result:
     for call in calls:
         took = (call.ended - call.began) / 1e9 if call.ended < NEVER else 0
         longest[call.what] = max(took, longest.get(call.what, 0))
-    if verdict.violations:
+    if keep and verdict.violations:
         kept: Path | None = folder
         tables = {"rows": sorted(rows.items()), "history": history}
         (folder / "tables").write_text(json.dumps(tables))
