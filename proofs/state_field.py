@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import asyncpg
 import msgspec
 from proofs.folders import open_folder
 from proofs.redis_node import Node
-from proofs.state_log import Log, Moves, read
+from proofs.state_log import WRONG, Log, Moves, read
 from proofs.state_stores import TABLES
 from proofs.state_worker import Job
 
@@ -92,7 +93,7 @@ class Postgres:
         return pids
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Worker:
     """A process that plays.
 
@@ -102,17 +103,17 @@ class Worker:
     """
 
     pid: int
-    life: int
+    life: IO[bytes]
 
     async def kill(self) -> None:
         """End it with SIGKILL."""
         send(signal.SIGKILL, [self.pid])
         await self._until_gone()
-        os.close(self.life)
+        self.life.close()
 
     async def end(self) -> None:
         """Let it end in good order."""
-        os.close(self.life)
+        self.life.close()
         await self._until_gone()
 
     async def _until_gone(self) -> None:
@@ -141,7 +142,7 @@ class Nursery:
         self._process.stdin.write(line + b"\n")
         pid = int(await self._process.stdout.readline())
         # Opened by both at once: the worker waits for this one.
-        return Worker(pid=pid, life=await asyncio.to_thread(os.open, life, os.O_WRONLY))
+        return Worker(pid=pid, life=await asyncio.to_thread(life.open, "wb", 0))
 
 
 @asynccontextmanager
@@ -213,10 +214,19 @@ class Field:
         await self.add_worker()
 
     async def end(self, *workers: Worker) -> None:
-        """End workers in good order."""
-        await asyncio.gather(*(each.end() for each in workers))
+        """End workers in good order; one that comes to no end is a finding."""
+        await asyncio.gather(*map(self._end, workers))
         for each in workers:
             self.workers.remove(each)
+
+    async def _end(self, worker: Worker) -> None:
+        try:
+            await worker.end()
+        except TimeoutError:
+            await worker.kill()
+            number = self.log.number()
+            self.log.tried(number, "end", 0)
+            self.log.ended(number, WRONG, said=f"it came to no end in {ENDS:g} s")
 
     async def clear(self) -> None:
         """Kill what is left, however the round ended."""

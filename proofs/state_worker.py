@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -25,6 +26,7 @@ from proofs.state_usual import Usual
 
 APART = 1_000_000  # numbers of calls for each process
 PAUSE = 0.05  # seconds
+PATIENCE = 10.0  # with what never comes to an end
 STORES: Mapping[str, Callable[[str, str], AbstractAsyncContextManager[Store]]] = {
     "usual": Usual.opened,
     "holdfast": Holdfast.opened,
@@ -100,9 +102,10 @@ async def play(job: Job, store: Store, log: Log, end: asyncio.Task[None]) -> Non
     """Recover, and let all players play."""
     stop = asyncio.Event()
     end.add_done_callback(lambda _: stop.set())
-    await until_done(store, log, "recover", store.recover, stop)
-    if stop.is_set():
-        return
+    # The servers may be away when a process starts.
+    while not await try_once(store, log, "recover", store.recover):
+        if stop.is_set():
+            return
     lobby = Lobby(store, job.games)
     async with store.flushing(), asyncio.TaskGroup() as group:
         for task in range(job.tasks):
@@ -110,28 +113,26 @@ async def play(job: Job, store: Store, log: Log, end: asyncio.Task[None]) -> Non
             group.create_task(Player(store, log, lobby, chance).play_until(stop))
 
 
-async def until_done(
-    store: Store, log: Log, what: str, work: Callable[[], Awaitable[None]], stop: asyncio.Event
-) -> None:
-    """Do it again until it succeeds: the servers may be away when a process starts."""
-    while not stop.is_set():
-        number = log.number()
-        log.tried(number, what, 0)
-        try:
-            await work()
-        except Exception as error:  # noqa: BLE001  -- whatever it is, it is noted
-            said = f"{type(error).__name__}: {error}"
-            log.ended(number, store.judge(what, error), said=said)
-            await asyncio.sleep(PAUSE)
-        else:
-            log.ended(number, DONE)
-            return
+async def try_once(store: Store, log: Log, what: str, work: Callable[[], Awaitable[None]]) -> bool:
+    """Do it, note what came of it, and tell whether it was done."""
+    number = log.number()
+    log.tried(number, what, 0)
+    try:
+        await work()
+    except Exception as error:  # noqa: BLE001  -- whatever it is, it is noted
+        log.ended(number, store.judge(what, error), said=f"{type(error).__name__}: {error}")
+        await asyncio.sleep(PAUSE)
+        return False
+    log.ended(number, DONE)
+    return True
 
 
 async def look_at_all(store: Store, log: Log) -> None:
     """Recover, write what waits, and load every game."""
+    until = time.monotonic() + PATIENCE
     for what, work in (("recover", store.recover), ("drain", store.drain)):
-        await until_done(store, log, what, work, asyncio.Event())
+        while not await try_once(store, log, what, work) and time.monotonic() < until:
+            pass
     player = Player(store, log, Lobby(store, 0), random.Random(0))
     for key in await store.games():
         await player.load(key)
