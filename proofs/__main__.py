@@ -17,6 +17,7 @@ from proofs import (
     run_again,
     same_models,
     sqlite_writers,
+    state,
     valid_models,
 )
 from proofs.contract import main
@@ -34,6 +35,7 @@ PROOFS = (
     burst.PROOF,
     demoted.PROOF,
     sqlite_writers.PROOF,
+    state.PROOF,
     same_models.PROOF,
     valid_models.PROOF,
     real_tests.PROOF,

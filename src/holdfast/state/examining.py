@@ -7,9 +7,11 @@ from typing import Any
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import RedisError
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from holdfast.errors import ConfigurationError, StoreUnavailableError
+from holdfast.errors import ConfigurationError, StoreUnavailableError, UnavailableError
+from holdfast.state.rows import explain
 from holdfast.state.scripts import Client
 from holdfast.state.table import StateTable
 from holdfast.state.versions import COUNT_BITS, SEQUENCE
@@ -23,7 +25,8 @@ async def examine(client: Client, engine: AsyncEngine, table: StateTable[Any]) -
 
     Raises:
         ConfigurationError: it names everything that has to be changed.
-        StoreUnavailableError: Redis could not be reached; database errors pass through.
+        StoreUnavailableError: Redis or PostgreSQL could not be reached; other errors of the
+            database pass through.
     """
     problems = [*_look_at_client(client)]
     if not problems:  # with another client the answers could not be read
@@ -87,8 +90,11 @@ async def _look_at_table(engine: AsyncEngine, table: StateTable[Any]) -> "list[s
     statement = text(files("holdfast.state").joinpath("catalogue.sql").read_text())
     name = engine.dialect.identifier_preparer.format_table(table.table)
     named = {"table": name, "state": table.state, "version": table.version, "sequence": SEQUENCE}
-    async with engine.connect() as connection:
-        found = (await connection.execute(statement, named)).one()._asdict()
+    try:
+        async with engine.connect() as connection:
+            found = (await connection.execute(statement, named)).one()._asdict()
+    except (DBAPIError, UnavailableError, OSError) as error:
+        raise explain(error, changes=False) from error
     return [*_judge(name, table, found)]
 
 

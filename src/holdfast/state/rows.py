@@ -100,7 +100,7 @@ class Rows:
                 state = getattr(getattr(error, "orig", None), "sqlstate", "")
                 if state == DEADLOCK_DETECTED and attempt + 1 < _DEADLOCKS:
                     continue
-                raise _explain(error, changes=changes) from error
+                raise explain(error, changes=changes) from error
         raise AssertionError("it returns or raises")
 
     async def _execute(self, statement: TextClause, values: Mapping[str, Any]) -> Sequence[Any]:
@@ -119,7 +119,7 @@ class SessionRows:
     async def versions(self, keys: Sequence[str]) -> Mapping[str, int]:
         """Give the versions of the rows that there are."""
         found = await self._session.execute(self.sql.versions, {"keys": list(keys)})
-        return dict(found.all())
+        return dict(found.all())  # itself it passes for a mapping
 
     async def delete(self, key: str, epoch: int) -> bool:
         """Delete the row of an epoch."""
@@ -145,7 +145,8 @@ class Statements:
             "bits": COUNT_BITS,
             **_columns([quote.quote(column) for column in table.columns], name),
         }
-        key = "CAST(:key AS {key_type})".format_map(named)
+        # As text first: else the driver takes the parameter for an integer where the key is one.
+        key = "CAST(CAST(:key AS text) AS {key_type})".format_map(named)
         row = (
             "SELECT {version}, CAST({state} AS text), CAST({key} AS text) FROM {table}".format_map(
                 named
@@ -155,13 +156,14 @@ class Statements:
         self.select = text(f"{row} WHERE {named['key']} = {key}")
         self.count = text("SELECT count(*) FROM {table}".format_map(named))
         self.first = text(f"{row} {end}")
-        self.page = text(f"{row} WHERE {named['key']} > CAST(:behind AS {named['key_type']}) {end}")
+        behind = key.replace(":key", ":behind")
+        self.page = text(f"{row} WHERE {named['key']} > {behind} {end}")
         self.versions = text(
             "SELECT CAST({key} AS text), {version} FROM {table} "
             "WHERE {key} = ANY(CAST(CAST(:keys AS text[]) AS {key_type}[]))".format_map(named)
         )
         self.delete = text(
-            "DELETE FROM {table} WHERE {key} = CAST(:key AS {key_type}) "
+            "DELETE FROM {table} WHERE {key} = CAST(CAST(:key AS text) AS {key_type}) "
             "AND {version} >> {bits} = :epoch RETURNING 1".format_map(named)
         )
         self.adopt = _from_file("adopt.sql", named)
@@ -190,7 +192,7 @@ def _row(found: Any) -> Row:
     return Row(found[0], found[1].encode())
 
 
-def _explain(error: Exception, *, changes: bool) -> Exception:
+def explain(error: Exception, *, changes: bool) -> Exception:
     """Say what an error means for what was asked; itself where it means nothing else."""
     if isinstance(error, InvalidValueError):
         return RefusedError(str(error))

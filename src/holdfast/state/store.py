@@ -128,7 +128,7 @@ class StateStore(Generic[T]):
         Raises:
             ConfigurationError: it names everything that has to be changed: a client that sends
                 again, a Redis that drops keys, a table without the columns, …
-            StoreUnavailableError: Redis could not be reached.
+            StoreUnavailableError: Redis or PostgreSQL could not be reached.
         """
         if not self._opened:
             await examine(self._redis, self._engine, self.table)

@@ -1,0 +1,259 @@
+"""One round: some processes play on a store, servers and processes are harmed, all is compared.
+
+usage: python -m proofs.state_round [WAY [SEED [ROUNDS]]]
+
+It ends with 1 where something is wrong; then the lines are kept, and their file is named.
+"""
+
+import asyncio
+import json
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from proofs.state_faults import FAULTS, Faults, Step
+from proofs.state_field import (
+    IN_MEMORY,
+    ON_DISK,
+    Field,
+    Nursery,
+    Postgres,
+    own_nursery,
+    own_postgres,
+    own_redis,
+    read_history,
+    read_rows,
+    watching,
+)
+from proofs.state_judge import Verdict, judge
+from proofs.state_log import NEVER, Log, Record, read
+from proofs.state_worker import Job
+
+WORKERS: Final = 3
+TASKS: Final = 4  # players in each
+GAMES: Final = 5
+# Whether Redis writes to its disk, and what is done.
+COMBINATIONS: Final[Sequence[tuple[bool, tuple[Step, ...]]]] = (
+    (
+        False,
+        (
+            Step(name="Redis killed"),
+            Step(name="worker frozen", around="Redis emptied"),
+            Step(name="Redis killed", around="worker killed"),
+        ),
+    ),
+    (
+        True,
+        (
+            Step(name="PostgreSQL killed"),
+            Step(name="worker frozen", around="Redis killed"),
+            Step(name="worker killed"),
+            Step(name="PostgreSQL killed", around="Redis killed"),
+        ),
+    ),
+    (
+        False,
+        (
+            Step(name="worker frozen", around="Redis set back"),
+            Step(name="Redis frozen"),
+            Step(name="Redis set back", around="worker killed"),
+        ),
+    ),
+    (
+        False,
+        (
+            Step(name="PostgreSQL frozen", around="worker killed"),
+            Step(name="worker frozen", around="PostgreSQL killed"),
+            Step(name="Redis frozen", around="worker killed"),
+        ),
+    ),
+    (
+        False,
+        (
+            Step(name="PostgreSQL frozen", around="Redis killed"),
+            Step(name="Redis emptied"),
+            Step(name="worker frozen", around="Redis frozen"),
+            Step(name="PostgreSQL killed", around="Redis emptied"),
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A round.
+
+    Attributes:
+        way: the store.
+        seed: everything that chance decides follows from it, but for what the machine does.
+        on_disk: whether Redis writes to its disk.
+        steps: what is done.
+    """
+
+    way: str
+    seed: int
+    on_disk: bool
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        disk = "on disk" if self.on_disk else "in memory"
+        return f"{self.way}, seed {self.seed}, Redis {disk}: {', '.join(map(str, self.steps))}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a round showed.
+
+    Attributes:
+        calls: by what they did and what came of them.
+        longest: seconds of the longest call, by what it did; with the frozen ones.
+        seconds: of play.
+        kept: where the lines are; None where nothing was wrong.
+    """
+
+    plan: Plan
+    verdict: Verdict
+    calls: Counter[tuple[str, str]]
+    faults: Counter[str]
+    longest: dict[str, float]
+    seconds: float
+    kept: Path | None
+
+    def __str__(self) -> str:
+        wrong = [f"{name}: {each}" for name, texts in self.verdict.found.items() for each in texts]
+        shown = "".join(f"\n  {each}" for each in wrong[:20])
+        kept = f", the lines are in {self.kept}" if self.kept else ""
+        return f"{self.plan}\n  {len(wrong)} wrong{kept}{shown}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What rounds have in common."""
+
+    postgres: Postgres
+    nursery: Nursery
+
+
+@asynccontextmanager
+async def own_ground() -> AsyncIterator[Ground]:
+    """Start what rounds have in common."""
+    async with own_postgres() as postgres, own_nursery() as nursery:
+        yield Ground(postgres=postgres, nursery=nursery)
+
+
+def plan_round(way: str, seed: int, number: int) -> Plan:
+    """Choose a round: the first are COMBINATIONS, the others are drawn."""
+    if number < len(COMBINATIONS):
+        on_disk, steps = COMBINATIONS[number]
+        return Plan(way=way, seed=seed, on_disk=on_disk, steps=steps)
+    chance = random.Random(seed)
+    on_disk = chance.random() < 0.3
+    # What is on disk is not set back by a dump.
+    names = [name for name in FAULTS if not (on_disk and name == "Redis set back")]
+    steps = tuple(
+        Step(name=outer, around="" if inner[:5] == outer[:5] else inner)
+        for outer, inner in (chance.sample(names, 2) for _ in range(4))
+    )
+    return Plan(way=way, seed=seed, on_disk=on_disk, steps=steps)
+
+
+async def play(plan: Plan, ground: Ground, *, keep: bool = True) -> Result:
+    """Play a round on that PostgreSQL and a Redis of its own.
+
+    Args:
+        plan: what is done.
+        ground: what rounds have in common.
+        keep: the lines, where something is wrong.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="hf-round-"))
+    log = Log(folder / "lines", "outside")
+    try:
+        seconds = await _play(plan, ground, log, folder)
+    finally:
+        log.close()
+    connection = await ground.postgres.connect()
+    try:
+        rows, history = await read_rows(connection), await read_history(connection)
+    finally:
+        await connection.close()
+    calls, faults = read(folder / "lines")
+    verdict = judge(Record(calls=calls, faults=faults, rows=rows, history=history))
+    longest: dict[str, float] = {}
+    for call in calls:
+        took = (call.ended - call.began) / 1e9 if call.ended < NEVER else 0
+        longest[call.what] = max(took, longest.get(call.what, 0))
+    if keep and verdict.violations:
+        kept: Path | None = folder
+        tables = {"rows": sorted(rows.items()), "history": history}
+        (folder / "tables").write_text(json.dumps(tables))
+    else:
+        kept = None
+        shutil.rmtree(folder)
+    return Result(
+        plan=plan,
+        verdict=verdict,
+        calls=Counter((call.what, call.outcome) for call in calls),
+        faults=Counter(fault.name for fault in faults),
+        longest=longest,
+        seconds=seconds,
+        kept=kept,
+    )
+
+
+async def _play(plan: Plan, ground: Ground, log: Log, folder: Path) -> float:
+    await ground.postgres.make_tables()
+    async with own_redis(ON_DISK if plan.on_disk else IN_MEMORY) as redis:
+        job = Job(
+            number=0,
+            seed=plan.seed,
+            way=plan.way,
+            postgres=ground.postgres.server.url("owner"),
+            redis=f"redis://{redis.place}/0",
+            log=str(folder / "lines"),
+            tasks=TASKS,
+            games=GAMES,
+        )
+        field = Field(
+            postgres=ground.postgres, redis=redis, nursery=ground.nursery, log=log, job=job
+        )
+        try:
+            for _ in range(WORKERS):
+                await field.add_worker()
+            await field.until_all_play()
+            began = time.monotonic()
+            async with watching(ground.postgres, log):
+                await Faults(field, random.Random(plan.seed)).run(plan.steps)
+                await field.end(*field.workers)
+                seconds = time.monotonic() - began
+                await field.look_at_all()
+        finally:
+            await field.clear()
+        return seconds
+
+
+async def main(way: str = "holdfast", seed: str = "1", rounds: str = "5") -> int:
+    """Play rounds, and print what each showed."""
+    wrong = 0
+    async with own_ground() as ground:
+        for number in range(int(rounds)):
+            result = await play(plan_round(way, int(seed) + number, number), ground)
+            wrong += result.verdict.violations
+            print(result)
+            print(f"  {result.seconds:.1f} s, {dict(result.faults)}")
+            print(f"  lost with Redis: {result.verdict.in_window}")
+            for (what, outcome), count in sorted(result.calls.items()):
+                print(f"  {what:8} {outcome:8} {count:6}  {result.longest[what]:.2f} s at most")
+            sys.stdout.flush()
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(*sys.argv[1:])))
