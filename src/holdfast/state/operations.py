@@ -53,14 +53,14 @@ class Found:
     """A state that may be played on, with its version."""
 
     version: int
-    state: bytes
+    text: Text
 
 
 async def load(io: Io, key: str) -> Found | None:
     """Give the state of a key; None where the row is not there."""
     held = await io(Get(key))
     if isinstance(held, Held):
-        return Found(held.version, held.text.state)
+        return Found(held.version, held.text)
     return await adopt(io, key, seen=held is not Absent.MISSING)
 
 
@@ -83,7 +83,7 @@ async def adopt(io: Io, key: str, *, seen: bool = True) -> Found | None:
         token = io.token()  # another for each fence: a fill that comes late is of an older one
         claimed = await io(Claim(key, token))
         if isinstance(claimed, Held):
-            return Found(claimed.version, claimed.text.state)
+            return Found(claimed.version, claimed.text)
         seen = True
         if row is None:
             if await io(Select(key)) is None:
@@ -112,7 +112,7 @@ async def _take_up(io: Io, key: str, token: str, row: Row, held: Held | None) ->
         filled = await io(Fill(key, token, version, text, keep, fenced))
     except OutcomeUnknownError:
         filled = False
-    return Found(version, text.state) if filled else await _readable(io, key)
+    return Found(version, text) if filled else await _readable(io, key)
 
 
 async def _fence(io: Io, adoption: Adoption) -> tuple[int | None, bool]:
@@ -126,7 +126,7 @@ async def _fence(io: Io, adoption: Adoption) -> tuple[int | None, bool]:
 
 async def _readable(io: Io, key: str) -> Found | None:
     held = await io(Get(key))
-    return Found(held.version, held.text.state) if isinstance(held, Held) else None
+    return Found(held.version, held.text) if isinstance(held, Held) else None
 
 
 async def save(io: Io, key: str, expect: int, text: Text) -> int:

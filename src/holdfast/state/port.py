@@ -177,7 +177,7 @@ def _word(answer: Any) -> str:
 
 def _get(answer: Any) -> Held | Absent:
     if isinstance(answer, list):
-        return Held(int(answer[0]), Text(answer[1]))
+        return Held(int(answer[0]), Text(answer[1], answer[2]))
     return Absent[_word(answer).upper()]
 
 
@@ -189,7 +189,7 @@ def _save(answer: Any) -> Refusal | Other | None:
 
 def _claim(answer: Any) -> Held | Claimed:
     if answer[0] == b"hit":
-        return Held(int(answer[1]), Text(answer[2]))
+        return Held(int(answer[1]), Text(answer[2], answer[3]))
     if not answer[1]:
         return Claimed(None)
     return Claimed(Held(int(answer[1]), Text(answer[2], answer[3])))

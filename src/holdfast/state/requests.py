@@ -103,7 +103,7 @@ class Mark(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Get(Request[Held | Absent]):
-    """get.lua; `text.columns` and `persisted` are not told."""
+    """get.lua; `persisted` is not told."""
 
     changes: ClassVar[bool] = False
     key: str

@@ -161,7 +161,7 @@ class StateStore(Generic[T]):
             found = await operations.load(self._port, name)
         except StoreUnavailableError as error:
             raise self._failed("load", error, harmless=True) from error
-        return self._entry(name, found.version, Text(found.state)) if found else None
+        return self._entry(name, found.version, found.text) if found else None
 
     async def save(self, key: Key, value: T, *, expect: int) -> Entry[T]:
         """Replace the state of that version in Redis; the row has it at the next round of writing.

@@ -93,10 +93,10 @@ class Copy:
             pass
         for key, truth in truths.items():
             found = await operations.load(self.io, key)
-            if (found.state if found else None) != truth:
+            if (found.text.state if found else None) != truth:
                 raise ViolationError(WINDOW, f"{key} was at {truth!r}, and is at {found}")
             if found:
-                await self.play_on(key, found.version, found.state + b"z/")
+                await self.play_on(key, found.version, found.text.state + b"z/")
         await self.flush()
         if self.redis.marks:
             raise ViolationError(WEDGED, f"marks stay: {self.redis.marks}")

@@ -129,7 +129,7 @@ async def claim_first(io: Io, key: str, *, seen: bool = True) -> Found | None:
     token = io.token()
     claimed = await io(Claim(key, token))
     if isinstance(claimed, Held):
-        return Found(claimed.version, claimed.text.state)
+        return Found(claimed.version, claimed.text)
     row = await io(Select(key))
     found = row and await _take_up(io, key, token, row, claimed.held)
     return found or await _adopt(io, key)

@@ -99,7 +99,11 @@ class RedisTwin:
         if asked.key not in self.values:
             return Absent.MISSING
         value = self.values[asked.key]
-        return Held(value["v"], Text(value["s"])) if self.is_readable(asked.key) else Absent.STALE
+        return (
+            Held(value["v"], Text(value["s"], value["o"]))
+            if self.is_readable(asked.key)
+            else Absent.STALE
+        )
 
     def save(self, asked: Save) -> Refusal | Other | None:
         """See save.lua."""
@@ -136,7 +140,7 @@ class RedisTwin:
         if self.is_readable(asked.key):
             if value["v"] != value["p"]:
                 self.mark(asked.key)
-            return Held(value["v"], Text(value["s"]))
+            return Held(value["v"], Text(value["s"], value["o"]))
         self.put(asked.key, {"c": asked.token + self.incarnation})
         return Claimed(Held(value["v"], Text(value["s"], value["o"])) if "v" in value else None)
 

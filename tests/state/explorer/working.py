@@ -99,9 +99,9 @@ async def load(hands: Hands, of: Operation) -> bool:
         found = await operations.load(hands.io, of.key)
     except (StoreUnavailableError, RefusedError):
         return False
-    hands.ledger.end_loaded(of, (found.version, found.state) if found else None)
+    hands.ledger.end_loaded(of, (found.version, found.text.state) if found else None)
     if found:
-        hands.held[of.key] = (found.version, Text(found.state, found.state))
+        hands.held[of.key] = (found.version, found.text)
     return found is not None
 
 
