@@ -121,7 +121,7 @@ async def test_a_write_whose_answer_is_lost(behind, client, begin, row, reached)
     match = await begin()
     entry = await store.update(match, turn(1))
 
-    faults.drop_connection(at="WITH given", reached=reached)
+    faults.drop_connection(at="WITH locked", reached=reached)
 
     assert await store.persist(match) == entry.version
     assert (await row(match))[:2] == (entry.version, 1)
@@ -134,7 +134,7 @@ async def test_a_fence_whose_answer_is_lost(behind, client, begin, reached):
     store = make_store(db, client)
     match = await begin(turn=5)
 
-    faults.drop_connection(at="WITH given", reached=reached)
+    faults.drop_connection(at="WITH locked", reached=reached)
     entry = await store.load(match)
 
     assert entry.value == Board(turn=5)

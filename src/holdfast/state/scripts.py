@@ -68,6 +68,8 @@ class Scripts:
     def __init__(self, client: Client, timeout: float) -> None:
         self.client = client
         self._timeout = timeout
+        self._turns: asyncio.Semaphore | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self, call: Call) -> Any:
         """Run one.
@@ -77,14 +79,15 @@ class Scripts:
             StoreUnavailableError: no answer, and it has not.
         """
         source, digest = _script(call.name)
+        turn = _Turn()
         try:
-            async with self._limited():
+            async with self._limited(turn):
                 try:
                     return await self._send("EVALSHA", digest, call)
                 except NoScriptError:  # it was not run
                     return await self._send("EVAL", source, call)
         except (RedisError, OSError) as error:
-            raise _explain(error, changes=call.changes) from error
+            raise _explain(error, changes=call.changes and turn.has_come) from error
 
     async def run_all(self, calls: Sequence[Call]) -> "list[Any]":
         """Run several, a hundred in one round trip; an error stands for its answer."""
@@ -98,11 +101,12 @@ class Scripts:
         for call in calls:
             digest = _script(call.name)[1]
             pipeline.execute_command("EVALSHA", digest, len(call.keys), *call.keys, *call.values)
+        turn = _Turn()
         try:
-            async with self._limited():
+            async with self._limited(turn):
                 answers = list(await pipeline.execute(raise_on_error=False))
         except (RedisError, OSError) as error:
-            return [_explain(error, changes=call.changes) for call in calls]
+            return [_explain(error, changes=call.changes and turn.has_come) for call in calls]
         for place, (call, answer) in enumerate(zip(calls, answers, strict=True)):
             if isinstance(answer, NoScriptError):
                 try:
@@ -114,23 +118,44 @@ class Scripts:
         return answers
 
     @asynccontextmanager
-    async def _limited(self) -> AsyncIterator[None]:
-        """Bound the block, and let its task be cancelled in it.
+    async def _limited(self, turn: "_Turn") -> AsyncIterator[None]:
+        """Bound the block, in its turn, and let its task be cancelled in it.
 
-        Before Python 3.12 `asyncio.wait_for`, with which redis-py sends, may swallow that.
+        A pool of redis-py gives a connection to who comes back at once before those who wait: a
+        writer behind fifty tasks that save would never have one. Before Python 3.12
+        `asyncio.wait_for`, with which redis-py sends, may swallow a cancellation.
         """
         task = asyncio.current_task()
         assert task, "it is awaited"
         before = task.cancelling()
-        async with asyncio.timeout(self._timeout):
+        async with asyncio.timeout(self._timeout), self._find_turns():
+            turn.has_come = True
             yield
         if task.cancelling() > before:
             raise asyncio.CancelledError
+
+    def _find_turns(self) -> asyncio.Semaphore:
+        """Give what hands out as many turns as there are connections, first come, first served."""
+        loop = asyncio.get_running_loop()
+        if self._turns is None or self._loop is not loop:
+            self._turns, self._loop = asyncio.Semaphore(_count_connections(self.client)), loop
+        return self._turns
 
     async def _send(self, command: str, script: str, call: Call) -> Any:
         return await self.client.execute_command(
             command, script, len(call.keys), *call.keys, *call.values
         )
+
+
+@dataclass(slots=True)
+class _Turn:
+    has_come: bool = False  # before, nothing was sent
+
+
+def _count_connections(client: Client) -> int:
+    if isinstance(client, RedisCluster):
+        return int(client.connection_kwargs["max_connections"])  # for each node
+    return int(client.connection_pool.max_connections)
 
 
 @cache
