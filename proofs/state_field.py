@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import asyncpg
 import msgspec
@@ -185,11 +185,10 @@ class Field:
     workers: list[Worker] = field(default_factory=list)
     _numbers: int = 0
 
-    async def add_worker(self, *, tasks: int | None = None) -> Worker:
-        """Have another process play."""
+    async def add_worker(self, **changes: Any) -> Worker:
+        """Have another process play, or do a job that is changed so."""
         self._numbers += 1
-        tasks = self.job.tasks if tasks is None else tasks
-        job = msgspec.structs.replace(self.job, number=self._numbers, tasks=tasks)
+        job = msgspec.structs.replace(self.job, number=self._numbers, **changes)
         worker = await self.nursery.begin(job)
         self.workers.append(worker)
         return worker
@@ -204,7 +203,19 @@ class Field:
                 await asyncio.sleep(0.02)
 
     async def look_at_all(self) -> None:
-        """Have a fresh process recover, write what waits, and load every game."""
+        """Have a fresh process write what waits, and another one recover and load every game.
+
+        The rows are looked at between the two: what was saved reaches them also where nobody
+        recovers.
+        """
+        await self.end(await self.add_worker(tasks=0, recovers=False))
+        connection = await self.postgres.connect()
+        try:
+            rows = await read_rows(connection)
+        finally:
+            await connection.close()
+        for key, moves in rows.items():
+            self.log.looked("drained", key, time.monotonic_ns(), moves)
         await self.end(await self.add_worker(tasks=0))
 
     async def replace(self, worker: Worker) -> None:
@@ -281,7 +292,7 @@ async def watch(postgres: Postgres, log: Log) -> None:
                     rows = await read_rows(connection)
                     for key in sorted({*known, *rows}):
                         if known.get(key) != rows.get(key):
-                            log.looked(key, began, rows.get(key))
+                            log.looked("row", key, began, rows.get(key))
                     known = rows
                     await asyncio.sleep(0.02)
             finally:
