@@ -74,8 +74,11 @@ def main(arguments: Sequence[str]) -> int:
     save(measured, quick=options.quick)
     if waiting := [name for name in NAMES if name not in built]:
         print(f"not built yet: {' '.join(waiting)}")
+    there = {each.row.name for each in measured}
+    if failed := [row.name for row in rows if row.name not in there]:
+        print(f"bench: could not be measured: {' '.join(failed)}")
     print(f"bench: {sum(row.met for row in measured)} of {len(rows)} goals met")
-    return 0 if len(measured) == len(rows) else 1
+    return 1 if failed else 0
 
 
 async def measure_all(rows: Sequence[Row], *, quick: bool) -> list[Measured]:

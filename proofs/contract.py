@@ -130,6 +130,9 @@ def main(proofs: Sequence[Proof]) -> int:
     except HoldfastError as error:
         print(f"proofs: no servers to run them on: {error}", file=sys.stderr)
         return 1
+    for proof, end in zip(proofs, ends, strict=True):
+        if end is False:
+            print(f"proofs: did not hold: {proof.title}")
     held, left_out = ends.count(True), ends.count(None)
     print(f"proofs: {held} of {len(proofs)} held{f', {left_out} left out' if left_out else ''}")
     required = len(proofs) if os.environ.get(REQUIRE_ALL) == "1" else len(proofs) - left_out

@@ -22,7 +22,7 @@ from holdfast.errors import PoolExhaustedError
 from holdfast.pool import PoolPolicy
 
 TASKS = ("send invoices", "count stock")  # each holds a connection
-TIMEOUT = 0.3  # seconds of waiting for another one
+TIMEOUT = 1.0  # seconds of waiting for another one; to make one takes some of it
 HELD = "SELECT 'for a report'"
 CARD = "4111-1111"
 CREATE = "CREATE TABLE cards (number text PRIMARY KEY)"

@@ -1,9 +1,10 @@
 """Redis or Valkey behind Sentinels, and as a cluster: real servers that fail over."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
@@ -22,6 +23,7 @@ SERVER = {
     "maxmemory-policy": "noeviction",
     "repl-diskless-sync": "yes",
     "repl-diskless-sync-delay": "0",  # else a replica waits for 5 s
+    "repl-ping-replica-period": "1",  # an idle one is not listed in a cluster until the first
 }
 # Milliseconds. With less, a busy machine fails over by itself.
 SENTINEL = {"down-after-milliseconds": "1000", "failover-timeout": "5000"}
@@ -82,7 +84,6 @@ class Sentinels:
     async def mend(self) -> None:
         """Undo what was done to the servers, and wait until all is well."""
         await revive([*self.nodes, *self.sentinels])
-        await self.set_patience(SENTINEL["down-after-milliseconds"])
         await self.settle()
 
     async def settle(self) -> None:
@@ -107,6 +108,7 @@ class Sentinels:
         return True
 
     async def _settled(self) -> bool:
+        await self._taken_over()  # unasked, on a machine that is too busy
         follow = [node.follows(self.master) for node in self.replicas]
         return all(await asyncio.gather(*follow, *map(self._knows_all, self.sentinels)))
 
@@ -134,6 +136,7 @@ class Cluster:
     """
 
     nodes: Sequence[Node]
+    _changed: float = field(default=0.0, init=False)
 
     @property
     def url(self) -> str:
@@ -147,6 +150,10 @@ class Cluster:
                 if first <= key_slot(key.encode()) <= last:
                     return self._at(port)
         raise LookupError(f"no node has {key}")
+
+    async def masters(self) -> list[Node]:
+        """Ask which nodes are masters."""
+        return [node for node in self._running() if await node.is_master()]
 
     async def replica_of(self, master: Node) -> Node:
         """Find the node that follows another."""
@@ -162,6 +169,10 @@ class Cluster:
             The new master, as all nodes know.
         """
         replica = await self.replica_of(master)
+        # Votes of the last change count until then: with them a node would take over at once, and
+        # for a moment only, since they are out of date.
+        voted = self._changed + max(2.0, 2 * await self._node_timeout(replica)) + 0.5
+        await asyncio.sleep(max(voted - time.monotonic(), 0))
         await replica.ask("CLUSTER", "FAILOVER")
         await self.until_master(replica)
         return replica
@@ -174,6 +185,7 @@ class Cluster:
             return all(node.port in masters for masters in states)
 
         await wait_until(agreed)
+        self._changed = time.monotonic()
 
     async def set_patience(self, milliseconds: str) -> None:
         """Say how long a master may be silent before its replica takes over."""
@@ -212,6 +224,10 @@ class Cluster:
 
     def _at(self, port: int) -> Node:
         return next(node for node in self.nodes if node.port == port)
+
+    async def _node_timeout(self, node: Node) -> float:
+        told = await node.ask("CONFIG", "GET", "cluster-node-timeout")
+        return int(told["cluster-node-timeout"]) / 1_000
 
     async def _id(self, node: Node) -> str:
         return str(await node.ask("CLUSTER", "MYID"))

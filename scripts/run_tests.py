@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LEAST_COVERAGE = 90  # percent, of each package by itself
 # What tests go around with an engine of their own, which a package's share would not show.
 MODULES = (ROOT / "apps" / "faceplate" / "src" / "faceplate" / "db" / "session.py",)
-COVERAGE = ("--cov", "--cov-report=term")
+COVERAGE = ("--cov", "--cov-report=")  # a table of all files would hide what failed
+REPORT = (sys.executable, "-m", "coverage", "report")
 NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 # A test that hangs ends the run after two minutes, and shows where it stood.
 NO_HANGING = ("-o", "faulthandler_timeout=120", "-o", "faulthandler_exit_on_timeout=true")
@@ -45,6 +46,7 @@ def main(arguments: list[str]) -> int:
         print("test: what is marked slow was left out; make test ALL=1 runs it too")
     if failed or not measured:
         return failed
+    print(f"test: {percent()} % is covered; `coverage report` names the lines that are not")
     short = [source for source in sources() if not is_covered(source)]
     for source in short:
         print(f"test: less than {LEAST_COVERAGE} % of {source.relative_to(ROOT)} is covered")
@@ -56,13 +58,18 @@ def sources() -> list[Path]:
     return [ROOT / "src" / "holdfast", *sorted(ROOT.glob("apps/*/src/*")), *MODULES]
 
 
+def percent() -> str:
+    """Return the share of everything that the run that just ended covered."""
+    command = [*REPORT, "--format=total"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return result.stdout.strip()
+
+
 def is_covered(source: Path) -> bool:
     """Tell whether the run that just ended covered enough of one package or module."""
     files = source if source.suffix else f"{source}/*"
-    report = [sys.executable, "-m", "coverage", "report", f"--include={files}"]
-    result = subprocess.run(
-        [*report, f"--fail-under={LEAST_COVERAGE}"], cwd=ROOT, capture_output=True, check=False
-    )
+    command = [*REPORT, f"--include={files}", f"--fail-under={LEAST_COVERAGE}"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     return result.returncode == 0
 
 

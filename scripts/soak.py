@@ -4,9 +4,10 @@ usage: soak.py [--quick] [PYTEST ARGUMENTS]
 
 First ten minutes in which 200 tasks write while back ends are ended, the server restarts and
 tasks are cancelled; then the pool with many more cancellations and schedules than its tests have,
-tens of thousands of values in columns of each type, and the test kit with hundreds of tests of
-which some do harm, each time others; then rounds of all tests until SOAK_MINUTES (30) are over.
-Ends with the first run that fails. With --quick it is half a minute of the first and fewer tests
+tens of thousands of values in columns of each type, a state store with tens of thousands of
+schedules and a hundred rounds in which everything is killed, and the test kit with hundreds of
+tests of which some do harm, each time others; then rounds of all tests until SOAK_MINUTES (30) are
+over. Ends with the first run that fails. With --quick it is half a minute of the first and fewer tests
 of the kit, always the same. SOAK_SEED repeats a run.
 """
 
@@ -22,10 +23,14 @@ PYTEST = (sys.executable, "-m", "pytest", "--quiet", "--no-header")
 KIT = (*PYTEST, "-rP", "tests/testing/soak.py")  # -rP: say the seed
 STORM = (sys.executable, "scripts/storm.py")
 POOL = (*PYTEST, "tests/pool/test_storm.py", "tests/pool/test_schedules.py")
+EXPLORER = (*PYTEST, "tests/state/explorer/test_schedules.py", "tests/state/explorer/test_twins.py")
+PROCESSES = (*PYTEST, "tests/state/test_processes.py")
 FUZZ = (*PYTEST, "tests/contract/test_fuzz.py")
 VALUES = 2_000  # for each type of column
 CANCELLED = 10_000  # for each way and driver
 SCHEDULES = 10_000
+STATES = 20_000  # schedules of a state store
+ROUNDS = 100  # in which its processes and servers are killed
 TESTS = 500
 QUICK_TESTS = 60
 
@@ -45,6 +50,10 @@ def main(arguments: list[str]) -> int:
     )
     failed = failed or run(
         "values", (*FUZZ, f"--hypothesis-seed={seed}"), HOLDFAST_FUZZ=str(VALUES)
+    )
+    failed = failed or run("states", EXPLORER, HOLDFAST_SCHEDULES=str(STATES), SOAK_SEED=seed)
+    failed = failed or run(
+        "states, processes", PROCESSES, HOLDFAST_ROUNDS=str(ROUNDS), HOLDFAST_SEED=seed
     )
     failed = failed or run("kit", KIT, SOAK_TESTS=str(TESTS), SOAK_SEED=seed)
     rounds = 0

@@ -5,7 +5,7 @@ import re
 from contextlib import asynccontextmanager
 
 import pytest
-from benchmarks.__main__ import NAMES, ROWS, measure_all
+from benchmarks.__main__ import NAMES, ROWS, main, measure_all
 from benchmarks.measure import (
     Contenders,
     CountGoal,
@@ -207,6 +207,26 @@ async def test_a_row_that_fails_does_not_stop_the_others(capsys):
 
     assert [one.row.name for one in measured] == ["a.row"]
     assert "b.row: could not be measured" in capsys.readouterr().err
+
+
+def test_a_row_that_could_not_be_measured_is_named_at_the_end(monkeypatch, capsys):
+    """The exit code says so too; a goal that was missed is said, and fails nothing."""
+
+    @asynccontextmanager
+    async def broken(quick: bool):
+        raise RuntimeError("no server")
+        yield
+
+    failing = Row(name="b.row", what="", goals=[], contenders=broken)
+    missed = row(RatioGoal(at_most=0.01))
+    monkeypatch.setattr("benchmarks.__main__.save", lambda *_rows, quick: None)
+
+    monkeypatch.setattr("benchmarks.__main__.ROWS", (missed,))
+    assert main(["--quick"]) == 0
+    monkeypatch.setattr("benchmarks.__main__.ROWS", (failing, missed))
+    assert main(["--quick"]) == 1
+    said = capsys.readouterr().out
+    assert said.endswith("bench: could not be measured: b.row\nbench: 0 of 2 goals met\n")
 
 
 async def test_what_is_saved_has_the_figures_and_no_host_name(tmp_path, monkeypatch):

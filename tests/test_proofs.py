@@ -169,6 +169,16 @@ async def test_what_sides_share_is_made_once_and_ends_with_the_proof():
     assert made == ["started", "stopped"] * 2
 
 
+def test_a_proof_that_did_not_hold_is_named_at_the_end(monkeypatch, capsys):
+    """What stands in its place, before others that did, is long gone by then."""
+    monkeypatch.setattr("sys.argv", ["proofs"])
+    failing = dataclasses.replace(PROOF, title="nothing is doubled", holdfast=side(kept=False))
+
+    assert main([failing, PROOF]) == 1
+    shown = capsys.readouterr().out
+    assert shown.endswith("proofs: did not hold: nothing is doubled\nproofs: 1 of 2 held\n")
+
+
 @pytest.mark.parametrize(("required", "code"), [("0", 0), ("1", 1)])
 def test_what_cannot_be_done_here_is_left_out(monkeypatch, capsys, required, code):
     """It says what to install, and fails only where nothing may be left out."""

@@ -142,6 +142,48 @@ def test_each_commit_is_held_to_everything():
     assert "for target in check test acceptance demo; do" in script
 
 
+# Each step says five hundred lines, and one of them fails.
+STEPS = """#!/bin/sh
+for number in $(seq 500); do echo "$1 $number"; done
+[ "$*" != "$FAILS" ] || { echo "why it failed" >&2; exit 2; }
+"""
+
+
+def run_for_a_commit(folder, fails=""):
+    """Run what is run for a commit, where `make` and what installs servers are only said to be."""
+    (folder / ".ci").mkdir()
+    (folder / ".ci" / "run").write_bytes((ROOT / ".ci" / "run").read_bytes())
+    for name, content in {"make": STEPS, "apt-get": "#!/bin/sh", "sudo": "#!/bin/sh"}.items():
+        (folder / name).write_text(content)
+        (folder / name).chmod(0o755)
+    environ = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "FAILS": fails}
+    return subprocess.run(
+        ["bash", ".ci/run"], cwd=folder, env=environ, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_step_of_ci_says_how_it_ended(tmp_path):
+    """Each is named, with its last lines and its seconds."""
+    done = run_for_a_commit(tmp_path)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    for step in ("environment", "check", "demo", "proofs, short form", "soak, short form"):
+        assert f"==== {step}\n" in done.stdout
+        assert re.search(rf"^==== {step}: \d+ s$", done.stdout, re.MULTILINE)
+    assert re.findall(r"^test \d+$", done.stdout, re.MULTILINE)[::24] == ["test 476", "test 500"]
+    assert re.search(r"\nci: ok, \d+ s\n$", done.stdout)
+
+
+def test_the_end_of_a_step_that_fails_is_the_end_of_ci(tmp_path):
+    """More of what it said is shown, errors included; nothing comes after it but its name."""
+    done = run_for_a_commit(tmp_path, fails="proofs QUICK=1")
+
+    assert done.returncode == 2
+    assert done.stdout.endswith("proofs 500\nwhy it failed\nci: FAILED in proofs, short form\n")
+    assert len(re.findall(r"^proofs \d+$", done.stdout, re.MULTILINE)) == 399
+    assert len((tmp_path / ".cache" / "ci.log").read_text().splitlines()) == 501
+
+
 @pytest.mark.parametrize(
     "file", list(ROOT.glob("apps/*/alembic.ini")), ids=lambda it: it.parent.name
 )

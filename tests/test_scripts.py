@@ -49,13 +49,16 @@ def test_a_run_that_covers_too_little_fails(monkeypatch, capsys):
     monkeypatch.setattr(run_tests.subprocess, "run", lambda *_args, **_options: Passed())
 
     assert run_tests.main([]) == 1
-    assert "90 % of apps/faceplate/src/faceplate/db/session.py" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "96 % is covered" in said
+    assert "90 % of apps/faceplate/src/faceplate/db/session.py" in said
 
 
 class Passed:
     """A run of pytest in which nothing failed."""
 
     returncode = 0
+    stdout = "96\n"
 
 
 @pytest.fixture

@@ -53,7 +53,10 @@ class PoolExhaustedError(HoldfastError, TimeoutError):
 
 
 class OverloadedError(HoldfastError, RuntimeError):
-    """So many wait for a connection that waiting could not succeed; nothing was done."""
+    """So many wait that waiting could not succeed; nothing was done.
+
+    For a connection of the pool, or, in a state store, to be written to the database.
+    """
 
 
 class WrongLoopError(HoldfastError, RuntimeError):

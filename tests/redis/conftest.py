@@ -6,10 +6,15 @@ import pytest
 import pytest_asyncio
 from proofs.redis_engines import Cluster, Sentinels, cluster, sentinels
 
+PATIENT = "60000"  # milliseconds: nobody takes over in the meantime
+
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def _sentinels() -> AsyncIterator[Sentinels]:
-    async with sentinels(password="sesame", sentinel_password="simsim") as group:
+    settings = {"down-after-milliseconds": PATIENT}
+    async with sentinels(
+        password="sesame", sentinel_password="simsim", sentinel_settings=settings
+    ) as group:
         yield group
 
 
@@ -28,14 +33,18 @@ async def changing() -> AsyncIterator[Sentinels]:
 
 @pytest.fixture
 async def group(_sentinels: Sentinels) -> AsyncIterator[Sentinels]:
-    """Give a master, two replicas and three Sentinels, all well."""
+    """Give a master, two replicas and three Sentinels, all well, and none that takes over."""
     yield _sentinels
     await _sentinels.mend()
 
 
 @pytest.fixture
 async def shards(_cluster: Cluster) -> AsyncIterator[Cluster]:
-    """Give three masters and a replica of each, all well, and nothing stored."""
+    """Give three masters and a replica of each, all well, and nothing stored.
+
+    No replica takes over unless a test sets the patience.
+    """
+    await _cluster.set_patience(PATIENT)
     yield _cluster
     await _cluster.mend()
     for node in _cluster.nodes:

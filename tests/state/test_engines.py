@@ -64,11 +64,22 @@ async def test_everything_works(engine, db, begin, row):
         assert (await store.stats()).keys == 29
 
 
-async def test_a_cluster_is_written_by_whoever_saved(db, begin, row):
-    """Between two looks at all keys a writer goes by what its own process has touched."""
+async def test_a_cluster_is_written_by_whoever_saved(db, begin, row, monkeypatch):
+    """Between two looks at all keys a writer goes by what its own process has touched.
+
+    Also where it looked while a save was under way.
+    """
     async with opened("cluster") as (_, connect), connect(policy=PATIENT) as client:
         store = make_store(db, client, flush_interval=0.01, sweep_interval=3600)
         matches = [await begin() for _ in range(10)]
+        carry_out = store._port._scripts.run
+
+        async def look_before(call):
+            if call.name == "save":
+                await store._flush(everywhere=False)
+            return await carry_out(call)
+
+        monkeypatch.setattr(store._port._scripts, "run", look_before)
         async with store.flushing():
             for match in matches:
                 await store.update(match, lambda _: Board(turn=1))

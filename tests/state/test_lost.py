@@ -92,7 +92,7 @@ async def test_what_waits_while_postgres_is_away_is_written_later(behind, client
     """By the writer in the background, which is told of each round that failed."""
     faults, db = behind
     facts = []
-    store = make_store(db, client, facts, flush_interval=0.01, flush_timeout=0.3, lease=1)
+    store = make_store(db, client, facts, flush_interval=0.01, flush_timeout=0.3)
     match = await begin()
     await store.load(match)
 

@@ -347,3 +347,14 @@ async def test_two_writers_share_the_work(db, client, begin, row):
 
     assert sum(written) == 40
     assert [(await row(match))[1] for match in matches] == [1] * 40
+
+
+async def test_an_entry_of_what_others_saved_is_written_with_its_columns(store, begin, row):
+    """Loaded before the row had it: what its other columns show comes with it."""
+    match = await begin()
+    await store.update(match, lambda _: Board(turn=4))
+    entry = await store.load(match)
+
+    await store.persist(match, entry)
+
+    assert (await row(match))[:2] == (entry.version, 4)

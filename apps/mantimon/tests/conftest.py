@@ -64,6 +64,13 @@ def on_clone(clean_environment: pytest.MonkeyPatch, clone: Clone) -> Clone:
 
 
 @pytest.fixture
+def patient(clean_environment: pytest.MonkeyPatch) -> None:
+    """Let the application wait for Redis and the store longer: a busy machine is no fault."""
+    for limit in ("REDIS_CONNECT_TIMEOUT", "REDIS_TIMEOUT", "REDIS_POOL_TIMEOUT", "STATE_TIMEOUT"):
+        clean_environment.setenv(f"MANTIMON_{limit}", "30")
+
+
+@pytest.fixture
 async def on_redis(clean_environment: pytest.MonkeyPatch, redis_url: str) -> AsyncIterator[str]:
     """Point the application at an empty Redis."""
     clean_environment.setenv("REDIS_URL", redis_url)

@@ -354,12 +354,14 @@ async def test_campaign_is_one_for_a_player(session, make, player, store):
 
 
 async def test_game_defaults(session, make, player, store):
-    """A new game is at turn 0 and version 0, against nobody yet, with the times of its start."""
-    game = make.game(player)
-    await store(game)
+    """A new game is at turn 0, against nobody yet, with a version and the times of its own."""
+    game, other = make.game(player), make.game(player)
+    await store(game, other)
 
     read = await session.get_one(ActiveGame, game.id)
-    assert (read.turn_number, read.version) == (0, 0)
+    assert read.turn_number == 0
+    assert read.version > 0
+    assert read.version != (await session.get_one(ActiveGame, other.id)).version
     assert (read.player2_id, read.npc_id, read.turn_deadline) == (None, None, None)
     assert (read.rules_config, read.game_state) == ({}, {})
     assert read.last_action_at - read.started_at < timedelta(seconds=1)

@@ -57,16 +57,25 @@ class Cluster(RedisCluster):
         """Ask who has which keys, if that is not known: a node that was lost is asked last.
 
         Raises:
-            redis.exceptions.ConnectionError: no node says it, or some keys have no node.
+            redis.exceptions.RedisError: no node says it, or some keys have no node; redis-py's own
+                error is none of these, which callers catch.
         """
         try:
             await super().initialize(
                 additional_startup_nodes_info, last_failed_node_name or self._lost_node
             )
         except RedisClusterException as error:
-            # It is no RedisError, which is what callers catch.
-            raise exceptions.ConnectionError(str(error)) from error.__cause__
-        return self
+            failed = error
+        else:
+            return self
+        if isinstance(failed.__cause__, exceptions.RedisError):
+            raise failed.__cause__  # of the node that was asked last; with its own cause
+        raise exceptions.ConnectionError(str(failed.__cause__ or failed))
+
+    async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
+        """Send a command; as long as redis-py knows no node it would choose any for it."""
+        await self.initialize()
+        return await super().execute_command(*args, **kwargs)
 
     def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> "Pipeline":
         """Make a pipeline, whose commands may go to several nodes."""

@@ -1,9 +1,10 @@
 """Write what was saved to its rows: a batch at a time, whoever else is at it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from holdfast.errors import HoldfastError, OutcomeUnknownError
+from holdfast.errors import HoldfastError, OutcomeUnknownError, StoreUnavailableError
 from holdfast.state.operations import adopt, forget
 from holdfast.state.requests import (
     Absent,
@@ -23,30 +24,48 @@ from holdfast.state.versions import epoch
 
 @dataclass(slots=True, kw_only=True)
 class Flushed:
-    """What became of a batch.
+    """What became of a round.
 
     Attributes:
-        taken: keys that were looked at.
+        more: sets of marks that may name others.
         written: states that are in their rows.
         refused: what PostgreSQL does not take, with its reason.
         failed: what could not be cleared up this time, and will be looked at again.
     """
 
-    taken: int = 0
+    more: list[str] = field(default_factory=list)
     written: int = 0
     refused: dict[str, str] = field(default_factory=dict)
     failed: dict[str, HoldfastError] = field(default_factory=dict)
 
 
-async def flush(io: Io, marks: str, most: int) -> Flushed:
-    """Write at most so many of the states that one set of marks names.
+async def flush(io: Io, marks: Sequence[str], most: int) -> Flushed:
+    """Write states that sets of marks name, at most so many of each set, and of each statement.
 
     Raises:
-        StoreUnavailableError: Redis or PostgreSQL is away. What was taken is due again when its
-            lease is over.
+        StoreUnavailableError: Redis or PostgreSQL is away. What was taken is due again at once,
+            or when its lease is over.
     """
-    keys = await io(Take(marks, most))
-    done = Flushed(taken=len(keys))
+    done = Flushed()
+    keys: list[str] = []
+    answers = await io.all([Take(each, most) for each in marks])
+    for name, taken in zip(marks, answers, strict=True):
+        if isinstance(taken, HoldfastError):
+            raise taken
+        keys += taken
+        done.more += [name] if len(taken) == most else []
+    while keys:
+        try:
+            await _flush_some(io, keys[:most], done)
+        except StoreUnavailableError:
+            with suppress(StoreUnavailableError):
+                await io.all([Acknowledge(key) for key in keys])  # nobody else waits for them
+            raise
+        keys = keys[most:]
+    return done
+
+
+async def _flush_some(io: Io, keys: Sequence[str], done: Flushed) -> None:
     reads = await io.all([Read(key) for key in keys])
     writes = []
     for key, held in zip(keys, reads, strict=True):
@@ -64,7 +83,6 @@ async def flush(io: Io, marks: str, most: int) -> Flushed:
     done.written += len(written)
     ready = [each for each in dirty if each.key in written]
     await io.all([Acknowledge(each.key, each.version) for each in ready])
-    return done
 
 
 async def _write(io: Io, writes: Sequence[Write], done: Flushed) -> set[str]:

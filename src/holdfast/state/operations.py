@@ -5,7 +5,7 @@ may be the last that a process makes, and anybody may come between two of them.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from holdfast.errors import (
     OutcomeUnknownError,
@@ -32,6 +32,7 @@ from holdfast.state.requests import (
     Purge,
     Read,
     Refusal,
+    RefusedError,
     Row,
     Save,
     Select,
@@ -52,14 +53,14 @@ class Found:
     """A state that may be played on, with its version."""
 
     version: int
-    state: bytes
+    text: Text
 
 
 async def load(io: Io, key: str) -> Found | None:
     """Give the state of a key; None where the row is not there."""
     held = await io(Get(key))
     if isinstance(held, Held):
-        return Found(held.version, held.text.state)
+        return Found(held.version, held.text)
     return await adopt(io, key, seen=held is not Absent.MISSING)
 
 
@@ -73,16 +74,16 @@ async def adopt(io: Io, key: str, *, seen: bool = True) -> Found | None:
         key: of the state.
         seen: Redis has something under the key, which is cleared away if there is no row.
     """
-    token = io.token()
     for attempt in range(ATTEMPTS):
         if attempt:
             await io(Pause(attempt))
         row = await io(Select(key))
         if row is None and not seen:
             return None
+        token = io.token()  # another for each fence: a fill that comes late is of an older one
         claimed = await io(Claim(key, token))
         if isinstance(claimed, Held):
-            return Found(claimed.version, claimed.text.state)
+            return Found(claimed.version, claimed.text)
         seen = True
         if row is None:
             if await io(Select(key)) is None:
@@ -99,24 +100,33 @@ async def _take_up(io: Io, key: str, token: str, row: Row, held: Held | None) ->
     ahead = held is not None and continues(held.version, row.version)
     text = held.text if held is not None and ahead else Text(row.state)
     try:
-        fenced = await io(Adopt([Adoption(key, row.version, text if ahead else None)]))
+        fenced, refused = await _fence(io, Adoption(key, row.version, text if ahead else None))
     except OutcomeUnknownError:
         return None
-    if key not in fenced:
+    if fenced is None:
         return None
     # Those that made Redis' state, which the row's contains where the history is the same.
     keep = held is not None and epoch(held.version) == epoch(row.version)
-    version = fenced[key]
+    version = fenced + 1 if refused else fenced  # it stays in Redis, as one saved since
     try:
-        filled = await io(Fill(key, token, version, text, keep))
+        filled = await io(Fill(key, token, version, text, keep, fenced))
     except OutcomeUnknownError:
         filled = False
-    return Found(version, text.state) if filled else await _readable(io, key)
+    return Found(version, text) if filled else await _readable(io, key)
+
+
+async def _fence(io: Io, adoption: Adoption) -> tuple[int | None, bool]:
+    """Give a row a new epoch, and tell whether it does not take the state."""
+    try:
+        return (await io(Adopt([adoption]))).get(adoption.key), False
+    except RefusedError:
+        bare = replace(adoption, text=None)
+        return (await io(Adopt([bare]))).get(adoption.key), True
 
 
 async def _readable(io: Io, key: str) -> Found | None:
     held = await io(Get(key))
-    return Found(held.version, held.text.state) if isinstance(held, Held) else None
+    return Found(held.version, held.text) if isinstance(held, Held) else None
 
 
 async def save(io: Io, key: str, expect: int, text: Text) -> int:
@@ -132,8 +142,12 @@ async def save(io: Io, key: str, expect: int, text: Text) -> int:
     request = Save(key, expect, expect + 1, text, io.token())
     try:
         answer = await io(request)
-    except OutcomeUnknownError:
-        return _judge_again(await io(request), request)
+    except OutcomeUnknownError as lost:
+        try:
+            answer = await io(request)
+        except StoreUnavailableError as error:
+            raise lost from error
+        return _judge_again(answer, request)
     return _judge(answer, request)
 
 
@@ -194,25 +208,19 @@ async def persist(io: Io, key: str) -> int:
         UnknownKeyError: there is no such row.
     """
     for attempt in range(ATTEMPTS):
-        if attempt:
+        if attempt > 1:
             await io(Pause(attempt))
         held = await io(Read(key))
-        if isinstance(held, Absent):
-            return await _adopt_known(io, key, seen=held is not Absent.MISSING)
-        if held.persisted == held.version:
-            return held.version
-        if await _is_durable(io, Write(key, held.version, held.text)):
-            await _acknowledge(io, key, held.version)
-            return held.version
-        await _adopt_known(io, key, seen=True)
+        if isinstance(held, Held):
+            if held.persisted == held.version and not held.closed:
+                return held.version
+            if await _is_durable(io, Write(key, held.version, held.text)):
+                await _acknowledge(io, key, held.version)
+                return held.version
+        # Read again then: whoever took it up may have saved since.
+        if await adopt(io, key, seen=held is not Absent.MISSING) is None:
+            raise UnknownKeyError(key)
     raise StoreUnavailableError(f"{key}: others were at it in each of {ATTEMPTS} attempts")
-
-
-async def _adopt_known(io: Io, key: str, *, seen: bool) -> int:
-    found = await adopt(io, key, seen=seen)
-    if found is None:
-        raise UnknownKeyError(key)
-    return found.version
 
 
 async def _is_durable(io: Io, write: Write) -> bool:
@@ -252,43 +260,79 @@ async def delete(io: Io, rows: Io, key: str, expect: int | None = None) -> tuple
     Raises:
         StateConflictError: the key is at another version than the expected one.
     """
-    token, unknown = io.token(), False
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            await io(Pause(attempt))
-        of = await _close(io, rows, key, token, expect)
-        if of is None:
-            return token, unknown
-        try:
-            if await rows(Delete(key, of)):
-                return token, True
-        except OutcomeUnknownError:
-            unknown = True
-        versions = await rows(Versions([key]))
-        if not versions:
-            return token, unknown
-        if expect is not None and epoch(versions[key]) != epoch(expect):
-            raise StateConflictError(key, expect, versions[key])
-    raise StoreUnavailableError(f"{key}: others were at it in each of {ATTEMPTS} attempts")
+    deletion = _Deletion(io, rows, key, io.token(), expect)
+    try:
+        return deletion.token, await deletion.run()
+    except (StateConflictError, StoreUnavailableError) as error:
+        if deletion.lost is None or isinstance(error, OutcomeUnknownError):
+            raise
+        raise OutcomeUnknownError(
+            f"{key}: the answer to its deletion was lost, and then: {error}"
+        ) from error
 
 
-async def _close(io: Io, rows: Io, key: str, token: str, expect: int | None) -> int | None:
-    """Close the key in Redis and give the epoch whose row is to go; None where there is no row."""
-    closed = await io(Close(key, token, expect))
-    if closed is None and expect is not None:
-        return epoch(expect)
-    if closed is None:
-        versions = await rows(Versions([key]))
-        if key not in versions:
+@dataclass(slots=True)
+class _Deletion:
+    """One deletion, and what is known of it.
+
+    Attributes:
+        closed: the expected version was closed, so that nothing newer can come of its epoch.
+        lost: the epoch of a row that was deleted with no answer.
+    """
+
+    io: Io
+    rows: Io
+    key: str
+    token: str
+    expect: int | None
+    closed: bool = False
+    lost: int | None = None
+
+    async def run(self) -> bool:
+        """Delete; whether this call may have deleted a row."""
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await self.io(Pause(attempt))
+            of = await self.close()
+            if of is None:
+                return self.lost is not None
+            if self.lost not in {None, of}:
+                raise StoreUnavailableError(f"{self.key}: the row has gone on, or is another one")
+            try:
+                if await self.rows(Delete(self.key, of)):
+                    return True
+            except OutcomeUnknownError:
+                self.lost = of
+            version = await self.find_version()
+            if version is None:
+                return self.lost is not None
+            if self.expect is not None and epoch(version) != epoch(self.expect):
+                raise StateConflictError(self.key, self.expect, version)
+        raise StoreUnavailableError(f"{self.key}: others were at it in each of {ATTEMPTS} attempts")
+
+    async def close(self) -> int | None:
+        """Close the key in Redis and give the epoch whose row is to go; None without a row."""
+        closed = await self.io(Close(self.key, self.token, self.expect))
+        if isinstance(closed, Other):
+            assert self.expect is not None, "nothing else conflicts"
+            raise StateConflictError(self.key, self.expect, closed.version)
+        if closed is not None:
+            self.closed = True
+            return epoch(closed)
+        version = await self.find_version()
+        if version is None:
             return None
+        if self.expect is not None:
+            if not self.closed:  # the row, or what is left in Redis, may be newer
+                raise StateConflictError(self.key, self.expect, None)
+            return epoch(self.expect)
         # Those who read the row before this and claimed since are to find their claim gone.
-        closed = await io(Close(key, token))
-        if closed is None:
-            return epoch(versions[key])
-    if isinstance(closed, Other):
-        assert expect is not None, "nothing else conflicts"
-        raise StateConflictError(key, expect, closed.version)
-    return epoch(closed)
+        closed = await self.io(Close(self.key, self.token))
+        return epoch(closed if isinstance(closed, int) else version)
+
+    async def find_version(self) -> int | None:
+        """Give the version of the row."""
+        return (await self.rows(Versions([self.key]))).get(self.key)
 
 
 async def forget(io: Io, key: str) -> None:

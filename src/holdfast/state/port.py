@@ -89,12 +89,21 @@ class Port:
         """Carry out one request."""
         kind = type(request)
         if kind in _CALLS:
-            return cast("A", _ANSWERS[kind](await self._scripts.run(self._call(request))))
+            call = self._call(request)
+            try:
+                return cast("A", _ANSWERS[kind](await self._scripts.run(call)))
+            finally:
+                self._note(call)
         return cast("A", await self._on_rows[kind](request))
 
     async def all(self, requests: Sequence[Request[A]]) -> "Sequence[A | HoldfastError]":
         """Carry out several of Redis, in a pipeline."""
-        answers = await self._scripts.run_all([self._call(each) for each in requests])
+        calls = [self._call(each) for each in requests]
+        try:
+            answers = await self._scripts.run_all(calls)
+        finally:
+            for call in calls:
+                self._note(call)
         for answer in answers:
             if isinstance(answer, Exception) and not isinstance(answer, HoldfastError):
                 raise answer
@@ -118,10 +127,13 @@ class Port:
             return Call(name, (marks, f"{marks}:leases"), given)
         key = request.key  # type: ignore[attr-defined]  # all others of Redis have one
         marks = self.marks_of(key)
-        if self._sharded and request.changes:
-            self.touched.add(marks)
         keys = (f"{self.prefix}{key}", marks, f"{marks}:leases", f"{marks}:refused")
         return Call(name, keys, values(request, self._policy), changes=request.changes)
+
+    def _note(self, call: Call) -> None:
+        # Afterwards: a writer that looked before the mark was there would not look again.
+        if self._sharded and call.changes and call.name != "take":
+            self.touched.add(call.keys[1])
 
     def marks_of(self, key: str) -> str:
         """Name the marks that are in the slot of a key, so that one script writes both."""
@@ -165,7 +177,7 @@ def _word(answer: Any) -> str:
 
 def _get(answer: Any) -> Held | Absent:
     if isinstance(answer, list):
-        return Held(int(answer[0]), Text(answer[1]))
+        return Held(int(answer[0]), Text(answer[1], answer[2]))
     return Absent[_word(answer).upper()]
 
 
@@ -177,7 +189,7 @@ def _save(answer: Any) -> Refusal | Other | None:
 
 def _claim(answer: Any) -> Held | Claimed:
     if answer[0] == b"hit":
-        return Held(int(answer[1]), Text(answer[2]))
+        return Held(int(answer[1]), Text(answer[2], answer[3]))
     if not answer[1]:
         return Claimed(None)
     return Claimed(Held(int(answer[1]), Text(answer[2], answer[3])))
@@ -212,6 +224,7 @@ _CALLS: dict[type, tuple[str, Callable[[Any, StatePolicy], tuple[str | bytes | i
         lambda each, _: (
             *(each.token, each.version, each.text.state, each.text.columns, each.key),
             "1" if each.keep_tokens else "",
+            each.persisted,
         ),
     ),
     Read: ("read", lambda _each, _policy: ()),

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from holdfast.errors import HoldfastError, OutcomeUnknownError
+from holdfast.state.operations import adopt
 from holdfast.state.requests import (
     Adopt,
     Adoption,
@@ -13,6 +14,7 @@ from holdfast.state.requests import (
     Fill,
     Io,
     Page,
+    RefusedError,
     Row,
     Text,
 )
@@ -86,11 +88,26 @@ async def _take_up(io: Io, page: Sequence[tuple[str, Row]], done: Recovered) -> 
         fenced = await io(Adopt([each for each, _ in adoptions.values()]))
     except OutcomeUnknownError:
         fenced = {}  # each is decided anew when it is loaded
+    except RefusedError:
+        await _take_up_each(io, list(adoptions), done)
+        return
     texts = {key: each.text or Text(row.state) for key, (each, row) in adoptions.items()}
     fills = await io.all(
-        [Fill(key, token, version, texts[key], keep[key]) for key, version in fenced.items()]
+        [
+            Fill(key, token, version, texts[key], keep[key], version)
+            for key, version in fenced.items()
+        ]
     )
     filled = [key for key, answer in zip(fenced, fills, strict=True) if answer is True]
     done.filled += len(filled)
     done.ahead += sum(adoptions[key][0].text is not None for key in filled)
     done.left += len(adoptions) - len(filled)
+
+
+async def _take_up_each(io: Io, keys: Sequence[str], done: Recovered) -> None:
+    """Take up rows of which one does not take the state that Redis is ahead with."""
+    for key in keys:
+        if await adopt(io, key):
+            done.filled += 1
+        else:
+            done.left += 1

@@ -103,7 +103,7 @@ class Mark(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Get(Request[Held | Absent]):
-    """get.lua; `text.columns` and `persisted` are not told."""
+    """get.lua; `persisted` is not told."""
 
     changes: ClassVar[bool] = False
     key: str
@@ -137,13 +137,18 @@ class Claim(Request[Held | Claimed]):
 
 @dataclass(frozen=True, slots=True)
 class Fill(Request[bool]):
-    """fill.lua; False where the claim is lost."""
+    """fill.lua; False where the claim is lost.
+
+    Attributes:
+        persisted: the version that the row has; another one where it does not take this state.
+    """
 
     key: str
     token: str
     version: int
     text: Text
     keep_tokens: bool
+    persisted: int
 
 
 @dataclass(frozen=True, slots=True)

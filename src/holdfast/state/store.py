@@ -161,7 +161,7 @@ class StateStore(Generic[T]):
             found = await operations.load(self._port, name)
         except StoreUnavailableError as error:
             raise self._failed("load", error, harmless=True) from error
-        return self._entry(name, found.version, Text(found.state)) if found else None
+        return self._entry(name, found.version, found.text) if found else None
 
     async def save(self, key: Key, value: T, *, expect: int) -> Entry[T]:
         """Replace the state of that version in Redis; the row has it at the next round of writing.
@@ -330,15 +330,14 @@ class StateStore(Generic[T]):
     async def _flush(self, *, everywhere: bool) -> int:
         began, written = time.perf_counter(), 0
         try:
-            marks = await self._port(Marks(everywhere))
-            left = [*marks]
+            found = await self._port(Marks(everywhere))
+            left, most = [*found], self.policy.batch_size
             try:
                 while left:
-                    done = await flush(self._port, left[-1], self.policy.batch_size)
+                    done = await flush(self._port, left[:most], most)
                     written += done.written
                     self._report(done)
-                    if done.taken < self.policy.batch_size:
-                        left.pop()
+                    left = done.more + left[most:]
             finally:
                 self._port.touched.update(left)
         except StoreUnavailableError as error:

@@ -11,6 +11,10 @@ class InvalidInputError(MantimonError, ValueError):
     """Something was asked for that makes no sense; nothing was written."""
 
 
+class GameOverError(InvalidInputError):
+    """A game was to begin under an id whose game has ended; nothing was written."""
+
+
 class EmailTakenError(MantimonError):
     """A first log-in came with the email address of another account; nothing was written."""
 

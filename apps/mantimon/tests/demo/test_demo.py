@@ -12,13 +12,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast import redis
 from holdfast.database import Database
+from holdfast.errors import UnavailableError
 from holdfast.testing import Clone
 from mantimon.db.models import ActiveGame, CardSource, GameHistory, User, standings
 from mantimon.demo import __main__ as demo
 from mantimon.demo import games, play, stack
 from mantimon.services import boosters, collections, purse
+from mantimon.services.card_service import get_card_service
+from mantimon.services.game_state_manager import GameStateManager
+from mantimon.services.games import start_game
 from mantimon.services.history import get_leaderboard
 from mantimon.simulation import simulate
+from mantimon.simulation.plan import pair
+from mantimon.simulation.players import prepare_players
 
 
 @pytest.fixture(autouse=True)
@@ -53,14 +59,37 @@ async def test_given_servers_are_used_and_left_clean(console, clone, redis_url):
     assert "from REDIS_URL" in printed
     assert "60 opened by 50 tasks at once" in printed
     assert "revision 001" in printed
-    assert "12 of 5 players by 2 processes" in printed
+    assert "12 of 5 players by 3 processes" in printed
+    assert re.search(r"finished: 12, workers killed: \d+, acknowledged turns lost: 0", printed)
     assert "most wins: Simulated player" in printed
     assert "8 basic tide creatures of 60 HP and more" in printed
     async with Database(clone.owner) as db, db.read() as session:
         for model in (User, ActiveGame, GameHistory, standings):
             assert await session.scalar(select(func.count()).select_from(model)) == 0
     async with redis.client(redis_url) as client:
-        assert await client.keys("demo:*") == []
+        assert await client.keys("demo:*") == await client.keys("game:*") == []
+
+
+@pytest.mark.usefixtures("_given")
+async def test_an_interrupted_demo_leaves_no_game(console, clone, redis_url, monkeypatch):
+    """Games that were being played when the demo ended are gone from both servers."""
+
+    async def interrupted(url, redis_url, plan, progress):
+        async with Database(clone.owner) as db, redis.client(redis_url) as client:
+            players = await prepare_players(db, plan, get_card_service(), progress)
+            new = pair(uuid.uuid4(), plan.seed, 1, players)
+            await db.run(start_game, new, cards=get_card_service(), seed=1)
+            await GameStateManager(db, client).load_state(new.id)
+        raise UnavailableError("gone")
+
+    monkeypatch.setattr(games, "simulate", interrupted)
+
+    with pytest.raises(UnavailableError):
+        await demo.run(console)
+    async with Database(clone.owner) as db, db.read() as session:
+        assert await session.scalar(select(func.count()).select_from(ActiveGame)) == 0
+    async with redis.client(redis_url) as client:
+        assert await client.keys() == []
 
 
 @pytest.mark.usefixtures("_given")
@@ -106,8 +135,8 @@ async def test_a_lost_pack_is_found(console, monkeypatch):
 async def test_a_win_that_nobody_had_is_found(console, clone, monkeypatch):
     """When the leaderboard has too many wins, or a game is not as the rules say, the demo fails."""
 
-    async def spoiled(url, plan, progress):
-        report = await simulate(url, plan, progress)
+    async def spoiled(url, redis_url, plan, progress):
+        report = await simulate(url, redis_url, plan, progress)
         report.problems.append("game 3: missing; it never began")
         async with Database(clone.owner) as owner, owner.begin() as session:
             await session.execute(update(standings).values(wins=standings.c.wins + 1))

@@ -1,12 +1,12 @@
 """Games in the database: each begins once, goes forward only, and ends once."""
 
 import asyncio
-import random
 import uuid
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects import postgresql
@@ -16,47 +16,22 @@ from holdfast.database import Database
 from holdfast.errors import CommitUnknownError
 from mantimon.db.models import ActiveGame, CampaignProgress, EndReason, GameHistory, GameType, User
 from mantimon.errors import InvalidInputError, NotFoundError
-from mantimon.games.engine import play
-from mantimon.games.policy import choose_action
 from mantimon.games.state import GameState, Outcome, Rules, Seat
 from mantimon.services.deck_rules import DeckList
+from mantimon.services.game_state_manager import GameStateManager
 from mantimon.services.games import (
     GameResult,
-    TurnWrite,
     finish_game,
     get_games_of,
     get_result,
     select_games_of,
     start_game,
-    write_turn,
 )
 from mantimon.services.pairings import NewGame, require_playable
 from mantimon.services.players import delete_player
-from mantimon.services.starters import choose_starter, give_starter
+from mantimon.services.starters import choose_starter
 
 NPC = "club_1_brann"
-
-
-@pytest.fixture(scope="module")
-def deck(first_set):
-    """Give a deck that follows every rule."""
-    return choose_starter("tide", first_set)
-
-
-@pytest.fixture
-def register(make, cards):
-    """Give what stores players who own that deck and have begun their campaign."""
-
-    async def registered(db, count=2):
-        async with db.begin() as session:
-            users = [make.user() for _ in range(count)]
-            session.add_all(users)
-            await session.flush()
-            for user in users:
-                await give_starter(session, user.id, "tide", "M1", cards=cards)
-            return [user.id for user in users]
-
-    return registered
 
 
 @pytest.fixture
@@ -66,26 +41,16 @@ async def players(db, register):
 
 
 @pytest.fixture
-async def begun(database, cards, register, deck):
-    """Give a ranked game that has begun, on a database of its own."""
-    new = against(await register(database), deck)
-    await database.run(start_game, new, cards=cards, seed=1)
-    return new
-
-
-@pytest.fixture
-async def campaign_game(database, cards, register, deck):
-    """Give a campaign game that has begun, on a database of its own."""
-    player, _ = await register(database)
-    new = against_npc(player, deck)
-    await database.run(start_game, new, cards=cards, seed=1)
-    return new
-
-
-@pytest.fixture
 def ranked(players, deck):
     """Give a ranked game that can begin."""
     return against(players, deck)
+
+
+@pytest.fixture
+async def begun_here(db, ranked, cards):
+    """Give the ranked game when it has begun."""
+    await db.run(start_game, ranked, cards=cards, seed=1)
+    return ranked
 
 
 def against(players, deck, **values):
@@ -103,11 +68,9 @@ def won_by(winner, reason=EndReason.PRIZES_TAKEN, **values):
     return GameResult(**{"winner_id": winner, "end_reason": reason, "turn_count": 9} | values)
 
 
-def later(state, turn):
-    """Give the same state in another turn."""
-    after = state.copy()
-    after.turn_number = turn
-    return after
+def undated(state):
+    """Give the same state without what is another's in each game: its version, and its time."""
+    return msgspec.structs.replace(state, version=0, deadline=None)
 
 
 async def read_one(db, model, game_id):
@@ -118,6 +81,30 @@ async def read_one(db, model, game_id):
 async def count(db, model):
     async with db.read() as session:
         return await session.scalar(select(func.count()).select_from(model))
+
+
+@pytest.fixture
+def ending(redis):
+    """Give a function that says where a game is played, and its version, as its end asks for it."""
+
+    async def found(db, game_id):
+        game = await read_one(db, ActiveGame, game_id)
+        return {
+            "store": GameStateManager(db, redis).store,
+            "expect": game.version if game else 0,
+        }
+
+    return found
+
+
+@pytest.fixture
+def finish(ending):
+    """Give a function that ends a game."""
+
+    async def finished(db, game_id, result):
+        return await db.run(finish_game, game_id, result, **await ending(db, game_id))
+
+    return finished
 
 
 async def test_a_game_begins(db, cards, ranked):
@@ -132,7 +119,8 @@ async def test_a_game_begins(db, cards, ranked):
         new.player2_id,
         None,
     )
-    assert (game.game_type, game.turn_number, game.version) == (GameType.RANKED, 0, 0)
+    assert (game.game_type, game.turn_number) == (GameType.RANKED, 0)
+    assert game.turn_deadline == state.deadline
     assert timedelta(seconds=29) < game.turn_deadline - game.started_at < timedelta(seconds=31)
     assert game.rules_config == {
         "opening_hand": 7,
@@ -159,7 +147,7 @@ async def test_the_same_seed_deals_the_same(db, cards, players, deck):
         cards=dict(reversed(deck.cards.items())), energy_cards=dict(deck.energy_cards)
     )
     one, same, other = [
-        await db.run(start_game, against(players, each), cards=cards, seed=seed)
+        undated(await db.run(start_game, against(players, each), cards=cards, seed=seed))
         for each, seed in ((deck, "x"), (turned, "x"), (deck, "y"))
     ]
 
@@ -239,25 +227,29 @@ async def test_a_deck_must_be_owned(db, cards, players, first_set):
         await db.run(start_game, wrong, cards=cards, seed=1)
 
 
-async def test_a_game_that_is_started_again_is_the_same_game(db, cards, ranked):
+async def test_a_game_that_is_started_again_is_the_same_game(db, redis, cards, ranked):
     """The same id gives the game as far as it has come, and no second one."""
     dealt = await db.run(start_game, ranked, cards=cards, seed=1)
-    await db.run(write_turn, ranked.id, later(dealt, 3))
+    games = GameStateManager(db, redis)
+    state = await games.load_state(ranked.id)
+    state.turn_number = 3
+    await games.save_to_cache(ranked.id, state)
+    await games.persist_to_db(ranked.id)
     again = await db.run(start_game, ranked, cards=cards, seed=1)
 
-    assert again.turn_number == 3
-    assert again.version == 1
+    assert again == state
+    assert again.version > dealt.version
     assert await count(db, ActiveGame) == 1
 
 
-async def test_an_id_belongs_to_one_game(db, cards, ranked, deck):
+async def test_an_id_belongs_to_one_game(db, cards, ranked, deck, finish):
     """The id of another game, or of one that is over, is refused, and nothing changes."""
     await db.run(start_game, ranked, cards=cards, seed=1)
     other = against((ranked.player2_id, ranked.player1_id), deck, id=ranked.id)
 
     with pytest.raises(InvalidInputError, match="is one of other players"):
         await db.run(start_game, other, cards=cards, seed=1)
-    await db.run(finish_game, ranked.id, won_by(ranked.player1_id))
+    await finish(db, ranked.id, won_by(ranked.player1_id))
     async with db.begin() as session:
         with pytest.raises(InvalidInputError, match=f"game {ranked.id} is over"):
             await start_game(session, ranked, cards=cards, seed=1)
@@ -284,7 +276,7 @@ async def test_a_lost_connection_deals_no_other_hands(faults, database, cards, r
     faults.drop_connection(at="INSERT", reached=True)
     other = await database.run(start_game, against(players, deck), cards=cards, seed=5)
 
-    assert one == other
+    assert undated(one) == undated(other)
     assert await count(database, ActiveGame) == 2
 
 
@@ -316,69 +308,14 @@ async def _until_waiting(db, tasks=1):
             await asyncio.sleep(0.01)
 
 
-async def test_a_turn_is_written(db, cards, ranked):
-    """The row has the state, its turn, a deadline by the database's clock, and a new version."""
-    dealt = await db.run(start_game, ranked, cards=cards, seed=1)
-    before = await read_one(db, ActiveGame, ranked.id)
-    assert await db.run(write_turn, ranked.id, later(dealt, 1)) is TurnWrite.WRITTEN
-
-    game = await read_one(db, ActiveGame, ranked.id)
-    assert GameState.from_json(game.game_state, version=0) == later(dealt, 1)
-    assert (game.turn_number, game.version) == (1, 1)
-    assert game.last_action_at > before.last_action_at
-    assert game.updated_at > before.updated_at
-    waiting = game.turn_deadline - game.last_action_at
-    assert timedelta(seconds=120) <= waiting < timedelta(seconds=121)
-    assert game.started_at == before.started_at
-
-
-async def test_an_older_turn_never_overwrites_a_newer(db, cards, ranked):
-    """A turn that comes late, or again, changes nothing and says so."""
-    dealt = await db.run(start_game, ranked, cards=cards, seed=1)
-    await db.run(write_turn, ranked.id, later(dealt, 5))
-    before = await read_one(db, ActiveGame, ranked.id)
-
-    for turn in (4, 5):
-        found = await db.run(write_turn, ranked.id, later(dealt, turn))
-        assert found is TurnWrite.SUPERSEDED
-    after = await read_one(db, ActiveGame, ranked.id)
-    assert (after.turn_number, after.version) == (5, 1)
-    assert after.last_action_at == before.last_action_at
-
-
-async def test_turns_written_at_once(database, cards, register, deck):
-    """Of many workers that write at once, the one with the newest turn has the last word."""
-    ranked = against(await register(database), deck)
-    dealt = await database.run(start_game, ranked, cards=cards, seed=1)
-    turns = random.Random(1).sample(range(1, 21), 20)
-    written = await asyncio.gather(
-        *(database.run(write_turn, ranked.id, later(dealt, turn)) for turn in turns)
-    )
-
-    game = await read_one(database, ActiveGame, ranked.id)
-    assert game.turn_number == game.game_state["turn_number"] == 20
-    assert game.version == written.count(TurnWrite.WRITTEN)
-
-
-async def test_a_turn_after_the_end(db, cards, ranked):
-    """A late turn says that the game is over, and does not bring it back."""
-    dealt = await db.run(start_game, ranked, cards=cards, seed=1)
-    await db.run(finish_game, ranked.id, won_by(ranked.player1_id))
-
-    assert await db.run(write_turn, ranked.id, later(dealt, 50)) is TurnWrite.OVER
-    assert await count(db, ActiveGame) == 0
-    with pytest.raises(NotFoundError, match="there is no game"):
-        await db.run(write_turn, uuid.uuid4(), later(dealt, 1))
-
-
-async def test_a_game_ends(db, cards, ranked):
+async def test_a_game_ends(db, cards, ranked, finish):
     """It moves into the history under its id, with its players, at the database's time."""
     await db.run(start_game, ranked, cards=cards, seed=1)
     async with db.begin() as session:
         game = await session.scalar(select(ActiveGame).where(ActiveGame.id == ranked.id))
         game.started_at -= timedelta(seconds=100)
     result = won_by(ranked.player2_id, turn_count=12, replay_data={"log": [1]})
-    played = await db.run(finish_game, ranked.id, result)
+    played = await finish(db, ranked.id, result)
 
     assert await count(db, ActiveGame) == 0
     stored = await read_one(db, GameHistory, ranked.id)
@@ -392,22 +329,23 @@ async def test_a_game_ends(db, cards, ranked):
     assert stored.played_at > game.started_at + timedelta(seconds=100)
 
 
-async def test_a_game_ends_once(db, cards, ranked):
+async def test_a_game_ends_once(db, cards, ranked, finish):
     """Who ends it again gets what is stored, also with another result."""
     await db.run(start_game, ranked, cards=cards, seed=1)
-    first = await db.run(finish_game, ranked.id, won_by(ranked.player1_id))
-    again = await db.run(finish_game, ranked.id, won_by(ranked.player2_id, EndReason.CONCESSION))
+    first = await finish(db, ranked.id, won_by(ranked.player1_id))
+    again = await finish(db, ranked.id, won_by(ranked.player2_id, EndReason.CONCESSION))
 
     assert (again.winner_id, again.end_reason) == (ranked.player1_id, "prizes_taken")
     assert again.played_at == first.played_at
     assert await count(db, GameHistory) == 1
 
 
-async def test_two_end_a_game_at_once(database, begun):
+async def test_two_end_a_game_at_once(database, begun, finish, ending):
     """One of them writes, the other one waits for it and gets the same."""
+    end = await ending(database, begun.id)
     async with database.begin() as session:
-        first = await finish_game(session, begun.id, won_by(begun.player1_id))
-        second = asyncio.create_task(database.run(finish_game, begun.id, won_by(begun.player2_id)))
+        first = await finish_game(session, begun.id, won_by(begun.player1_id), **end)
+        second = asyncio.create_task(finish(database, begun.id, won_by(begun.player2_id)))
         await _until_waiting(database)
 
     assert (await second).winner_id == begun.player1_id
@@ -415,11 +353,12 @@ async def test_two_end_a_game_at_once(database, begun):
     assert await count(database, GameHistory) == 1
 
 
-async def test_the_second_ends_it_when_the_first_fails(database, begun):
+async def test_the_second_ends_it_when_the_first_fails(database, begun, finish, ending):
     """Whoever waits for one that is rolled back writes itself."""
+    end = await ending(database, begun.id)
     async with database.session() as session:
-        await finish_game(session, begun.id, won_by(begun.player1_id))
-        second = asyncio.create_task(database.run(finish_game, begun.id, won_by(begun.player2_id)))
+        await finish_game(session, begun.id, won_by(begun.player1_id), **end)
+        second = asyncio.create_task(finish(database, begun.id, won_by(begun.player2_id)))
         await _until_waiting(database)
         await session.rollback()
 
@@ -428,44 +367,45 @@ async def test_the_second_ends_it_when_the_first_fails(database, begun):
 
 
 @pytest.mark.parametrize("at", ["DELETE FROM active_games", "INSERT INTO game_history"])
-async def test_a_connection_lost_at_the_end(faults, database, begun, at):
+async def test_a_connection_lost_at_the_end(faults, database, begun, at, finish):
     """The game is in exactly one place after each failure, and in the history in the end."""
     faults.drop_connection(at=at, reached=True)
-    await database.run(finish_game, begun.id, won_by(begun.player1_id))
+    await finish(database, begun.id, won_by(begun.player1_id))
 
     assert (await count(database, ActiveGame), await count(database, GameHistory)) == (0, 1)
 
 
 @pytest.mark.parametrize("reached", [True, False])
-async def test_an_end_whose_answer_was_lost(faults, database, begun, reached):
+async def test_an_end_whose_answer_was_lost(faults, database, begun, reached, finish):
     """Whether the COMMIT arrived or not, asking again gives the one result."""
     faults.cut_commit(reached=reached)
 
     with pytest.raises(CommitUnknownError):
-        await database.run(finish_game, begun.id, won_by(begun.player1_id))
-    again = await database.run(finish_game, begun.id, won_by(begun.player2_id))
+        await finish(database, begun.id, won_by(begun.player1_id))
+    again = await finish(database, begun.id, won_by(begun.player2_id))
     assert again.winner_id == (begun.player1_id if reached else begun.player2_id)
     assert (await count(database, ActiveGame), await count(database, GameHistory)) == (0, 1)
 
 
-async def test_a_game_makes_room_for_itself(database, begun, clone):
+async def test_a_game_makes_room_for_itself(database, begun, clone, finish):
     """Where nobody has made a partition for the month, the game that ends in it does."""
     month = f"game_history_{datetime.now(UTC):%Y_%m}"
     async with Database(clone.owner) as owner, owner.begin() as session:
         await session.execute(text(f"DROP TABLE {month}"))
 
-    await database.run(finish_game, begun.id, won_by(begun.player1_id))
+    await finish(database, begun.id, won_by(begun.player1_id))
 
     async with database.read() as session:
         sql = text("SELECT tableoid::regclass::text FROM game_history")
         assert (await session.scalars(sql)).all() == [month]
 
 
-async def test_cancelled_at_the_end(database, begun):
+async def test_cancelled_at_the_end(database, begun, finish, ending):
     """A finisher that is cancelled while it waits leaves the game to the one it waits for."""
+    end = await ending(database, begun.id)
     async with database.begin() as session:
-        await finish_game(session, begun.id, won_by(begun.player1_id))
-        second = asyncio.create_task(database.run(finish_game, begun.id, won_by(begun.player2_id)))
+        await finish_game(session, begun.id, won_by(begun.player1_id), **end)
+        second = asyncio.create_task(finish(database, begun.id, won_by(begun.player2_id)))
         await _until_waiting(database)
         second.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -474,10 +414,11 @@ async def test_cancelled_at_the_end(database, begun):
     assert (await count(database, ActiveGame), await count(database, GameHistory)) == (0, 1)
 
 
-async def test_started_again_while_it_ends(database, begun, cards):
+async def test_started_again_while_it_ends(database, begun, cards, ending):
     """Who starts a game again while another one ends it does not bring it back."""
+    end = await ending(database, begun.id)
     async with database.begin() as session:
-        await finish_game(session, begun.id, won_by(begun.player1_id))
+        await finish_game(session, begun.id, won_by(begun.player1_id), **end)
         late = asyncio.create_task(database.run(start_game, begun, cards=cards, seed=1))
         await _until_waiting(database)
 
@@ -486,34 +427,21 @@ async def test_started_again_while_it_ends(database, begun, cards):
     assert (await count(database, ActiveGame), await count(database, GameHistory)) == (0, 1)
 
 
-async def test_a_turn_written_while_the_game_ends(database, begun, cards):
-    """A turn that waits for the end of its game finds it over."""
-    state = GameState.from_json(
-        (await read_one(database, ActiveGame, begun.id)).game_state, version=0
-    )
-    async with database.begin() as session:
-        await finish_game(session, begun.id, won_by(begun.player1_id))
-        late = asyncio.create_task(database.run(write_turn, begun.id, later(state, 4)))
-        await _until_waiting(database)
-
-    assert await late is TurnWrite.OVER
-
-
-async def test_a_game_that_never_was(db):
+async def test_a_game_that_never_was(db, finish):
     """Nothing can end that did not begin."""
     game = uuid.uuid4()
 
     with pytest.raises(NotFoundError, match=f"there is no game {game}"):
-        await db.run(finish_game, game, won_by(None, EndReason.DRAW))
+        await finish(db, game, won_by(None, EndReason.DRAW))
 
 
-async def test_a_game_whose_player_has_gone(db, cards, ranked):
+async def test_a_game_whose_player_has_gone(db, cards, ranked, finish):
     """A game that went with its player has no end."""
     await db.run(start_game, ranked, cards=cards, seed=1)
     await _delete(db, ranked.player2_id)
 
     with pytest.raises(NotFoundError, match="there is no game"):
-        await db.run(finish_game, ranked.id, won_by(ranked.player1_id))
+        await finish(db, ranked.id, won_by(ranked.player1_id))
 
 
 STRANGER = uuid.UUID(int=1)
@@ -533,14 +461,14 @@ STRANGER = uuid.UUID(int=1)
         ),
     ],
 )
-async def test_a_result_that_cannot_be(db, cards, ranked, wrong, says):
+async def test_a_result_that_cannot_be(db, begun_here, ending, wrong, says):
     """Everything wrong with a result is said at once, and the game goes on, also if committed."""
-    await db.run(start_game, ranked, cards=cards, seed=1)
-    result = replace(won_by(ranked.player1_id), **wrong)
+    result = replace(won_by(begun_here.player1_id), **wrong)
+    end = await ending(db, begun_here.id)
 
     async with db.begin() as session:
         with pytest.raises(InvalidInputError, match=says):
-            await finish_game(session, ranked.id, result)
+            await finish_game(session, begun_here.id, result, **end)
     assert (await count(db, ActiveGame), await count(db, GameHistory)) == (1, 0)
 
 
@@ -551,25 +479,24 @@ async def campaign_of(db, player):
 
 
 @pytest.mark.parametrize("won", [True, False])
-async def test_a_campaign_game_ends(db, cards, players, deck, won):
+async def test_a_campaign_game_ends(database, campaign_game, finish, won):
     """An NPC that wins is no player, so there is no winner; it counts once for the campaign."""
-    new = against_npc(players[0], deck)
-    await db.run(start_game, new, cards=cards, seed=1)
+    player = campaign_game.player1_id
     for _ in range(2):
-        played = await db.run(finish_game, new.id, won_by(players[0] if won else None))
+        played = await finish(database, campaign_game.id, won_by(player if won else None))
 
     assert played.npc_id == NPC
-    assert played.winner_id == (players[0] if won else None)
-    progress = await campaign_of(db, players[0])
+    assert played.winner_id == (player if won else None)
+    progress = await campaign_of(database, player)
     assert (progress.total_wins, progress.total_losses) == (won, not won)
     assert progress.defeated_npcs == ([NPC] if won else [])
 
 
-async def test_a_campaign_game_without_a_winner(db, cards, players, deck):
+async def test_a_campaign_game_without_a_winner(db, cards, players, deck, finish):
     """A draw is neither a win nor a loss."""
     new = against_npc(players[0], deck)
     await db.run(start_game, new, cards=cards, seed=1)
-    played = await db.run(finish_game, new.id, won_by(None, EndReason.DRAW))
+    played = await finish(db, new.id, won_by(None, EndReason.DRAW))
 
     progress = await campaign_of(db, players[0])
     assert played.end_reason is EndReason.DRAW
@@ -587,47 +514,27 @@ async def test_an_npc_who_cannot_be_challenged_yet(db, cards, players, deck, npc
 
 
 @pytest.mark.parametrize("reached", [True, False])
-async def test_a_campaign_counts_once(faults, database, campaign_game, reached):
+async def test_a_campaign_counts_once(faults, database, campaign_game, reached, finish):
     """Whether the COMMIT arrived or not, a game that is ended again is one win."""
     result = won_by(campaign_game.player1_id)
     faults.cut_commit(reached=reached)
 
     with pytest.raises(CommitUnknownError):
-        await database.run(finish_game, campaign_game.id, result)
-    await database.run(finish_game, campaign_game.id, result)
+        await finish(database, campaign_game.id, result)
+    await finish(database, campaign_game.id, result)
     assert (await campaign_of(database, campaign_game.player1_id)).total_wins == 1
 
 
-async def test_two_campaign_games_that_end_at_once(database, cards, campaign_game, deck):
+async def test_two_campaign_games_that_end_at_once(database, cards, campaign_game, deck, finish):
     """Games of one player that end together wait for each other, and each counts."""
     other = against_npc(campaign_game.player1_id, deck)
     await database.run(start_game, other, cards=cards, seed=2)
     result = won_by(campaign_game.player1_id)
     async with asyncio.TaskGroup() as group:
         for game in (campaign_game, other):
-            group.create_task(database.run(finish_game, game.id, result))
+            group.create_task(finish(database, game.id, result))
 
     assert (await campaign_of(database, campaign_game.player1_id)).total_wins == 2
-
-
-async def test_a_whole_game(db, cards, ranked):
-    """What the engine plays to its end is what the history has of it."""
-    state = await db.run(start_game, ranked, cards=cards, seed=1)
-    catalogue = {card.id: card for card in cards}
-    rng = random.Random(1)
-    while not state.outcome:
-        turn = state.turn_number
-        while not state.outcome and state.turn_number == turn:
-            state = play(state, choose_action(state, catalogue, rng), catalogue, rng)
-        if not state.outcome:
-            assert await db.run(write_turn, ranked.id, state) is TurnWrite.WRITTEN
-    result = get_result(state, ranked.player1_id, ranked.player2_id)
-    played = await db.run(finish_game, ranked.id, result)
-
-    players = {Seat.PLAYER1: ranked.player1_id, Seat.PLAYER2: ranked.player2_id}
-    assert played.winner_id == players[state.outcome.winner]
-    assert (played.end_reason, played.turn_count) == (state.outcome.reason, state.turn_number)
-    assert len(played.replay_data["log"]) == len(state.log)
 
 
 async def test_the_result_of_a_game_that_goes_on(db, cards, ranked):
@@ -704,30 +611,32 @@ async def test_a_deck_with_counts_that_are_none(db, cards, ranked, deck, wrong):
     assert await count(db, ActiveGame) == 0
 
 
-async def _alone(db, work, *arguments):
+async def _alone(db, work, *arguments, **options):
     """Do something once: whoever is turned away as a deadlock is not helped by another attempt."""
     async with db.begin() as session:
-        return await work(session, *arguments)
+        return await work(session, *arguments, **options)
 
 
-async def test_a_player_goes_while_a_game_ends(database, begun):
+async def test_a_player_goes_while_a_game_ends(database, begun, ending):
     """The game goes with the player, and neither is turned away as a deadlock."""
-    await _race_to_the_end(database, begun, held="SELECT FROM users WHERE id = :id FOR UPDATE")
+    held = "SELECT FROM users WHERE id = :id FOR UPDATE"
+    await _race_to_the_end(database, begun, await ending(database, begun.id), held=held)
 
 
-async def test_a_player_goes_while_a_campaign_game_ends(database, campaign_game):
+async def test_a_player_goes_while_a_campaign_game_ends(database, campaign_game, ending):
     """The same where the end of the game is to be counted for the campaign."""
     held = "SELECT FROM campaign_progress WHERE user_id = :id FOR UPDATE"
-    await _race_to_the_end(database, campaign_game, held=held)
+    end = await ending(database, campaign_game.id)
+    await _race_to_the_end(database, campaign_game, end, held=held)
 
 
-async def _race_to_the_end(db, new, *, held):
+async def _race_to_the_end(db, new, end, *, held):
     """Let the deletion come first, and both wait for what is held at that moment."""
     async with db.begin() as session:
         await session.execute(text(held), {"id": new.player1_id})
         gone = asyncio.create_task(_alone(db, delete_player, new.player1_id))
         await _until_waiting(db)
-        ended = asyncio.create_task(_alone(db, finish_game, new.id, won_by(new.player1_id)))
+        ended = asyncio.create_task(_alone(db, finish_game, new.id, won_by(new.player1_id), **end))
         await _until_waiting(db, 2)
 
     found = await asyncio.gather(gone, ended, return_exceptions=True)
@@ -735,11 +644,12 @@ async def _race_to_the_end(db, new, *, held):
     assert (await count(db, ActiveGame), await count(db, GameHistory)) == (0, 0)
 
 
-async def test_a_player_goes_after_a_game_that_ends(database, campaign_game):
+async def test_a_player_goes_after_a_game_that_ends(database, campaign_game, ending):
     """A game that is just ending is in the history when its player has gone."""
+    end = await ending(database, campaign_game.id)
     player = campaign_game.player1_id
     async with database.begin() as session:
-        await finish_game(session, campaign_game.id, won_by(player))
+        await finish_game(session, campaign_game.id, won_by(player), **end)
         gone = asyncio.create_task(_alone(database, delete_player, player))
         await _until_waiting(database)
     await gone

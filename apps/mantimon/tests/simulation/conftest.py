@@ -48,7 +48,7 @@ def progress():
 
 
 @pytest.fixture
-def command(clean_environment, clone):
+def command(patient, clone, redis_url):
     """Give what starts the command on a database of its own; what is left of it is ended."""
     started = []
 
@@ -56,7 +56,7 @@ def command(clean_environment, clone):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         process = subprocess.Popen(
             [sys.executable, "-c", COMMAND, *map(str, arguments)],
-            env={**os.environ, "DATABASE_URL": clone.app},
+            env={**os.environ, "DATABASE_URL": clone.app, "REDIS_URL": redis_url},
             **pipes | options,
         )
         started.append(process)

@@ -18,7 +18,7 @@ ALL_WRONG = (
 
 
 @pytest.fixture
-def command(on_clone, monkeypatch, capsys):
+def command(patient, on_clone, on_redis, monkeypatch, capsys):
     """Give a function that runs the command and returns its exit code, output and errors."""
     app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(simulate)
@@ -43,9 +43,11 @@ def test_the_report_for_people(command):
     assert said["run"].endswith(": seed 1, 2 players, 1 workers")
     assert said["games"] == "3 of 3 played and in the history"
     assert set(said) == {
-        *("run", "games", "ended", "types", "turns", "actions", "states", "speed", "check")
+        *("run", "games", "ended", "types", "turns", "saves", "persists", "kills", "states"),
+        *("speed", "check"),
     }
-    assert said["check"] == "ok: no game is missing, double, wrong or left"
+    assert said["persists"].endswith(" turns in PostgreSQL, 0 of them lost")
+    assert said["check"] == "ok: no game is missing, double, wrong or left, and none went back"
 
 
 def test_the_report_for_programs(command):
@@ -54,9 +56,11 @@ def test_the_report_for_programs(command):
 
     report = json.loads(out)
     assert (code, err) == (0, "")
-    assert report["plan"] == {"games": 3, "seed": 1, "players": 2, "workers": 2}
+    plan = {"games": 3, "seed": 1, "players": 2, "workers": 2, "kill": False}
+    assert report["plan"] == plan
     assert (report["played"], report["problems"]) == (3, [])
-    assert report["writes"] == report["turns"] + 2 * 3
+    assert (report["kills"], report["turns_lost"]) == (0, 0)
+    assert report["saves"] > report["persists"] > report["turns"]
     assert sum(report["by_type"].values()) == sum(report["by_reason"].values()) == 3
 
 
@@ -65,6 +69,7 @@ def test_the_report_for_programs(command):
     [
         (["--games", "-1", "--players", "1", "--workers", "0", "--seed", "-1"], ALL_WRONG),
         (["--games", str(10**30)], "error: games is 10000"),
+        (["--kill", "--workers", "1"], "error: workers is 1, and is to be from 2 to 64"),
     ],
 )
 def test_numbers_that_make_no_sense(command, arguments, says):
@@ -101,6 +106,17 @@ def test_a_database_without_tables(command, clean_environment, empty_clone):
     assert (code, out) == (1, "")
     assert "its tables are not those of this version: holdfast migrate" in err
     assert err.count("\n") == 1
+
+
+def test_a_redis_that_is_not_there(command, clean_environment):
+    """It is one line as well, before anything is started, and without the password."""
+    clean_environment.setenv("REDIS_URL", "redis://:hush-hush@127.0.0.1:1/0")
+    code, out, err = command()
+
+    assert (code, out) == (1, "")
+    assert err.startswith("error: Redis at 127.0.0.1:1/0: the connection was refused")
+    assert err.count("\n") == 1
+    assert "hush-hush" not in err
 
 
 def test_production_is_left_alone(command, clean_environment):

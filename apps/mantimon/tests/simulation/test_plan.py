@@ -32,6 +32,12 @@ def test_a_plan_has_limits():
     ]
 
 
+def test_nobody_is_killed_who_plays_alone():
+    """Somebody has to play on."""
+    with pytest.raises(InvalidInputError, match="workers is 1, and is to be from 2 to 64"):
+        SimulationPlan(workers=1, kill=True)
+
+
 def test_ids_of_a_run_are_a_range_of_their_own():
     """Each game's id is a UUIDv7, in the order of the numbers, and no other run's."""
     one, other = uuid7(), uuid7()

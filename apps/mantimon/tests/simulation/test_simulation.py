@@ -18,15 +18,23 @@ from mantimon.db.models import (
     GameHistory,
     User,
 )
+from mantimon.db.redis import make_client
 from mantimon.services.card_service import get_card_service
+from mantimon.services.game_state_manager import GameStateManager
 from mantimon.simulation import SimulationPlan, oauth_prefix, running, simulate
 from mantimon.simulation.checking import GameFacts, Stored, find_problems, predict, read_games
-from mantimon.simulation.messages import Job
+from mantimon.simulation.messages import Job, Played
 from mantimon.simulation.plan import make_game_id
 from mantimon.simulation.players import prepare_players
 from mantimon.simulation.worker import play_games
 
 PLAN = SimulationPlan(games=6, seed=3, players=4, workers=2)
+
+
+@pytest.fixture
+def servers(patient, clone, redis_url):
+    """Give the URLs of a database and of a Redis for this test alone."""
+    return clone.app, redis_url
 
 
 async def count(db, model):
@@ -40,40 +48,57 @@ async def course(db, run):
         return [facts for _, facts in sorted((await read_games(session, run)).played, key=str)]
 
 
-async def test_games_are_played_and_checked(clean_environment, clone, progress):
+async def test_games_are_played_and_checked(servers, progress):
     """Every game of the plan is in the history, none is left, and the report counts them."""
-    report = await simulate(clone.app, PLAN, progress)
+    report = await simulate(*servers, PLAN, progress)
 
     assert report.problems == []
     assert report.played == sum(report.by_reason.values()) == sum(report.by_type.values()) == 6
-    assert report.writes == report.turns + 6 * 2
+    # The turns of each game, its set-up, and a last one that ends as it begins is not persisted.
+    assert report.turns <= report.persists <= report.turns + 6
+    assert (report.kills, report.turns_lost) == (0, 0)
     assert progress.steps == {"players": 4, "games": 6}
     assert progress.done == 10
-    async with Database(clone.app) as db:
+    async with Database(servers[0]) as db:
         assert (await count(db, GameHistory), await count(db, ActiveGame)) == (6, 0)
         assert await count(db, User) == 4
 
 
-async def test_a_seed_that_is_played_again(clean_environment, clone, progress):
+async def test_a_seed_that_is_played_again(servers, progress):
     """A second run has the same players and course, in new games, also with other workers."""
-    first = await simulate(clone.app, PLAN, progress)
-    second = await simulate(clone.app, replace(PLAN, workers=1), progress)
-    other = await simulate(clone.app, replace(PLAN, seed=4), progress)
+    first = await simulate(*servers, PLAN, progress)
+    second = await simulate(*servers, replace(PLAN, workers=1), progress)
+    other = await simulate(*servers, replace(PLAN, seed=4), progress)
 
-    async with Database(clone.app) as db:
+    async with Database(servers[0]) as db:
         assert (await count(db, GameHistory), await count(db, User)) == (18, 8)
         assert await course(db, first.run) == await course(db, second.run)
-        assert (first.actions, first.writes) == (second.actions, second.writes)
-        assert first.actions != other.actions
+        assert (first.saves, first.persists) == (second.saves, second.persists)
+        assert first.saves != other.saves
         async with db.read() as session:
             mine = select(func.count()).where(User.oauth_id.startswith(oauth_prefix(3)))
             assert await session.scalar(mine) == 4
 
 
-async def test_all_connections_are_cut(clean_environment, clone, progress):
+async def test_workers_that_are_killed(clean_environment, servers, progress):
+    """Others take their games over: the same games end in the same way, and nothing is lost."""
+    clean_environment.setattr(running, "_KILL_EVERY", 0.1)
+    clean_environment.setattr(running, "_LOOK_EVERY", 0.05)
+    undisturbed = await simulate(*servers, replace(PLAN, games=30), progress)
+    plan = replace(PLAN, games=30, workers=3, kill=True)
+    report = await simulate(*servers, plan, progress)
+
+    assert report.kills > 0
+    assert (report.problems, report.turns_lost) == ([], 0)
+    async with Database(servers[0]) as db:
+        assert await course(db, report.run) == await course(db, undisturbed.run)
+        assert await count(db, ActiveGame) == 0
+
+
+async def test_all_connections_are_cut(clean_environment, servers, progress):
     """Workers whose connections are all lost in the middle go on, and every game is right."""
     before = []
-    with Faults(clone.app) as faults:
+    with Faults(servers[0]) as faults:
 
         def cut():
             if progress.done in {PLAN.players + 1, PLAN.players + 4}:
@@ -81,7 +106,7 @@ async def test_all_connections_are_cut(clean_environment, clone, progress):
                 faults.drop_all()
 
         clean_environment.setattr(progress, "told", cut)
-        report = await simulate(faults.url, replace(PLAN, games=20), progress)
+        report = await simulate(faults.url, servers[1], replace(PLAN, games=20), progress)
         connections = faults.connections
 
     assert report.problems == []
@@ -89,12 +114,12 @@ async def test_all_connections_are_cut(clean_environment, clone, progress):
     assert connections > before[-1] + 1  # which is that of the check
 
 
-async def test_a_worker_that_cannot_be_started(clean_environment, clone, progress):
+async def test_a_worker_that_cannot_be_started(clean_environment, servers, progress):
     """It is the system's error, as it is."""
     clean_environment.setattr(running, "_WORKER", ("/nowhere/python",))
 
     with pytest.raises(FileNotFoundError, match="/nowhere/python"):
-        await simulate(clone.app, PLAN, progress)
+        await simulate(*servers, PLAN, progress)
 
 
 async def test_players_are_registered_as_everybody_is(database, progress, cards):
@@ -115,7 +140,17 @@ async def test_players_are_registered_as_everybody_is(database, progress, cards)
 async def job(database, progress, cards):
     """Give a job on a database of its own."""
     players = await prepare_players(database, PLAN, cards, progress)
-    return Job(url="", run=uuid7(), seed=3, players=players, numbers=list(range(6)))
+    numbers = list(range(6))
+    return Job(url="", redis_url="", run=uuid7(), seed=3, players=players, numbers=numbers)
+
+
+@pytest.fixture
+async def games(patient, database, redis_url):
+    """Give the manager of a worker."""
+    async with make_client(redis_url) as client:
+        manager = GameStateManager(database, client)
+        yield manager
+        await manager.store.close()
 
 
 async def problems_of(database, job):
@@ -124,26 +159,29 @@ async def problems_of(database, job):
         return find_problems(expected, await read_games(session, job.run))
 
 
-async def test_connections_that_are_lost(faults, database, job, cards):
+async def test_connections_that_are_lost(faults, database, games, job):
     """Games take their course when connections are cut, and when nobody knows what was stored."""
-    faults.drop_connection(at="UPDATE active_games", after=3, reached=True)
-    faults.cut_commit(after=10)
-    faults.cut_commit(after=20, reached=False)
+    faults.drop_connection(at="WITH given", after=3, reached=True)
+    faults.cut_commit(after=4)
+    faults.cut_commit(after=9, reached=False)
     faults.drop_connection(at="INSERT INTO game_history", reached=False)
     told = []
-    await play_games(database, job, cards, told.append)
+    await play_games(database, games, job, told.append)
 
-    assert sorted(each.number for each in told) == job.numbers
+    played = [each.number for each in told if isinstance(each, Played)]
+    assert sorted(played) == job.numbers
     assert await problems_of(database, job) == []
     async with database.read() as session:
-        against_npcs = select(func.count()).where(GameHistory.npc_id.is_not(None))
+        against_npcs = select(func.count()).where(
+            GameHistory.npc_id.is_not(None), GameHistory.end_reason != EndReason.DRAW
+        )
         counted = select(func.sum(CampaignProgress.total_wins + CampaignProgress.total_losses))
         assert await session.scalar(counted) == await session.scalar(against_npcs) > 0
 
 
-async def test_what_is_wrong_is_found(database, job, cards):
+async def test_what_is_wrong_is_found(database, games, job):
     """Games that are missing, changed, double, still active or nobody's are each named."""
-    await play_games(database, job, cards, lambda _: None)
+    await play_games(database, games, job, lambda _: None)
     ids = [make_game_id(job.run, number) for number in range(8)]
     async with database.begin() as session:
         await session.execute(delete(GameHistory).where(GameHistory.id == ids[0]))

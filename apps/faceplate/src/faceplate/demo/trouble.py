@@ -7,9 +7,10 @@ from sqlalchemy import text
 
 from holdfast.database import Database
 
-# Any role may end the sessions of its own.
+# Any role may end the sessions of its own. One that still ends would be counted beside the one that
+# takes its place, so it is waited for; milliseconds.
 _CUT = text(
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
     " WHERE application_name = :name AND datname = current_database()"
     " ORDER BY random() LIMIT 1"
 )

@@ -26,20 +26,24 @@ def simulate(
     seed: Annotated[int, typer.Option(help="The same seed: the same players and games.")] = 1,
     players: Annotated[int, typer.Option(help="How many players.")] = 20,
     workers: Annotated[int, typer.Option(help="How many processes.")] = 2,
+    kill: Annotated[
+        bool, typer.Option("--kill", help="Kill a process each second; another plays on.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Let simulated players play many games at once, and check every one of them.
 
+    Each action is saved in Redis, each turn persisted in PostgreSQL, as a game server does it.
     Players are registered once and found again by their seed. Each run plays new games; with the
-    same seed they take the same course.
+    same seed they take the same course, also when processes are killed.
     """
-    plan = SimulationPlan(games=games, seed=seed, players=players, workers=workers)
+    plan = SimulationPlan(games=games, seed=seed, players=players, workers=workers, kill=kill)
     settings = get_settings()
     if settings.environment is Environment.PROD:
         raise InvalidInputError("ENVIRONMENT is prod, and simulated games would count as real ones")
-    url = settings.database_url.get_secret_value()
+    urls = settings.database_url.get_secret_value(), settings.redis_url.get_secret_value()
     with _show_progress() as progress:
-        report = asyncio.run(run_simulation(url, plan, progress))
+        report = asyncio.run(run_simulation(*urls, plan, progress))
     if as_json:
         print_json(_as_object(report))
     else:
@@ -84,13 +88,15 @@ def _as_object(report: SimulationReport) -> dict[str, Any]:
         "by_type": report.by_type,
         "turns": report.turns,
         "median_turns": report.median_turns,
-        "actions": report.actions,
-        "writes": report.writes,
+        "saves": report.saves,
+        "persists": report.persists,
+        "turns_lost": report.turns_lost,
+        "kills": report.kills,
         "median_state": report.median_state,
         "middle_states": report.middle_states,
         "seconds": report.seconds,
         "games_per_second": report.games_per_second,
-        "writes_per_second": report.writes_per_second,
+        "saves_per_second": report.saves_per_second,
         "problems": report.problems,
     }
 
@@ -103,16 +109,17 @@ def _print(report: SimulationReport) -> None:
         "ended": _counts(report.by_reason),
         "types": _counts(report.by_type),
         "turns": f"{report.turns:,}, {report.median_turns:g} in the middle one of the games",
-        "actions": f"{report.actions:,}",
+        "saves": f"{report.saves:,} actions in Redis, {report.saves_per_second:,.0f} a second",
+        "persists": f"{report.persists:,} turns in PostgreSQL, {report.turns_lost:,} of them lost",
+        "kills": f"{report.kills:,} processes, each while it played",
         "states": f"{report.median_state / 1000:.1f} kB in the middle, "
         f"most between {low / 1000:.1f} and {high / 1000:.1f} kB",
-        "speed": f"{report.games_per_second:,.0f} games and {report.writes_per_second:,.0f} "
-        f"writes a second, for {report.seconds:.1f} s",
+        "speed": f"{report.games_per_second:,.0f} games a second, for {report.seconds:.1f} s",
     }
     for name, line in lines.items():
         typer.echo(f"{name:<9}{line}")
     if not report.problems:
-        typer.echo("check    ok: no game is missing, double, wrong or left")
+        typer.echo("check    ok: no game is missing, double, wrong or left, and none went back")
     for problem in report.problems[:_SHOWN]:
         typer.echo(f"PROBLEM  {problem}")
     if len(report.problems) > _SHOWN:

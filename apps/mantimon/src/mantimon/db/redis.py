@@ -27,7 +27,26 @@ async def get_redis() -> AsyncIterator[Redis]:
     Raises:
         ConfigurationError: a setting is wrong; the message names it.
     """
-    yield _client()
+    yield get_client()
+
+
+@lru_cache(maxsize=1)
+def get_client() -> Redis:
+    """Give the shared client; the first call reads the settings, none does I/O.
+
+    Raises:
+        ConfigurationError: a setting is wrong; the message names it.
+    """
+    return make_client(get_settings().redis_url.get_secret_value())
+
+
+def make_client(url: str) -> Redis:
+    """Make a client with the application's limits, `MANTIMON_REDIS_…`; no I/O is done here.
+
+    Raises:
+        ConfigurationError: the URL or a limit is wrong.
+    """
+    return redis.client(url, policy=settings.load(redis.RedisPolicy, prefix="MANTIMON_REDIS_"))
 
 
 async def get_json(key: str) -> Json:
@@ -75,16 +94,10 @@ async def delete(key: str) -> bool:
 
 async def close_redis() -> None:
     """Close the connections and forget the shared client; the next use makes a new one."""
-    if _client.cache_info().currsize:
-        client = _client()
-        _client.cache_clear()
+    if get_client.cache_info().currsize:
+        client = get_client()
+        get_client.cache_clear()
         await client.aclose()
-
-
-@lru_cache(maxsize=1)
-def _client() -> Redis:
-    policy = settings.load(redis.RedisPolicy, prefix="MANTIMON_REDIS_")
-    return redis.client(get_settings().redis_url.get_secret_value(), policy=policy)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -10,6 +10,7 @@ from holdfast.database import Database
 from mantimon.db.partitions import make_partitions
 from mantimon.db.redis import close_redis
 from mantimon.db.session import close_database, get_database
+from mantimon.services.game_state_manager import GameStateManager, get_game_state_manager
 
 logger = logging.getLogger("mantimon")
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -34,6 +35,26 @@ async def running() -> AsyncIterator[Database]:
     finally:
         await close_redis()
         await close_database()
+
+
+@asynccontextmanager
+async def playing() -> AsyncIterator[GameStateManager]:
+    """The same for a game server: every game is in Redis, and what is played there gets written.
+
+        async with playing() as games:
+            state = await games.load_state(game_id)
+
+    Raises:
+        ConfigurationError: as for `running`.
+        UnavailableError: the database cannot be reached.
+        StoreUnavailableError: Redis cannot be reached.
+        sqlalchemy.exc.DBAPIError: the tables are not those of this version.
+    """
+    async with running():
+        games = get_game_state_manager()
+        await games.recover_active_games()
+        async with games.store.flushing():
+            yield games
 
 
 async def _make_room(db: Database) -> None:

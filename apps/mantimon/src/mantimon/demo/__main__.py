@@ -37,11 +37,11 @@ async def run(console: Console) -> bool:
         try:
             with show_progress(console) as progress:
                 played = await demo.play(progress)
-                games = await play_games(urls.app, db, cards, seed, progress)
+                games = await play_games(urls, db, cards, seed, progress)
         finally:
             if urls.given:
                 await demo.clean_up()
-                await remove_games(db, seed)
+                await remove_games(db, client, seed)
         report = Report(
             services=services,
             migrated=migrated,

@@ -1,4 +1,4 @@
-"""Many games by two processes, who has won the most of them, and a search among the cards."""
+"""Games by processes that are killed, who has won the most of them, and a search for cards."""
 
 import time
 import uuid
@@ -6,12 +6,15 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from redis.asyncio import Redis
 from sqlalchemy import delete, select
 
 from holdfast.database import Database
 from mantimon.cards.definition import CardDefinition
-from mantimon.db.models import GameHistory, User
+from mantimon.db.models import ActiveGame, GameHistory, User
+from mantimon.demo.stack import Urls
 from mantimon.services.card_service import CardFilters, CardService
+from mantimon.services.game_state_manager import make_store
 from mantimon.services.history import get_leaderboard
 from mantimon.simulation import (
     Progress,
@@ -22,7 +25,7 @@ from mantimon.simulation import (
     simulate,
 )
 
-GAMES, PLAYERS, WORKERS = 300, 40, 2
+GAMES, PLAYERS, WORKERS = 60, 20, 3
 BEST = 3
 WANTED = CardFilters(element="tide", type="creature", stage="basic", hp_min=60, order="name")
 _DAY = timedelta(days=1)
@@ -53,20 +56,20 @@ def make_seed() -> int:
 
 
 async def play_games(
-    url: str, db: Database, cards: CardService, seed: int, progress: Progress
+    urls: Urls, db: Database, cards: CardService, seed: int, progress: Progress
 ) -> Games:
     """Let the players of a seed play, and compare what the database says of it.
 
     Args:
-        url: of the database, for the processes.
-        db: the same.
+        urls: of the servers, for the processes.
+        db: the database of these.
         cards: to search in.
         seed: who plays, and how.
         progress: told how far it has come.
     """
     began = datetime.now(UTC)
-    plan = SimulationPlan(games=GAMES, seed=seed, players=PLAYERS, workers=WORKERS)
-    report = await simulate(url, plan, progress)
+    plan = SimulationPlan(games=GAMES, seed=seed, players=PLAYERS, workers=WORKERS, kill=True)
+    report = await simulate(urls.app, urls.redis, plan, progress)
     async with db.read() as session:
         board = await get_leaderboard(session, began - _DAY, datetime.now(UTC) + _DAY, limit=10_000)
         won = select(GameHistory.winner_id).where(
@@ -83,8 +86,10 @@ async def play_games(
         found=found,
         search_seconds=seconds,
         checks={
-            f"{GAMES} games by {WORKERS} processes: none is missing, double, or has a wrong "
-            "winner": not report.problems and report.played == GAMES,
+            f"{GAMES} games by {WORKERS} processes, of which one is killed each second: none is "
+            "missing, double, set back, or has a wrong winner": (
+                not report.problems and report.played == GAMES
+            ),
             f"the leaderboard counts the {wins.total()} games that a player has won": (
                 {player: count for player, _, count in board if player in wins} == wins
             ),
@@ -92,10 +97,17 @@ async def play_games(
     )
 
 
-async def remove_games(db: Database, seed: int) -> None:
-    """Remove the players of a seed and all their games."""
+async def remove_games(db: Database, redis: Redis, seed: int) -> None:
+    """Remove the players of a seed and all their games, also from Redis."""
     mine = User.oauth_id.startswith(oauth_prefix(seed))
-    theirs = GameHistory.player1_id.in_(select(User.id).where(mine))
+    players = select(User.id).where(mine)
+    async with db.read() as session:
+        left = list(
+            await session.scalars(select(ActiveGame.id).where(ActiveGame.player1_id.in_(players)))
+        )
+    async with make_store(db, redis) as store:
+        for game_id in left:
+            await store.delete(game_id)
     async with db.begin() as session:
-        await session.execute(delete(GameHistory).where(theirs))
+        await session.execute(delete(GameHistory).where(GameHistory.player1_id.in_(players)))
         await session.execute(delete(User).where(mine))

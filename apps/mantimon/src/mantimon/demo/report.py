@@ -75,9 +75,13 @@ def print_report(console: Console, report: Report) -> None:
     table.add_row(
         "games",
         f"{simulated.played:,} of {simulated.plan.players} players by {simulated.plan.workers} "
-        f"processes, {simulated.games_per_second:,.0f} a second; {simulated.writes:,} states of "
-        f"{simulated.median_state / 1000:.0f} kB written, {simulated.writes_per_second:,.0f} a "
-        "second",
+        f"processes, {simulated.games_per_second:,.0f} a second; {simulated.saves:,} actions of "
+        f"{simulated.median_state / 1000:.0f} kB saved, {simulated.saves_per_second:,.0f} a second",
+    )
+    table.add_row(
+        "killed",
+        f"games finished: {simulated.played:,}, workers killed: {simulated.kills:,}, "
+        f"acknowledged turns lost: {simulated.turns_lost:,} of {simulated.persists:,}",
     )
     board = ", ".join(f"{name} {wins}" for name, wins in games.board)
     table.add_row("leaderboard", f"most wins: {board}")

@@ -200,6 +200,7 @@ def _begin_turn(table: Table) -> None:
         _end(table, EndReason.DRAW, None)
         return
     state.turn_number += 1
+    state.deadline = None
     side = table.mine
     side.attached = side.supported = side.retreated = False
     side.bonus = table.theirs.bonus = 0

@@ -1,6 +1,7 @@
 """The state of a game: every card of both players, whose turn it is, and what was done."""
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
@@ -217,8 +218,9 @@ class GameState(Struct, kw_only=True, omit_defaults=True):
     """A whole game at one moment, with its rules: nothing else is needed to play on.
 
     Turn 0 is the set-up. `turn_over` says that this turn's attack is done, and only creatures
-    have to be promoted before the next. `version` is the one that the state was loaded with; it
-    is not in the document.
+    have to be promoted before the next. `deadline` is until when this turn has to be played; None
+    for one that has just begun, until it is stored. `version` is the one that the state was loaded
+    with; it is not in the document.
     """
 
     rules: Rules
@@ -229,6 +231,7 @@ class GameState(Struct, kw_only=True, omit_defaults=True):
     player2: Side
     outcome: Outcome | None
     log: list[Entry]
+    deadline: datetime | None = None
     version: int = 0
 
     def side(self, seat: Seat) -> Side:
@@ -246,6 +249,11 @@ class GameState(Struct, kw_only=True, omit_defaults=True):
                     return seat
         return self.turn_of
 
+    def start_clock(self) -> None:
+        """Give a turn that has just begun its deadline; one that has it already keeps it."""
+        if self.deadline is None:
+            self.deadline = datetime.now(UTC) + timedelta(seconds=self.rules.turn_seconds)
+
     def copy(self) -> "GameState":
         """Copy it, so that changing the copy leaves this one alone."""
         return GameState(
@@ -257,6 +265,7 @@ class GameState(Struct, kw_only=True, omit_defaults=True):
             player2=self.player2.copy(),
             outcome=self.outcome,
             log=self.log.copy(),
+            deadline=self.deadline,
             version=self.version,
         )
 

@@ -4,77 +4,26 @@ import random
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 import msgspec
-from sqlalchemy import (
-    ColumnElement,
-    Integer,
-    Interval,
-    Select,
-    Text,
-    bindparam,
-    cast,
-    delete,
-    extract,
-    func,
-    literal,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Integer, Select, Text, cast, delete, extract, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
-from sqlalchemy.sql.dml import ReturningDelete
 
 from holdfast.models import clock_timestamp
+from holdfast.state import StateStore
 from mantimon.db.models import ActiveGame, EndReason, GameHistory
 from mantimon.db.partitions import make_room
-from mantimon.errors import InvalidInputError, NotFoundError
+from mantimon.errors import GameOverError, InvalidInputError, NotFoundError
 from mantimon.games.dealing import deal
 from mantimon.games.replay import make_replay
-from mantimon.games.state import GameState, Rules, Seat
+from mantimon.games.state import GameState, Seat
 from mantimon.services.campaign import record_campaign_game
 from mantimon.services.card_service import CardService
 from mantimon.services.inputs import LARGEST_STORED, show
 from mantimon.services.pairings import NewGame, get_second_deck, require_playable, spread
-
-_ACTIVE: Final = ActiveGame.metadata.tables[ActiveGame.__tablename__]
-
-
-class TurnWrite(StrEnum):
-    """What became of a turn that was to be written."""
-
-    WRITTEN = "written"
-    SUPERSEDED = "superseded"  # this turn or a later one is there already
-    OVER = "over"  # the game has ended
-
-
-def _document(text: ColumnElement[str]) -> ColumnElement[Any]:
-    """Take a state as JSON text: as objects, for a JSON column, it would cost ten times more."""
-    return cast(text, JSONB())
-
-
-def _deadline(time: ColumnElement[timedelta]) -> ColumnElement[Any]:
-    return clock_timestamp() + time
-
-
-# Built once, and without the ORM: it is sent at each turn of each game.
-_WRITE_TURN: Final = (
-    update(_ACTIVE)
-    .where(_ACTIVE.c.id == bindparam("game"), _ACTIVE.c.turn_number < bindparam("turn"))
-    .values(
-        game_state=_document(bindparam("state", type_=Text())),
-        turn_number=bindparam("turn"),
-        version=_ACTIVE.c.version + 1,
-        last_action_at=clock_timestamp(),
-        turn_deadline=_deadline(bindparam("seconds", type_=Interval())),
-    )
-    .returning(_ACTIVE.c.id)
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,15 +41,16 @@ async def start_game(
 ) -> GameState:
     """Shuffle, deal, and store a game that begins.
 
-    Started again, with the same id, it is the same game, as far as it has come. So work that is
+    Started again, with the same id, it is the same game, as far as its row has it. So work that is
     repeated makes no second one, and `seed` instead of a source of chance deals the same hands.
-    For READ COMMITTED, the default: an older snapshot does not see that the game has ended.
+    To play on, load it from the `GameStateManager`, which may have more of it. For READ COMMITTED,
+    the default: an older snapshot does not see that the game has ended.
 
     Raises:
         InvalidInputError: it names everything that is wrong: seats that do not fit the type, a
             player or an NPC that does not exist, an NPC whom the player may not challenge yet,
-            every problem of both decks. Or the id belongs to another game, or to one that is
-            over. Nothing is written.
+            every problem of both decks. Or the id belongs to another game. Nothing is written.
+        GameOverError: the id belongs to a game that is over. Nothing is written.
     """
     await require_playable(session, new, cards)
     state = deal(
@@ -110,57 +60,52 @@ async def start_game(
         {card.id: card for card in cards},
         random.Random(seed),  # noqa: S311  -- a caller who plays for something gives a secret one
     )
-    if await _insert(session, new, state):
-        return state
-    return await _get_started(session, new)
+    state.start_clock()
+    version = await _insert(session, new, state)
+    if version is None:
+        return await _get_started(session, new)
+    state.version = version
+    return state
 
 
-async def write_turn(session: AsyncSession, game_id: uuid.UUID, state: GameState) -> TurnWrite:
-    """Store a game as it is at the beginning of a turn, unless this or a later turn is there.
-
-    The time for the turn runs from now, by the database's clock. `version` rises, so that nobody
-    takes what was there before for the same state.
-
-    Raises:
-        NotFoundError: there is no such game, and there was none that has ended.
-    """
-    turn = {
-        "game": game_id,
-        "turn": state.turn_number,
-        "state": state.to_json().decode(),
-        "seconds": _turn_time(state.rules),
-    }
-    if await session.scalar(_WRITE_TURN, turn):
-        return TurnWrite.WRITTEN
-    if await session.scalar(select(ActiveGame.id).where(ActiveGame.id == game_id)):
-        return TurnWrite.SUPERSEDED
-    await _get_finished(session, game_id)
-    return TurnWrite.OVER
-
-
-async def finish_game(session: AsyncSession, game_id: uuid.UUID, result: GameResult) -> GameHistory:
+async def finish_game(
+    session: AsyncSession,
+    game_id: uuid.UUID,
+    result: GameResult,
+    *,
+    store: StateStore[GameState],
+    expect: int,
+) -> GameHistory:
     """Move a game into the history, under the same id; once, however often it is asked for.
 
     Whoever asks again, or at the same time, gets what the first one stored, whatever the own
     result is. A game against an NPC that is no draw counts for the player's campaign, in the same
-    transaction.
+    transaction. For READ COMMITTED, the default: an older snapshot does not see who was first.
+
+    Args:
+        session: whose transaction it is.
+        game_id: of the game.
+        result: of the game.
+        store: where its state is while it is played; nobody plays on from the call on.
+        expect: the version of the state that led to the result.
 
     Raises:
         InvalidInputError: it names everything that is wrong with the result: a winner who did
             not play, none where somebody must have won, one of a draw, a number of turns that
             is none. Nothing is written.
         NotFoundError: there is no such game, and there was none that has ended.
+        StateConflictError: the game has gone on, or back to what was stored, since that version.
+        StoreUnavailableError: Redis could not be reached.
     """
-    seats = select(ActiveGame.player1_id, ActiveGame.player2_id).where(ActiveGame.id == game_id)
     # Who plays never changes, so what is found wrong here stays wrong.
-    players = (await session.execute(seats)).one_or_none()
-    if players is None:
+    game = (await session.execute(_seats(game_id))).one_or_none()
+    if game is None:
         return await _get_finished(session, game_id)
-    if wrong := [*_wrong_result(result, players)]:
+    if wrong := [*_wrong_result(result, (game.player1_id, game.player2_id))]:
         raise InvalidInputError("; ".join(wrong))
-    game = (await session.execute(_take(game_id))).one_or_none()
-    if game is None:  # somebody else took it meanwhile
-        return await _get_finished(session, game_id)
+    if not await store.delete(game_id, expect=expect, session=session):
+        return await _get_finished(session, game_id)  # somebody else was quicker
+    await session.execute(select(make_room()))
     history = GameHistory(
         id=game_id,
         game_type=game.game_type,
@@ -216,11 +161,8 @@ def select_games_of(player_id: uuid.UUID) -> Select[ActiveGame]:
     )
 
 
-def _turn_time(rules: Rules) -> timedelta:
-    return timedelta(seconds=rules.turn_seconds)
-
-
-async def _insert(session: AsyncSession, new: NewGame, state: GameState) -> bool:
+async def _insert(session: AsyncSession, new: NewGame, state: GameState) -> int | None:
+    """Give the version of the row; None where there is one of this id."""
     statement = (
         insert(ActiveGame)
         .values(
@@ -230,20 +172,22 @@ async def _insert(session: AsyncSession, new: NewGame, state: GameState) -> bool
             player2_id=new.player2_id,
             npc_id=new.npc_id,
             rules_config=msgspec.to_builtins(new.rules),
-            game_state=_document(literal(state.to_json().decode(), Text())),
-            turn_deadline=_deadline(literal(_turn_time(new.rules), Interval())),
+            # As JSON text: as objects, for a JSON column, it would cost ten times more.
+            game_state=cast(literal(state.to_json().decode(), Text()), JSONB()),
+            turn_deadline=state.deadline,
         )
         .on_conflict_do_nothing(index_elements=["id"])
-        .returning(ActiveGame.id)
+        .returning(ActiveGame.version)
     )
-    if await session.scalar(statement) is None:
-        return False
+    version = await session.scalar(statement)
+    if version is None:
+        return None
     # After the INSERT, which waits for a game of this id that is just being finished.
     over = await session.scalar(select(GameHistory.id).where(GameHistory.id == new.id))
     if over:
         await session.execute(delete(ActiveGame).where(ActiveGame.id == new.id))
         raise _is_over(new.id)
-    return True
+    return version
 
 
 async def _get_started(session: AsyncSession, new: NewGame) -> GameState:
@@ -258,8 +202,8 @@ async def _get_started(session: AsyncSession, new: NewGame) -> GameState:
     return GameState.from_json(game.game_state, version=game.version)
 
 
-def _is_over(game_id: uuid.UUID) -> InvalidInputError:
-    return InvalidInputError(f"game {game_id} is over; a new game has a new id")
+def _is_over(game_id: uuid.UUID) -> GameOverError:
+    return GameOverError(f"game {game_id} is over; a new game has a new id")
 
 
 def _wrong_result(result: GameResult, players: Sequence[uuid.UUID | None]) -> Iterator[str]:
@@ -274,21 +218,15 @@ def _wrong_result(result: GameResult, players: Sequence[uuid.UUID | None]) -> It
         yield f"turn_count is {show(result.turn_count)}; it is between 0 and {LARGEST_STORED}"
 
 
-def _take(game_id: uuid.UUID) -> "ReturningDelete[*tuple[Any, ...]]":
+def _seats(game_id: uuid.UUID) -> "Select[*tuple[Any, ...]]":
     past = extract("epoch", clock_timestamp() - ActiveGame.started_at)
-    return (
-        delete(ActiveGame)
-        .where(ActiveGame.id == game_id)
-        .returning(
-            ActiveGame.game_type,
-            ActiveGame.player1_id,
-            ActiveGame.player2_id,
-            ActiveGame.npc_id,
-            cast(func.greatest(func.floor(past), 0), Integer).label("seconds"),
-            make_room().label("partitions"),
-        )
-        .execution_options(synchronize_session=False)
-    )
+    return select(
+        ActiveGame.game_type,
+        ActiveGame.player1_id,
+        ActiveGame.player2_id,
+        ActiveGame.npc_id,
+        cast(func.greatest(func.floor(past), 0), Integer).label("seconds"),
+    ).where(ActiveGame.id == game_id)
 
 
 async def _get_finished(session: AsyncSession, game_id: uuid.UUID) -> GameHistory:

@@ -13,7 +13,7 @@ from mantimon.games.dealing import deal
 from mantimon.services.card_service import CardService
 from mantimon.services.games import get_result
 from mantimon.services.pairings import get_second_deck, spread
-from mantimon.simulation.course import Course
+from mantimon.simulation.course import go_on
 from mantimon.simulation.messages import SimulatedPlayer
 from mantimon.simulation.plan import SimulationPlan, get_ids, make_rng, pair
 
@@ -51,11 +51,10 @@ async def predict(
     for number in range(plan.games):
         new = pair(run, plan.seed, number, players)
         decks = spread(new.deck1), spread(get_second_deck(new, cards))
-        dealt = deal(*decks, new.rules, catalogue, make_rng(plan.seed, number, "deal"))
-        course = Course(dealt, catalogue, make_rng(plan.seed, number, "course"))
-        while not course.state.outcome:
-            course.play_turn()
-        result = get_result(course.state, new.player1_id, new.player2_id)
+        state = deal(*decks, new.rules, catalogue, make_rng(plan.seed, number, "deal"))
+        while not state.outcome:
+            state = go_on(state, catalogue, plan.seed, number)
+        result = get_result(state, new.player1_id, new.player2_id)
         expected[new.id] = GameFacts(
             game_type=new.game_type,
             player1_id=new.player1_id,

@@ -1,30 +1,22 @@
-"""Play a game from its deal to its end, the same way each time."""
-
-import random
+"""Play a game on from wherever it is, the same way whoever does it."""
 
 from mantimon.games.engine import play, time_out
 from mantimon.games.policy import choose_action
 from mantimon.games.state import GameState
 from mantimon.games.table import Catalogue
+from mantimon.simulation.plan import make_rng
 
-_GOES_AWAY = 0.002  # how likely a player is not seen again, in each turn
+_GOES_AWAY = 0.0003  # how likely a player is not seen again, at each action
 
 
-class Course:
-    """A game under way; `state` is where it is now, `actions` how many led there."""
+def go_on(state: GameState, cards: Catalogue, seed: int, number: int) -> GameState:
+    """Do the next thing in one game of a seed.
 
-    def __init__(self, state: GameState, cards: Catalogue, rng: random.Random) -> None:
-        self.state = state
-        self.actions = 0
-        self._cards = cards
-        self._rng = rng
-
-    def play_turn(self) -> None:
-        """Play on until another turn begins, or the game is over."""
-        turn = self.state.turn_number
-        if turn and self._rng.random() < _GOES_AWAY:
-            self.state = time_out(self.state)
-        while not self.state.outcome and self.state.turn_number == turn:
-            action = choose_action(self.state, self._cards, self._rng)
-            self.state = play(self.state, action, self._cards, self._rng)
-            self.actions += 1
+    Chance comes from the seed, the number of the game and the length of its log, and from nothing
+    else. So whoever goes on from a state that somebody else has stored, however often that happens,
+    plays the same game to the same end.
+    """
+    rng = make_rng(seed, number, f"after {len(state.log)}")
+    if state.turn_number and rng.random() < _GOES_AWAY:
+        return time_out(state)
+    return play(state, choose_action(state, cards, rng), cards, rng)

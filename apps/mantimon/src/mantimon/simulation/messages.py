@@ -1,6 +1,7 @@
 """What the processes of a simulation tell each other: one line of JSON each."""
 
 import uuid
+from enum import StrEnum
 
 from msgspec import Struct
 
@@ -15,24 +16,49 @@ class SimulatedPlayer(Struct, frozen=True, kw_only=True):
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """What one worker has to play; it comes by a pipe, since the URL has a password."""
+    """What one worker has to play; it comes by a pipe, since the URLs have passwords."""
 
     url: str
+    redis_url: str
     run: uuid.UUID
     seed: int
     players: list[SimulatedPlayer]
     numbers: list[int]
 
 
-class Played(Struct, frozen=True, kw_only=True, tag=True):
-    """One game is played; `sizes` are those of its states as they were written, in bytes."""
+class Step(StrEnum):
+    """What was done with a state."""
+
+    LOADED = "loaded"
+    SAVED = "saved"
+    PERSISTED = "persisted"
+
+
+class Seen(Struct, frozen=True, kw_only=True, tag=True):
+    """A step has been acknowledged; it is told before the next one.
+
+    `entries` is how many lines the log of the game has; `size` that of a state that was persisted,
+    in bytes.
+    """
 
     number: int
-    actions: int
-    sizes: list[int]
+    step: Step
+    turn: int
+    version: int
+    entries: int
+    size: int = 0
+
+
+class Played(Struct, frozen=True, kw_only=True, tag=True):
+    """One game is in the history."""
+
+    number: int
 
 
 class Failed(Struct, frozen=True, kw_only=True, tag=True):
     """The worker cannot go on."""
 
     why: str
+
+
+Message = Seen | Played | Failed

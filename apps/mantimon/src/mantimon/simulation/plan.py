@@ -33,6 +33,8 @@ class SimulationPlan:
     A plan that is carried out again plays new games, under new ids, of the same course: each run
     has an id of its own, and the ids of its games follow from that.
 
+    With `kill`, workers are killed while others play, and replaced; the course is the same.
+
     Raises:
         InvalidInputError: it names every number that is out of its limits.
     """
@@ -41,9 +43,10 @@ class SimulationPlan:
     seed: int = 1
     players: int = 20
     workers: int = 2
+    kill: bool = False
 
     def __post_init__(self) -> None:
-        require_ranges(self, LIMITS)
+        require_ranges(self, {**LIMITS, "workers": (2, 64)} if self.kill else LIMITS)
 
 
 def make_game_id(run: uuid.UUID, number: int) -> uuid.UUID:

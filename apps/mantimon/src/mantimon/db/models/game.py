@@ -4,10 +4,11 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column, relationship, validates
 
 from holdfast.models import ValueEnum, clock_timestamp, json_type
+from holdfast.state import state_version
 from mantimon.db.base import Base, Choice
 from mantimon.db.models.user import User
 
@@ -34,8 +35,8 @@ class EndReason(Choice):
 class ActiveGame(Base):
     """A game that is being played, as it was when last written here; Redis may be ahead.
 
-    Whoever writes `game_state` raises `version`, as `mantimon.services.games.write_turn` does.
-    Replace the JSON values, do not change them in place: they are too deep to be watched.
+    The application inserts the row, and `mantimon.services.game_state_manager` writes and deletes
+    it: `game_state` and `version` are the state store's, and the times and the turn go with them.
 
     A game goes when one of its players is deleted: nobody can play on against nobody, and the
     account must not have to wait. What Redis still holds of it finds no row to be written to.
@@ -62,7 +63,7 @@ class ActiveGame(Base):
     started_at: Mapped[datetime] = mapped_column(server_default=clock_timestamp())
     last_action_at: Mapped[datetime] = mapped_column(server_default=clock_timestamp())
     turn_deadline: Mapped[datetime | None]
-    version: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    version: Mapped[int] = state_version()
 
     player1: Mapped[User] = relationship(foreign_keys=player1_id, lazy="raise_on_sql")
     player2: Mapped[User | None] = relationship(foreign_keys=player2_id, lazy="raise_on_sql")

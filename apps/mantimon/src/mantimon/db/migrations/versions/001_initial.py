@@ -35,6 +35,7 @@ def upgrade() -> None:
             "oauth_provider", "oauth_id", name=op.f("uq_users_oauth_provider_oauth_id")
         ),
     )
+    op.execute("CREATE SEQUENCE holdfast_epoch")
     op.create_table(
         "active_games",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -52,7 +53,12 @@ def upgrade() -> None:
             "last_action_at", sa.DateTime(timezone=True), server_default=_NOW, nullable=False
         ),
         sa.Column("turn_deadline", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("version", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column(
+            "version",
+            sa.BigInteger(),
+            server_default=sa.text("nextval('holdfast_epoch') << 23"),
+            nullable=False,
+        ),
         *_timestamps(),
         sa.CheckConstraint(
             "turn_number >= 0", name=op.f("ck_active_games_turn_number_not_negative")
@@ -228,6 +234,7 @@ def downgrade() -> None:
     op.drop_table("collections")
     op.drop_table("campaign_progress")
     op.drop_table("active_games")
+    op.execute("DROP SEQUENCE holdfast_epoch")
     op.drop_table("users")
 
 
