@@ -27,16 +27,12 @@ from proofs.state_field import (
     ON_DISK,
     Field,
     Nursery,
-    Postgres,
     own_nursery,
-    own_postgres,
     own_redis,
-    read_history,
-    read_rows,
-    watching,
 )
 from proofs.state_judge import Verdict, judge
 from proofs.state_log import NEVER, Log, Record, read
+from proofs.state_postgres import Postgres, own_postgres, read_history, read_rows, watching
 from proofs.state_worker import Job
 
 WORKERS: Final = 3
