@@ -7,8 +7,8 @@ tasks are cancelled; then the pool with many more cancellations and schedules th
 tens of thousands of values in columns of each type, a state store with tens of thousands of
 schedules and a hundred rounds in which everything is killed, and the test kit with hundreds of
 tests of which some do harm, each time others; then rounds of all tests until SOAK_MINUTES (30) are
-over. Ends with the first run that fails. With --quick it is half a minute of the first and fewer tests
-of the kit, always the same. SOAK_SEED repeats a run.
+over. Ends with the first run that fails. With --quick it is half a minute of the first and fewer
+tests of the kit, always the same. SOAK_SEED repeats a run.
 """
 
 import os

@@ -1,17 +1,17 @@
 -- Write states to those rows whose version is lower; never insert one. Locked in the order of their
--- keys, so that two of these cannot wait for each other.
-WITH given AS (
-    SELECT CAST(g.key AS {key_type}) AS key, g.version, g.state, g.columns
+-- keys, so that two of these cannot wait for each other. What is locked brings the values with it:
+-- joined to them again, the planner took one loop in the other.
+WITH locked AS (
+    SELECT t.{key} AS key, given.version, given.state, given.columns
     FROM unnest(
         CAST(:keys AS text[]), CAST(:versions AS bigint[]), CAST(:states AS text[]),
         CAST(:columns AS text[])
-    ) AS g (key, version, state, columns)
-), locked AS (
-    SELECT t.{key} AS key FROM {table} t JOIN given ON t.{key} = given.key
+    ) AS given (key, version, state, columns)
+    JOIN {table} t ON t.{key} = CAST(given.key AS {key_type})
     ORDER BY t.{key} FOR NO KEY UPDATE OF t
 )
 UPDATE {table} t
 SET {version} = given.version, {state} = CAST(given.state AS {state_type}){assignments}
-FROM locked JOIN given USING (key){filled}
-WHERE t.{key} = locked.key AND t.{version} < given.version
+FROM locked AS given{filled}
+WHERE t.{key} = given.key AND t.{version} < given.version
 RETURNING CAST(t.{key} AS text)

@@ -152,7 +152,8 @@ class Statements:
                 named
             )
         )
-        end = "ORDER BY {key} LIMIT :most".format_map(named)
+        # Of the table: the column of the answer that has the same name is text.
+        end = "ORDER BY {table}.{key} LIMIT :most".format_map(named)
         self.select = text(f"{row} WHERE {named['key']} = {key}")
         self.count = text("SELECT count(*) FROM {table}".format_map(named))
         self.first = text(f"{row} {end}")

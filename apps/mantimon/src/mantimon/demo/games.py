@@ -25,7 +25,7 @@ from mantimon.simulation import (
     simulate,
 )
 
-GAMES, PLAYERS, WORKERS = 60, 20, 3
+GAMES, PLAYERS, WORKERS = 30, 20, 3
 BEST = 3
 WANTED = CardFilters(element="tide", type="creature", stage="basic", hp_min=60, order="name")
 _DAY = timedelta(days=1)
