@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from proofs.state_field import Field, send
+from proofs.state_field import Field
+from proofs.state_postgres import send
 
 FROZEN: Final = (0.4, 1.2)  # seconds
 DOWN: Final = (0.05, 0.5)

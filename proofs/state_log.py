@@ -27,7 +27,8 @@ class Call:
     Attributes:
         who: the process.
         number: of the call; with a process' own part, so that no other call has it.
-        what: create, load, save, persist or finish; row, where a row was looked at from outside.
+        what: create, load, save, persist or finish; row, where a row was looked at from outside,
+            drained, when nothing waited to be written any more.
         key: of the game.
         began: when it was tried.
         ended: when it was over; NEVER where the process died before.
@@ -124,10 +125,10 @@ class Log:
         """Say what became of it."""
         self._write(n=number, outcome=outcome, moves=moves, version=version, said=said)
 
-    def looked(self, key: int, began: int, moves: Moves | None) -> None:
+    def looked(self, what: str, key: int, began: int, moves: Moves | None) -> None:
         """Say what a row had, between then and now."""
         number = self.number()
-        self._write(n=number, what="row", key=key, at=began)
+        self._write(n=number, what=what, key=key, at=began)
         self.ended(number, DONE, moves=moves)
 
     def fault(self, name: str, began: int, *, loses: bool) -> None:

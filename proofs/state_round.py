@@ -1,8 +1,10 @@
 """One round: some processes play on a store, servers and processes are harmed, all is compared.
 
-usage: python -m proofs.state_round [WAY [SEED [ROUNDS]]]
+usage: python -m proofs.state_round [WAY [SEED [NUMBER]]]
 
-It ends with 1 where something is wrong; then the lines are kept, and their file is named.
+WAY is holdfast or usual. Without NUMBER it plays one round of each combination, with NUMBER that
+round alone. It ends with 1 where something is wrong; then the lines are kept, and their folder is
+named.
 """
 
 import asyncio
@@ -25,16 +27,12 @@ from proofs.state_field import (
     ON_DISK,
     Field,
     Nursery,
-    Postgres,
     own_nursery,
-    own_postgres,
     own_redis,
-    read_history,
-    read_rows,
-    watching,
 )
 from proofs.state_judge import Verdict, judge
 from proofs.state_log import NEVER, Log, Record, read
+from proofs.state_postgres import Postgres, own_postgres, read_history, read_rows, watching
 from proofs.state_worker import Job
 
 WORKERS: Final = 3
@@ -94,18 +92,21 @@ class Plan:
     Attributes:
         way: the store.
         seed: everything that chance decides follows from it, but for what the machine does.
+        number: of the round.
         on_disk: whether Redis writes to its disk.
         steps: what is done.
     """
 
     way: str
     seed: int
+    number: int
     on_disk: bool
     steps: tuple[Step, ...]
 
     def __str__(self) -> str:
         disk = "on disk" if self.on_disk else "in memory"
-        return f"{self.way}, seed {self.seed}, Redis {disk}: {', '.join(map(str, self.steps))}"
+        steps = ", ".join(map(str, self.steps))
+        return f"{self.way}, seed {self.seed}, round {self.number}, Redis {disk}: {steps}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +132,9 @@ class Result:
         wrong = [f"{name}: {each}" for name, texts in self.verdict.found.items() for each in texts]
         shown = "".join(f"\n  {each}" for each in wrong[:20])
         kept = f", the lines are in {self.kept}" if self.kept else ""
-        return f"{self.plan}\n  {len(wrong)} wrong{kept}{shown}"
+        again = f"python -m proofs.state_round {self.plan.way} {self.plan.seed} {self.plan.number}"
+        again = f"; again: {again}" if wrong else ""
+        return f"{self.plan}\n  {len(wrong)} wrong{kept}{again}{shown}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +156,7 @@ def plan_round(way: str, seed: int, number: int) -> Plan:
     """Choose a round: the first are COMBINATIONS, the others are drawn."""
     if number < len(COMBINATIONS):
         on_disk, steps = COMBINATIONS[number]
-        return Plan(way=way, seed=seed, on_disk=on_disk, steps=steps)
+        return Plan(way=way, seed=seed, number=number, on_disk=on_disk, steps=steps)
     chance = random.Random(seed)
     on_disk = chance.random() < 0.3
     # What is on disk is not set back by a dump.
@@ -162,7 +165,7 @@ def plan_round(way: str, seed: int, number: int) -> Plan:
         Step(name=outer, around="" if inner[:5] == outer[:5] else inner)
         for outer, inner in (chance.sample(names, 2) for _ in range(4))
     )
-    return Plan(way=way, seed=seed, on_disk=on_disk, steps=steps)
+    return Plan(way=way, seed=seed, number=number, on_disk=on_disk, steps=steps)
 
 
 async def play(plan: Plan, ground: Ground, *, keep: bool = True) -> Result:
@@ -239,20 +242,26 @@ async def _play(plan: Plan, ground: Ground, log: Log, folder: Path) -> float:
         return seconds
 
 
-async def main(way: str = "holdfast", seed: str = "1", rounds: str = "5") -> int:
+async def main(way: str = "holdfast", seed: str = "1", number: str | None = None) -> int:
     """Play rounds, and print what each showed."""
+    numbers = [int(number)] if number else range(len(COMBINATIONS))
     wrong = 0
     async with own_ground() as ground:
-        for number in range(int(rounds)):
-            result = await play(plan_round(way, int(seed) + number, number), ground)
+        for each in numbers:
+            result = await play(plan_round(way, int(seed), each), ground)
             wrong += result.verdict.violations
-            print(result)
-            print(f"  {result.seconds:.1f} s, {dict(result.faults)}")
-            print(f"  lost with Redis: {result.verdict.in_window}")
-            for (what, outcome), count in sorted(result.calls.items()):
-                print(f"  {what:8} {outcome:8} {count:6}  {result.longest[what]:.2f} s at most")
-            sys.stdout.flush()
+            show(result)
     return 1 if wrong else 0
+
+
+def show(result: Result) -> None:
+    """Print what a round showed."""
+    print(result)
+    print(f"  {result.seconds:.1f} s, {dict(result.faults)}")
+    print(f"  saved only, and lost with Redis: {result.verdict.in_window}")
+    for (what, outcome), count in sorted(result.calls.items()):
+        print(f"  {what:8} {outcome:8} {count:6}, the longest {what} {result.longest[what]:.2f} s")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

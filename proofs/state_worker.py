@@ -43,9 +43,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         postgres: URL.
         redis: URL.
         log: the file.
-        tasks: players; 0 for the one process at the end that recovers, writes what waits and
-            loads every game.
+        tasks: players; 0 for the processes at the end.
         games: that are played at the same time.
+        recovers: at the end; the first of those processes only writes what waits.
         life: a named pipe; the process ends when that does.
     """
 
@@ -57,6 +57,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     log: str
     tasks: int
     games: int
+    recovers: bool = True
     life: str = ""
 
 
@@ -90,7 +91,7 @@ async def do(job: Job, life: IO[bytes]) -> None:
         if job.tasks:
             await play(job, store, log, asyncio.create_task(wait_for_end(reader)))
         else:
-            await look_at_all(store, log)
+            await look_at_all(store, log, recovers=job.recovers)
 
 
 async def wait_for_end(reader: asyncio.StreamReader) -> None:
@@ -127,12 +128,15 @@ async def try_once(store: Store, log: Log, what: str, work: Callable[[], Awaitab
     return True
 
 
-async def look_at_all(store: Store, log: Log) -> None:
-    """Recover, write what waits, and load every game."""
+async def look_at_all(store: Store, log: Log, *, recovers: bool) -> None:
+    """Write what waits; or recover, write what waits then, and load every game."""
     until = time.monotonic() + PATIENCE
-    for what, work in (("recover", store.recover), ("drain", store.drain)):
+    first = [("recover", store.recover)] if recovers else []
+    for what, work in (*first, ("drain", store.drain)):
         while not await try_once(store, log, what, work) and time.monotonic() < until:
             pass
+    if not recovers:
+        return
     player = Player(store, log, Lobby(store, 0), random.Random(0))
     for key in await store.games():
         await player.load(key)
