@@ -41,7 +41,9 @@ async def tables(db: Database) -> None:
         await connection.run_sync(Numbered.metadata.create_all)
 
 
-@pytest.mark.parametrize(("model", "keys"), [(Numbered, [2, 10, -7, 2**62]), (Named, ["a:b", "é 'x'"])])
+@pytest.mark.parametrize(
+    ("model", "keys"), [(Numbered, [2, 10, -7, 2**62]), (Named, ["a:b", "é 'x'"])]
+)
 async def test_numbers_and_texts_are_keys(db, client, tables, model, keys):
     """Everything that a store does with a key is done, a page of one row at a time."""
     table = StateTable[Board](model=model, prefix="key:")
@@ -58,10 +60,10 @@ async def test_numbers_and_texts_are_keys(db, client, tables, model, keys):
     assert await store.flush() == len(keys)
     await client.flushdb()
     recovered = await store.recover()
-    assert (recovered.rows, recovered.filled) == (2, 2)
-    assert [(await store.read_durable(key)).value.turn for key in keys] == [3, 3]
-    assert [await store.delete(key) for key in keys] == [True, True]
-    assert [await store.load(key) for key in keys] == [None, None]
+    assert (recovered.rows, recovered.filled) == (len(keys), len(keys))
+    assert [(await store.read_durable(key)).value.turn for key in keys] == [3] * len(keys)
+    assert [await store.delete(key) for key in keys] == [True] * len(keys)
+    assert [await store.load(key) for key in keys] == [None] * len(keys)
 
 
 async def test_a_deletion_in_a_transaction_that_finds_nothing_to_delete(db, store, begin):
