@@ -71,7 +71,10 @@ async def test_a_cluster_is_written_by_whoever_saved(db, begin, row, monkeypatch
     """
     async with opened("cluster") as (_, connect), connect(policy=PATIENT) as client:
         store = make_store(db, client, flush_interval=0.01, sweep_interval=3600)
-        matches = [await begin() for _ in range(10)]
+        counted, *matches = [await begin() for _ in range(11)]
+        await store.update(counted, lambda _: Board(turn=1))
+        await store.stats()  # looks for marks as well, and leaves them to the writer
+        assert await store._flush(everywhere=False) == 1
         carry_out = store._port._scripts.run
 
         async def look_before(call):

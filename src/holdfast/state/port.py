@@ -143,10 +143,10 @@ class Port:
         return f"{self.own}dirty:{{{_tags()[slot]}}}"
 
     async def _find_marks(self, *, everywhere: bool) -> Sequence[str]:
-        """Give the marks that are to be looked at, and hold none of them as touched any more."""
+        """Give the marks that are to be looked at."""
         if not self._sharded:
             return [f"{self.own}dirty"]
-        found, self.touched = self.touched, set()
+        found = set(self.touched)
         if everywhere:
             client = self._scripts.client
             pattern = f"{self.own}dirty:*"

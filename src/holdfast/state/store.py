@@ -331,6 +331,7 @@ class StateStore(Generic[T]):
         began, written = time.perf_counter(), 0
         try:
             found = await self._port(Marks(everywhere))
+            self._port.touched.difference_update(found)
             left, most = [*found], self.policy.batch_size
             try:
                 while left:
@@ -429,7 +430,8 @@ class StateStore(Generic[T]):
     async def check(self) -> Sequence[Check]:
         """Tell whether states can be saved and are written: for a health route.
 
-        Two round trips; what is wrong is a failed check, not an exception.
+        Two round trips, in a cluster a look at the names of all keys; what is wrong is a failed
+        check, not an exception.
         """
         return await check(self._redis, self._port, self.policy)
 
