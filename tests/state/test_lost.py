@@ -113,6 +113,23 @@ async def test_what_waits_while_postgres_is_away_is_written_later(behind, client
         await wait_until(written, GUARD)
 
 
+async def test_what_is_left_at_the_end_is_not_waited_for_without_end(behind, client, begin):
+    """A service that stops while PostgreSQL is frozen stops; what waits is written by another."""
+    faults, db = behind
+    facts = []
+    store = make_store(db, client, facts, drain_timeout=0.2)
+    match = await begin()
+
+    async with asyncio.timeout(GUARD):
+        async with store.flushing():
+            await store.update(match, turn(1))
+            faults.pause_server()
+    faults.heal()
+
+    assert [each.what for each in facts if type(each).__name__ == "StoreFailed"] == ["drain"]
+    assert (await store.stats()).dirty == 1
+
+
 @pytest.mark.parametrize("reached", [True, False])
 async def test_a_write_whose_answer_is_lost(behind, client, begin, row, reached):
     """It is sent once more, which changes nothing where the first one was done."""

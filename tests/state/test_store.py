@@ -358,3 +358,42 @@ async def test_an_entry_of_what_others_saved_is_written_with_its_columns(store, 
     await store.persist(match, entry)
 
     assert (await row(match))[:2] == (entry.version, 4)
+
+
+async def test_what_is_hot_is_one_round_trip(store, begin, client):
+    """A load and a save are one script each, and no other command."""
+    match = await begin()
+    entry = await store.load(match)
+    entry = await store.save(match, Board(turn=1), expect=entry.version)
+    await client.config_resetstat()
+
+    await store.load(match)
+    await store.save(match, Board(turn=2), expect=entry.version)
+
+    told = await client.info("commandstats")
+    assert told["cmdstat_evalsha"]["calls"] == 2
+    assert "cmdstat_eval" not in told
+
+
+async def test_what_is_saved_during_the_last_round_but_one_is_written(
+    db, client, begin, row, monkeypatch
+):
+    """The end waits for a round that begins after it."""
+    store = make_store(db, client, flush_interval=0.01)
+    match = await begin()
+    entry = await store.load(match)
+    flush, saved = store._flush, asyncio.Event()
+
+    async def save_behind(*, everywhere: bool) -> int:
+        written = await flush(everywhere=everywhere)
+        if not saved.is_set():
+            await store.save(match, Board(turn=1), expect=entry.version)
+            saved.set()
+            await asyncio.sleep(0)  # the block ends while this round is under way
+        return written
+
+    monkeypatch.setattr(store, "_flush", save_behind)
+    async with store.flushing():
+        await saved.wait()
+
+    assert (await row(match))[1] == 1

@@ -365,27 +365,24 @@ class StateStore(Generic[T]):
         finally:
             stop.set()
             try:
-                await asyncio.shield(writer)
-            except asyncio.CancelledError:  # in a hurry: another writer has the rest
+                await asyncio.wait([writer], timeout=self.policy.drain_timeout)
+                if not writer.done():
+                    self._failed("drain", StoreUnavailableError("it had no end in time"))
+            finally:  # also where this task is cancelled: another writer has the rest
                 writer.cancel()
                 await asyncio.wait([writer])
-                raise
             await self.close()
 
     async def _write_until(self, stop: asyncio.Event) -> None:
-        swept = -math.inf
-        while not stop.is_set():
+        swept, last = -math.inf, False
+        while not last:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.policy.flush_interval):
                     await stop.wait()
-            due = time.monotonic() - swept >= self.policy.sweep_interval
+            last = stop.is_set()  # it has all that was saved before
+            due = last or time.monotonic() - swept >= self.policy.sweep_interval
             if await self._try_to_flush(everywhere=due) and due:
                 swept = time.monotonic()
-        try:
-            async with asyncio.timeout(self.policy.drain_timeout):
-                await self._try_to_flush(everywhere=True)
-        except TimeoutError:
-            self._failed("drain", StoreUnavailableError("it had no end in time"))
 
     async def _try_to_flush(self, *, everywhere: bool) -> bool:
         """Write what waits; whatever goes wrong is told, and tried again by the next round."""
