@@ -621,7 +621,7 @@ async def test_postgresql_that_is_away(games, game, faults, row):
 async def test_a_turn_whose_answer_was_lost(games, game, faults, row):
     """It is written again, which changes nothing more."""
     state = await advance(games, game)
-    faults.drop_connection(at="WITH given", reached=True)
+    faults.drop_connection(at="WITH locked", reached=True)
     assert await games.persist_to_db(game) == state.version
 
     assert (await row(game)).version == state.version

@@ -88,11 +88,9 @@ def ending(redis):
     """Give a function that says where a game is played, and its version, as its end asks for it."""
 
     async def found(db, game_id):
-        game = await read_one(db, ActiveGame, game_id)
-        return {
-            "store": GameStateManager(db, redis).store,
-            "expect": game.version if game else 0,
-        }
+        store = GameStateManager(db, redis).store
+        game = await store.load(game_id)
+        return {"store": store, "expect": game.version if game else 0}
 
     return found
 

@@ -161,7 +161,7 @@ async def problems_of(database, job):
 
 async def test_connections_that_are_lost(faults, database, games, job):
     """Games take their course when connections are cut, and when nobody knows what was stored."""
-    faults.drop_connection(at="WITH given", after=3, reached=True)
+    faults.drop_connection(at="WITH locked", after=3, reached=True)
     faults.cut_commit(after=4)
     faults.cut_commit(after=9, reached=False)
     faults.drop_connection(at="INSERT INTO game_history", reached=False)
