@@ -373,3 +373,46 @@ def test_limits_that_cannot_be(limits, says):
     """They are refused where the policy is made."""
     with pytest.raises(ConfigurationError, match=says):
         StatePolicy(**limits)
+
+
+async def test_what_a_trigger_refuses_is_set_aside(store, db, begin, row):
+    """As what a constraint refuses: the others of its batch are written."""
+    matches = [await begin() for _ in range(3)]
+    async with db.engine.begin() as connection:
+        await connection.execute(
+            text(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                "IF NEW.turn = 13 THEN RAISE EXCEPTION 'unlucky'; END IF; RETURN NEW; END $$"
+            )
+        )
+        await connection.execute(
+            text("CREATE TRIGGER r BEFORE UPDATE ON matches FOR EACH ROW EXECUTE FUNCTION refuse()")
+        )
+    for match, turn in zip(matches, (1, 13, 1), strict=True):
+        await store.update(match, lambda _, turn=turn: Board(turn=turn))
+
+    assert await store.flush() == 2
+    assert [(await row(match))[1] for match in matches] == [1, 0, 1]
+    assert (await store.stats()).refused == 1
+
+
+async def test_a_change_that_returns_nothing(store, begin):
+    """It is refused, and the state is as it was."""
+    match = await begin(turn=2)
+
+    with pytest.raises(InvalidValueError, match="is a NoneType, no Board"):
+        await store.update(match, lambda board: None)
+
+    assert (await store.load(match)).value == Board(turn=2)
+
+
+async def test_an_entry_of_another_key(store, begin, row):
+    """It names both, and nothing is written."""
+    one, other = await begin(turn=1), await begin(turn=2)
+    entry = await store.update(one, lambda _: Board(turn=9))
+    await store.load(other)
+
+    with pytest.raises(ConfigurationError, match=f"{other}: the entry is that of {one}"):
+        await store.persist(other, entry)
+
+    assert (await row(other))[1] == 2

@@ -397,3 +397,42 @@ async def test_what_is_saved_during_the_last_round_but_one_is_written(
         await saved.wait()
 
     assert (await row(match))[1] == 1
+
+
+async def test_a_savepoint_that_is_rolled_back_keeps_what_was_saved(store, begin, db):
+    """Although the transaction around it commits: the row is still there."""
+    match = await begin()
+    await store.update(match, lambda _: Board(turn=9))
+
+    async def delete_and_think_better(session):
+        savepoint = await session.begin_nested()
+        await store.delete(match, session=session)
+        await savepoint.rollback()
+
+    await db.run(delete_and_think_better)
+    await store.close()
+
+    assert (await store.load(match)).value == Board(turn=9)
+
+
+@pytest.mark.parametrize("who", ["writer", "persist"])
+async def test_a_row_that_was_made_anew_behind_the_store(store, begin, db, row, who):
+    """The row is what everybody goes on from, and the key can be used."""
+    match = await begin()
+    await store.update(match, lambda _: Board(turn=9))
+    async with db.engine.begin() as connection:
+        await connection.execute(text("DELETE FROM matches"))
+        await connection.execute(
+            text("""INSERT INTO matches (id, state, turn) VALUES (:id, '{"turn": 1}', 1)"""),
+            {"id": match},
+        )
+
+    if who == "writer":
+        await store.flush()
+    else:
+        await store.persist(match)
+
+    assert (await store.load(match)).value == Board(turn=1)
+    await store.update(match, lambda board: Board(turn=board.turn + 1))
+    await store.persist(match)
+    assert (await row(match))[1] == 2

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_origin
 
 import msgspec
 
@@ -20,12 +20,14 @@ class StateCodec(Generic[T]):
 
     Attributes:
         encode: gives JSON in UTF-8; the same for the same state.
+        kind: what a state is an instance of.
         decode: gives the state of such JSON, also after PostgreSQL has put its keys into another
             order; raises ValueError where it is none.
     """
 
     encode: Callable[[T], bytes]
     decode: Callable[[bytes], T]
+    kind: type = object
 
 
 def codec_of(state: Any) -> StateCodec[Any]:
@@ -42,7 +44,7 @@ def codec_of(state: Any) -> StateCodec[Any]:
     pydantic = sys.modules.get("pydantic")  # where it was not imported, nothing is of it
     if pydantic and isinstance(state, type) and issubclass(state, pydantic.BaseModel):
         adapter = pydantic.TypeAdapter(state)
-        return StateCodec(encode=adapter.dump_json, decode=adapter.validate_json)
+        return StateCodec(encode=adapter.dump_json, decode=adapter.validate_json, kind=state)
     try:
         decoder = msgspec.json.Decoder(state)
     except Exception as error:
@@ -50,7 +52,10 @@ def codec_of(state: Any) -> StateCodec[Any]:
             f"codec: {state!r} is no type of states: {error}; give a msgspec Struct, pydantic "
             "model, dataclass, TypedDict or dict, or a StateCodec"
         ) from error
-    return StateCodec(encode=msgspec.json.Encoder().encode, decode=decoder.decode)
+    kind = get_origin(state) or state
+    if not isinstance(kind, type) or dict in kind.__mro__:
+        kind = dict if isinstance(kind, type) else object  # a TypedDict is no class to ask for
+    return StateCodec(encode=msgspec.json.Encoder().encode, decode=decoder.decode, kind=kind)
 
 
 def encode(codec: StateCodec[T], key: str, value: T, most: int) -> bytes:
@@ -59,9 +64,16 @@ def encode(codec: StateCodec[T], key: str, value: T, most: int) -> bytes:
     Raises:
         InvalidValueError: it cannot be encoded or stored, or is too large.
     """
+    if not isinstance(value, codec.kind):
+        raise InvalidValueError(
+            f"is a {type(value).__name__}, no {codec.kind.__name__}: what changes a state returns "
+            "it as well",
+            key,
+        )
     try:
         text = codec.encode(value)
-    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        text.decode()  # PostgreSQL takes text
+    except Exception as error:
         raise InvalidValueError(f"cannot be encoded: {error}", key) from error
     if len(text) > most:
         raise InvalidValueError(

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from holdfast.errors import HoldfastError, OutcomeUnknownError, StoreUnavailableError
-from holdfast.state.operations import adopt, forget
+from holdfast.errors import HoldfastError, OutcomeUnknownError
+from holdfast.state.operations import adopt, forget, retake
 from holdfast.state.requests import (
     Absent,
     Acknowledge,
@@ -57,8 +57,8 @@ async def flush(io: Io, marks: Sequence[str], most: int) -> Flushed:
     while keys:
         try:
             await _flush_some(io, keys[:most], done)
-        except StoreUnavailableError:
-            with suppress(StoreUnavailableError):
+        except Exception:
+            with suppress(HoldfastError):
                 await io.all([Acknowledge(key) for key in keys])  # nobody else waits for them
             raise
         keys = keys[most:]
@@ -119,15 +119,23 @@ async def _settle(io: Io, writes: Sequence[Write], done: Flushed) -> set[str]:
         elif version == write.version:
             there.add(write.key)
         elif epoch(version) != epoch(write.version):
-            # Fenced while it was closed, and whoever fenced it has died.
-            await _look(io, write.key, stale=True, done=done)
+            # Fenced while it was closed, and whoever fenced it has died; or the row was made anew
+            # behind the store's back.
+            await _look(io, write.key, stale=True, done=done, version=write.version)
     return there
 
 
-async def _look(io: Io, key: str, *, stale: bool, done: Flushed) -> None:
-    """Take a key up from its row where Redis does not vouch for it, and take its mark away."""
+async def _look(
+    io: Io, key: str, *, stale: bool, done: Flushed, version: int | None = None
+) -> None:
+    """Take a key up from its row where Redis does not vouch for it, and take its mark away.
+
+    Where a version is named the row has gone on without it, and Redis does vouch for it.
+    """
     try:
-        if stale:
+        if version is not None:
+            await retake(io, key, version)
+        elif stale:
             await adopt(io, key)
         await io(Acknowledge(key))
     except HoldfastError as error:

@@ -95,6 +95,15 @@ async def adopt(io: Io, key: str, *, seen: bool = True) -> Found | None:
     raise StoreUnavailableError(f"{key}: others were at it in each of {ATTEMPTS} attempts")
 
 
+async def retake(io: Io, key: str, version: int) -> Found | None:
+    """Take a key up from its row although Redis vouches for a version: the row went on without it.
+
+    The protocol knows no such row; one that was deleted and made anew by bare SQL is one.
+    """
+    await io(Close(key, io.token(), version))
+    return await adopt(io, key)
+
+
 async def _take_up(io: Io, key: str, token: str, row: Row, held: Held | None) -> Found | None:
     """Fence the row and fill Redis; None where somebody else came between, or may have."""
     ahead = held is not None and continues(held.version, row.version)
@@ -217,6 +226,9 @@ async def persist(io: Io, key: str) -> int:
             if await _is_durable(io, Write(key, held.version, held.text)):
                 await _acknowledge(io, key, held.version)
                 return held.version
+            if await retake(io, key, held.version) is None:
+                raise UnknownKeyError(key)
+            continue
         # Read again then: whoever took it up may have saved since.
         if await adopt(io, key, seen=held is not Absent.MISSING) is None:
             raise UnknownKeyError(key)

@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 from sqlalchemy import Dialect, TextClause, text
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from holdfast.errors import (
@@ -21,8 +21,9 @@ from holdfast.state.requests import Adoption, RefusedError, Row, Write
 from holdfast.state.table import StateTable
 from holdfast.state.versions import COUNT_BITS, SEQUENCE
 
-# Classes of SQLSTATEs that are about the values of a row.
-_VALUES = ("22", "23")
+# Classes of SQLSTATEs that are about a row: its values, a view's check, a limit of the server (the
+# size of an index's entry), and what a trigger raises.
+_ABOUT_A_ROW = ("22", "23", "44", "54", "P0")
 # The server said that it did not do it, and may do it later.
 _PASSING = ("40", "53", "55", "57014", "25006")
 _DEADLOCKS = 3  # attempts: all statements here may be repeated
@@ -200,7 +201,7 @@ def explain(error: Exception, *, changes: bool) -> Exception:
     if isinstance(error, HoldfastError):  # no connection was had
         return StoreUnavailableError(f"PostgreSQL: {error}; nothing was done")
     state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
-    if state.startswith(_VALUES):
+    if state.startswith(_ABOUT_A_ROW) or (not state and isinstance(error, DataError)):
         return RefusedError(_first_line(error))
     if state.startswith(_PASSING):
         return StoreUnavailableError(f"PostgreSQL: {_first_line(error)}; nothing was done")

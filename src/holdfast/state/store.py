@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from inspect import isawaitable
 from typing import Any, Generic, Self, TypeVar
 
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from holdfast.database import Database
 from holdfast.errors import (
+    ConfigurationError,
     InvalidValueError,
     OutcomeUnknownError,
     StateConflictError,
@@ -49,7 +51,7 @@ from holdfast.state.inspecting import (
 from holdfast.state.policy import StatePolicy
 from holdfast.state.port import CallersPort, Port
 from holdfast.state.recovering import Recovered, recover
-from holdfast.state.requests import Io, Marks, Purge, Select, Text, Write
+from holdfast.state.requests import Io, Marks, Purge, Select, Text, Versions, Write
 from holdfast.state.rows import Rows, SessionRows
 from holdfast.state.scripts import Client, Scripts
 from holdfast.state.table import Key, StateTable
@@ -70,6 +72,7 @@ class Entry(Generic[T]):
 
     value: T
     version: int
+    _key: str = field(repr=False)
     _text: Text = field(repr=False, compare=False)
 
 
@@ -186,7 +189,7 @@ class StateStore(Generic[T]):
         except StoreUnavailableError as error:
             raise self._failed("save", error) from error
         self.events.emit(StateSaved(key=name, version=version))
-        return Entry(value=value, version=version, _text=text)
+        return Entry(value=value, version=version, _key=name, _text=text)
 
     async def update(
         self, key: Key, change: Callable[[T], T | Awaitable[T]], *, attempts: int = 20
@@ -236,11 +239,18 @@ class StateStore(Generic[T]):
         try:
             if entry is None:
                 return await operations.persist(self._port, name)
+            self._require_own(name, entry)
             write = Write(name, entry.version, entry._text)  # noqa: SLF001  -- of this module
             await operations.persist_held(self._port, name, write)
         except StoreUnavailableError as error:
             raise self._failed("persist", error, harmless=True) from error
         return entry.version
+
+    def _require_own(self, name: str, entry: Entry[T]) -> None:
+        if entry._key != name:  # noqa: SLF001  -- of this module
+            raise ConfigurationError(
+                f"{name}: the entry is that of {entry._key}; each key has its own"  # noqa: SLF001
+            )
 
     async def delete(
         self, key: Key, *, expect: int | None = None, session: AsyncSession | None = None
@@ -273,8 +283,9 @@ class StateStore(Generic[T]):
             raise self._failed("delete", error) from error
         if session is None:
             await self._purge(name, token)
-        else:
-            _after_commit(session.sync_session, lambda: self._later(self._purge(name, token)))
+        elif deleted:
+            work = partial(self._purge_if_gone, name, token)
+            _after_commit(session.sync_session, lambda: self._later(work()))
         return deleted
 
     async def read_durable(self, key: Key) -> Entry[T] | None:
@@ -444,6 +455,12 @@ class StateStore(Generic[T]):
         with suppress(StoreUnavailableError):  # what is left is readable to nobody
             await self._port(Purge(name, token))
 
+    async def _purge_if_gone(self, name: str, token: str) -> None:
+        """The same after a commit, of which a savepoint may have been rolled back."""
+        with suppress(StoreUnavailableError):
+            if not await self._port(Versions([name])):
+                await self._port(Purge(name, token))
+
     def _later(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._leaving.add(task)
@@ -475,7 +492,7 @@ class StateStore(Generic[T]):
 
     def _entry(self, name: str, version: int, text: Text) -> Entry[T]:
         value = decode(self._codec, name, text.state)
-        return Entry(value=value, version=version, _text=text)
+        return Entry(value=value, version=version, _key=name, _text=text)
 
     def _failed(
         self, what: str, error: StoreUnavailableError, *, harmless: bool = False
