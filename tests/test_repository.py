@@ -142,9 +142,9 @@ def test_each_commit_is_held_to_everything():
     assert "for target in check test acceptance demo; do" in script
 
 
-# Each step says five hundred lines, and one of them fails.
+# Each step says six hundred lines, and one of them fails.
 STEPS = """#!/bin/sh
-for number in $(seq 500); do echo "$1 $number"; done
+for number in $(seq 600); do echo "$1 $number"; done
 [ "$*" != "$FAILS" ] || { echo "why it failed" >&2; exit 2; }
 """
 
@@ -170,7 +170,7 @@ def test_a_step_of_ci_says_how_it_ended(tmp_path):
     for step in ("environment", "check", "demo", "proofs, short form", "soak, short form"):
         assert f"==== {step}\n" in done.stdout
         assert re.search(rf"^==== {step}: \d+ s$", done.stdout, re.MULTILINE)
-    assert re.findall(r"^test \d+$", done.stdout, re.MULTILINE)[::24] == ["test 476", "test 500"]
+    assert re.findall(r"^test \d+$", done.stdout, re.MULTILINE)[::24] == ["test 576", "test 600"]
     assert re.search(r"\nci: ok, \d+ s\n$", done.stdout)
 
 
@@ -179,9 +179,9 @@ def test_the_end_of_a_step_that_fails_is_the_end_of_ci(tmp_path):
     done = run_for_a_commit(tmp_path, fails="proofs QUICK=1")
 
     assert done.returncode == 2
-    assert done.stdout.endswith("proofs 500\nwhy it failed\nci: FAILED in proofs, short form\n")
-    assert len(re.findall(r"^proofs \d+$", done.stdout, re.MULTILINE)) == 399
-    assert len((tmp_path / ".cache" / "ci.log").read_text().splitlines()) == 501
+    assert done.stdout.endswith("proofs 600\nwhy it failed\nci: FAILED in proofs, short form\n")
+    assert len(re.findall(r"^proofs \d+$", done.stdout, re.MULTILINE)) == 499
+    assert len((tmp_path / ".cache" / "ci.log").read_text().splitlines()) == 601
 
 
 @pytest.mark.parametrize(
