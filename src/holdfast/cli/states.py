@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from holdfast.cli.configuration import find_configuration
-from holdfast.cli.output import AsJson, beside_json, print_json, print_table
+from holdfast.cli.output import AsJson, beside_json, print_json
 from holdfast.errors import ConfigurationError, UnknownKeyError
 from holdfast.settings import Project, find_project
 
@@ -137,7 +137,8 @@ def verify(*, store: Prefix = None, url: Url = None, as_json: AsJson = False) ->
             f"{found.rows:,} rows: {found.same:,} as in Redis, {found.waiting:,} wait to be "
             f"written, {found.only_in_row:,} in the row only"
         )
-        print_table([{"key": each.key, "difference": each.what} for each in found.differences])
+        for each in found.differences:  # a line each, however long, for those who search in it
+            typer.echo(f"{each.key}: {each.what}")
     if found.differences:
         raise SystemExit(1)
 
