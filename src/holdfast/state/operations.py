@@ -19,6 +19,7 @@ from holdfast.state.requests import (
     Acknowledge,
     Adopt,
     Adoption,
+    Asks,
     Claim,
     Close,
     Delete,
@@ -255,7 +256,7 @@ async def _acknowledge(io: Io, key: str, version: int) -> None:
         await io(Acknowledge(key, version))
 
 
-async def delete(io: Io, rows: Io, key: str, expect: int | None = None) -> tuple[str, bool]:
+async def delete(io: Io, rows: Asks, key: str, expect: int | None = None) -> tuple[str, bool]:
     """Delete the row, so that nothing late brings it back.
 
     What is left in Redis is closed; `Purge` with the token removes it once the row is gone.
@@ -293,7 +294,7 @@ class _Deletion:
     """
 
     io: Io
-    rows: Io
+    rows: Asks
     key: str
     token: str
     expect: int | None

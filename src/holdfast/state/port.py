@@ -269,11 +269,3 @@ class CallersPort:
             return cast("A", await self._rows.delete(request.key, request.epoch))
         assert isinstance(request, Versions)
         return cast("A", await self._rows.versions(request.keys))
-
-    async def all(self, requests: Sequence[Request[A]]) -> "Sequence[A | HoldfastError]":
-        """Not asked for here."""
-        raise NotImplementedError
-
-    def token(self) -> str:
-        """Not asked for here."""
-        raise NotImplementedError

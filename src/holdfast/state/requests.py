@@ -22,8 +22,8 @@ class Request(Generic[A]):
     changes: ClassVar[bool] = True
 
 
-class Io(Protocol):
-    """Makes requests.
+class Asks(Protocol):
+    """Makes one request.
 
     Raises:
         StoreUnavailableError: the request was not carried out, or it only reads.
@@ -33,6 +33,10 @@ class Io(Protocol):
     async def __call__(self, request: Request[A]) -> A:
         """Carry out one request."""
         ...
+
+
+class Io(Asks, Protocol):
+    """Makes requests of both servers."""
 
     async def all(self, requests: Sequence[Request[A]]) -> "Sequence[A | HoldfastError]":
         """Carry out several, in any order and not at once; an error stands for its answer."""

@@ -51,7 +51,7 @@ from holdfast.state.inspecting import (
 from holdfast.state.policy import StatePolicy
 from holdfast.state.port import CallersPort, Port
 from holdfast.state.recovering import Recovered, recover
-from holdfast.state.requests import Io, Marks, Purge, Select, Text, Versions, Write
+from holdfast.state.requests import Asks, Marks, Purge, Select, Text, Versions, Write
 from holdfast.state.rows import Rows, SessionRows
 from holdfast.state.scripts import Client, Scripts
 from holdfast.state.table import Key, StateTable
@@ -274,7 +274,7 @@ class StateStore(Generic[T]):
             OutcomeUnknownError: no answer; the row may be there or not.
         """
         name = self.table.write_key(key)
-        rows: Io = (
+        rows: Asks = (
             self._port if session is None else CallersPort(SessionRows(session, self._rows.sql))
         )
         try:
