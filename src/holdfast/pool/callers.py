@@ -1,5 +1,6 @@
 """Find the line of somebody's code that led here, for messages."""
 
+import asyncio
 import os
 import sys
 import sysconfig
@@ -22,14 +23,18 @@ _LIBRARIES = (*(f"{folder}{os.sep}" for folder in _FOLDERS), "<")
 class Caller:
     """A line of code; its text form is `file:line`.
 
-    Without a file it is in a task that a library started, so that nobody waits further up.
+    Without a file it is in a task that a library started, so that nobody waits further up; `task`
+    is then the function that the task runs.
     """
 
     file: str = ""
     line: int = 0
+    task: str = ""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}" if self.file else "a task that a library started"
+        if self.file:
+            return f"{self.file}:{self.line}"
+        return f"a task that a library started{f' ({self.task})' if self.task else ''}"
 
 
 def find_caller() -> Caller:
@@ -41,13 +46,21 @@ def find_caller() -> Caller:
         # SQLAlchemy runs in a greenlet; who called it waits in the parent.
         found = _outside(greenlet.gr_frame)
         greenlet = greenlet.parent
-    return found or Caller()
+    return found or Caller(task=_find_task())
 
 
 @lru_cache(maxsize=4096)  # the same few files at every checkout
 def is_library(file: str) -> bool:
     """Tell whether a file is Python's own, an installed package's or Holdfast's."""
     return file.startswith(_LIBRARIES)
+
+
+def _find_task() -> str:
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no loop runs
+        return ""
+    return getattr(task and task.get_coro(), "__qualname__", "")
 
 
 def _outside(frame: FrameType | None) -> Caller | None:

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections import Counter
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -84,15 +85,17 @@ async def count(db, model):
 
 
 @pytest.fixture
-def ending(redis):
+async def ending(redis):
     """Give a function that says where a game is played, and its version, as its end asks for it."""
+    async with AsyncExitStack() as opened:
 
-    async def found(db, game_id):
-        store = GameStateManager(db, redis).store
-        game = await store.load(game_id)
-        return {"store": store, "expect": game.version if game else 0}
+        async def found(db, game_id):
+            store = GameStateManager(db, redis).store
+            opened.push_async_callback(store.close)  # which waits for what follows a commit
+            game = await store.load(game_id)
+            return {"store": store, "expect": game.version if game else 0}
 
-    return found
+        yield found
 
 
 @pytest.fixture
