@@ -28,7 +28,7 @@ from holdfast.models import Base, json_type
 from holdfast.state import Entry, StatePolicy, StateStore, StateTable, state_version
 
 # A writer that was killed holds up nobody for longer than a round.
-POLICY = StatePolicy(flush_interval=0.2, flush_timeout=2.0, lease=2.0)
+POLICY = StatePolicy(flush_interval=0.2, flush_timeout=2.0, lease=4.0)
 DRAINED_WITHIN = 10.0  # seconds
 DONE_NOTHING = (StateConflictError, UnknownKeyError, OverloadedError, StoreUnavailableError)
 

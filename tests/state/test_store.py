@@ -9,6 +9,7 @@ from tests.state.conftest import Board, make_store
 from holdfast.errors import StateConflictError, UnknownKeyError
 from holdfast.models import uuid7
 from holdfast.state import StateConflicted, StateSaved, StatesFlushed, StatesRecovered
+from holdfast.state.versions import epoch
 
 
 async def test_load_gives_the_rows_state_and_then_redis(store, begin, row, client):
@@ -413,6 +414,17 @@ async def test_a_savepoint_that_is_rolled_back_keeps_what_was_saved(store, begin
     await store.close()
 
     assert (await store.load(match)).value == Board(turn=9)
+
+
+async def test_many_that_load_what_redis_lost(store, begin, row):
+    """One of them asks the row, which is fenced once."""
+    match = await begin()
+    before = epoch((await row(match))[0])
+
+    entries = await asyncio.gather(*(store.load(match) for _ in range(100)))
+
+    assert {entry.version for entry in entries} == {(await row(match))[0]}
+    assert epoch(entries[0].version) == before + 1
 
 
 @pytest.mark.parametrize("who", ["writer", "persist"])

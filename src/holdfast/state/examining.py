@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
+from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import RedisError
 from sqlalchemy import text
@@ -48,7 +49,10 @@ def require_client(client: Client) -> None:
         raise ConfigurationError(f"state store: {'; '.join(problems)}")
 
 
-def _look_at_client(client: Client) -> Iterator[str]:
+def _look_at_client(client: object) -> Iterator[str]:
+    if not isinstance(client, Redis | RedisCluster):
+        yield f"the client is {client!r}; holdfast.redis makes one"
+        return
     if isinstance(client, RedisCluster):
         options = {**client.connection_kwargs, "retry": client.retry}
     else:
