@@ -379,8 +379,8 @@ async def unite(masters: Sequence[Node], replicas: Sequence[Node]) -> None:
         if node is not everybody[0]:
             await everybody[0].ask("CLUSTER", "MEET", HOST, node.port)
     for number, master in enumerate(masters):
-        last = min((number + 1) * share, SLOTS) - 1
-        await master.ask("CLUSTER", "ADDSLOTSRANGE", number * share, last)
+        slots = range(number * share, min((number + 1) * share, SLOTS))
+        await master.ask("CLUSTER", "ADDSLOTS", *slots)  # a range is Redis 7's
     for master, replica in zip(masters, replicas, strict=True):
         number = await master.ask("CLUSTER", "MYID")
 
