@@ -154,7 +154,7 @@ async def test_update_takes_a_coroutine_function(store, begin):
 async def test_update_of_an_unknown_key(store):
     """It is said by the key's name in Redis."""
     match = uuid7()
-    with pytest.raises(UnknownKeyError, match=f"match:{match}"):
+    with pytest.raises(UnknownKeyError, match=f"^{match}: there is no such row"):
         await store.update(match, lambda board: board)
 
 
@@ -244,7 +244,7 @@ async def test_delete_in_the_callers_transaction(store, begin, row, client, db):
 
 
 async def test_a_delete_that_is_rolled_back(store, begin, row, client, db):
-    """The next load has the state again, and what was not yet written with it."""
+    """The key can be played on at once, from what was not yet written."""
     match = await begin()
     saved = await store.update(match, lambda _: Board(turn=1))
 
@@ -255,6 +255,8 @@ async def test_a_delete_that_is_rolled_back(store, begin, row, client, db):
     with pytest.raises(ZeroDivisionError):
         await db.run(delete_and_fail)
 
+    await store.close()
+    assert (await store.look(match)).in_redis == "it goes on from there"
     with pytest.raises(StateConflictError):
         await store.save(match, Board(turn=2), expect=saved.version)
     again = await store.load(match)
@@ -382,17 +384,17 @@ async def test_what_is_saved_during_the_last_round_but_one_is_written(
     store = make_store(db, client, flush_interval=0.01)
     match = await begin()
     entry = await store.load(match)
-    flush, saved = store._flush, asyncio.Event()
+    write, saved = store._writer.write, asyncio.Event()
 
     async def save_behind(*, everywhere: bool) -> int:
-        written = await flush(everywhere=everywhere)
+        written = await write(everywhere=everywhere)
         if not saved.is_set():
             await store.save(match, Board(turn=1), expect=entry.version)
             saved.set()
             await asyncio.sleep(0)  # the block ends while this round is under way
         return written
 
-    monkeypatch.setattr(store, "_flush", save_behind)
+    monkeypatch.setattr(store._writer, "write", save_behind)
     async with store.flushing():
         await saved.wait()
 

@@ -13,7 +13,7 @@ redis.call('HSET', KEYS[1], 'v', ARGV[2], 's', ARGV[3], 'o', ARGV[4], 'r', incar
 if ARGV[2] == ARGV[7] then
   redis.call('ZREM', KEYS[2], ARGV[5])
 else
-  redis.call('ZADD', KEYS[2], 'NX', redis.call('TIME')[1], ARGV[5])
+  redis.call('ZADD', KEYS[2], 'NX', now(), ARGV[5])
 end
 redis.call('HDEL', KEYS[3], ARGV[5])
 redis.call('HDEL', KEYS[4], ARGV[5])

@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 from redis.exceptions import RedisError
 
-from holdfast.errors import ConfigurationError, HoldfastError, StoreUnavailableError
+from holdfast.errors import ConfigurationError, HoldfastError
 from holdfast.events import Check
 from holdfast.state.policy import StatePolicy
 from holdfast.state.port import Port
@@ -73,17 +74,10 @@ class Verified:
 
 
 async def count(client: Client, port: Port) -> StateStats:
-    """Count what there is; reads the names of all keys of that Redis.
-
-    Raises:
-        StoreUnavailableError: Redis gave no answer in time.
-    """
-    try:
-        waiting = await _count_waiting(client, port)
-        keys = sum([1 async for _ in client.scan_iter(match=_pattern(port.prefix), count=_MANY)])
-        rate = await _read_rate(client, port)
-    except (RedisError, OSError) as error:
-        raise StoreUnavailableError(f"Redis: {error or 'no answer in time'}") from error
+    """Count what there is; reads the names of all keys of that Redis."""
+    waiting = await _count_waiting(client, port)
+    keys = sum([1 async for _ in client.scan_iter(match=_pattern(port.prefix), count=_MANY)])
+    rate = await _read_rate(client, port)
     return StateStats(
         keys=keys,
         dirty=waiting.dirty,
@@ -116,12 +110,13 @@ async def _count_waiting(client: Client, port: Port) -> _Waiting:
 
 
 async def note_written(client: Client, port: Port, written: int) -> None:
-    """Count what a round of writing wrote, for all processes together."""
+    """Count what a round of writing wrote, for all processes together, if Redis is there."""
     name = _counter(port, time.time())
     pipeline = client.pipeline(transaction=False)
     pipeline.incrby(name, written)
     pipeline.expire(name, 2 * _MINUTE)
-    await pipeline.execute(raise_on_error=False)
+    with suppress(RedisError, OSError):  # it is written, and the count is for people
+        await pipeline.execute(raise_on_error=False)
 
 
 async def _read_rate(client: Client, port: Port) -> float:
@@ -223,7 +218,8 @@ async def verify(
     States that change meanwhile are looked at again.
 
     Raises:
-        StoreUnavailableError: Redis or PostgreSQL gave no answer in time.
+        StoreUnavailableError: Redis or PostgreSQL gave no answer in time; errors of the client
+            pass through.
     """
     done, seen, behind = Verified(total=await port(Count())), set[str](), None
     while page := await port(Page(behind, _MANY)):

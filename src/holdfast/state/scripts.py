@@ -30,13 +30,19 @@ from holdfast.errors import ConfigurationError, OutcomeUnknownError, StoreUnavai
 Client = Redis | RedisCluster
 # The codes of errors by which a server says that it did nothing, and may do it later.
 _PASSING = frozenset(
-    {"ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOAUTH", "NOPERM"}
+    {"ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOAUTH"}
     | {"NOREPLICAS", "OOM", "READONLY", "TRYAGAIN", "WRONGPASS"}
 )
+# Said of a command, while connecting too, and of one in a script; the last before Redis 7.
+_NO_RIGHT = ("has no permissions", "ACL failure", "user executing the script can't")
 _LOST = (RedisConnectionError, RedisTimeoutError)
 # What stands behind redis-py's errors, and begins their texts, when nothing was sent yet.
 _NOT_SENT = (ConnectionRefusedError, FileNotFoundError, socket.gaierror)
 _NOT_CONNECTED = ("No connection available", "Error connecting", "Timeout connecting")
+RIGHTS: Final = (
+    "~<prefix>* ~holdfast:state:* +eval +evalsha +info +time +exists +del +pexpire +@hash "
+    "+@sortedset +select, and to be looked at +scan +get +incrby +expire"
+)
 _MANY: Final = 100  # commands in one pipeline: so many answers of 18 kB come in time
 
 
@@ -87,7 +93,7 @@ class Scripts:
                 except NoScriptError:  # it was not run
                     return await self._send("EVAL", source, call)
         except (RedisError, OSError) as error:
-            raise _explain(error, changes=call.changes and turn.has_come) from error
+            raise explain_redis(error, changes=call.changes and turn.has_come) from error
 
     async def run_all(self, calls: Sequence[Call]) -> "list[Any]":
         """Run several, a hundred in one round trip; an error stands for its answer."""
@@ -106,7 +112,7 @@ class Scripts:
             async with self._limited(turn):
                 answers = list(await pipeline.execute(raise_on_error=False))
         except (RedisError, OSError) as error:
-            return [_explain(error, changes=call.changes and turn.has_come) for call in calls]
+            return [explain_redis(error, changes=call.changes and turn.has_come) for call in calls]
         for place, (call, answer) in enumerate(zip(calls, answers, strict=True)):
             if isinstance(answer, NoScriptError):
                 try:
@@ -114,7 +120,7 @@ class Scripts:
                 except StoreUnavailableError as error:
                     answers[place] = error
             elif isinstance(answer, Exception):
-                answers[place] = _explain(answer, changes=call.changes)
+                answers[place] = explain_redis(answer, changes=call.changes)
         return answers
 
     @asynccontextmanager
@@ -165,10 +171,14 @@ def _script(name: str) -> tuple[str, str]:
     return source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
-def _explain(error: Exception, *, changes: bool) -> Exception:
+def explain_redis(error: Exception, *, changes: bool) -> Exception:
     """Say what an error means for what was asked."""
     said = " ".join(str(error).split()) or "no answer in time"
     code = getattr(error, "status_code", None) or said.partition(" ")[0]
+    if any(each in said for each in _NO_RIGHT):
+        return ConfigurationError(
+            f"Redis: this user lacks rights ({said}); what a store needs: {RIGHTS}"
+        )
     if isinstance(error, ResponseError) or code in _PASSING:  # the server said so
         return _explain_answer(error, code, said)
     if isinstance(error, RedisError) and not isinstance(error, _LOST):

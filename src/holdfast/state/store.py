@@ -1,9 +1,8 @@
 """A store of states that are in Redis while they change, and in their rows when it matters."""
 
 import asyncio
-import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,9 +10,8 @@ from inspect import isawaitable
 from typing import Any, Generic, Self, TypeVar
 
 import msgspec
-from sqlalchemy import event
+from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
 
 from holdfast.database import Database
 from holdfast.errors import (
@@ -26,18 +24,16 @@ from holdfast.errors import (
 )
 from holdfast.events import Check, Events
 from holdfast.state import operations
-from holdfast.state.codecs import UNREADABLE, StateCodec, codec_of, decode, encode
-from holdfast.state.examining import examine
+from holdfast.state.codecs import StateCodec, codec_of, decode, encode
+from holdfast.state.examining import examine, require_client
 from holdfast.state.facts import (
     StateConflicted,
-    StateRefused,
     StateSaved,
-    StatesFlushed,
     StatesRecovered,
     StateUnreadable,
     StoreFailed,
 )
-from holdfast.state.flushing import Flushed, flush
+from holdfast.state.following import follow
 from holdfast.state.inspecting import (
     KeyReport,
     StateStats,
@@ -45,19 +41,18 @@ from holdfast.state.inspecting import (
     check,
     count,
     look,
-    note_written,
     verify,
 )
 from holdfast.state.policy import StatePolicy
 from holdfast.state.port import CallersPort, Port
 from holdfast.state.recovering import Recovered, recover
-from holdfast.state.requests import Asks, Marks, Purge, Select, Text, Versions, Write
+from holdfast.state.requests import Asks, Purge, Select, Text, Versions, Write
 from holdfast.state.rows import Rows, SessionRows
-from holdfast.state.scripts import Client, Scripts
+from holdfast.state.scripts import Client, Scripts, explain_redis
 from holdfast.state.table import Key, StateTable
+from holdfast.state.writing import Writer
 
 T = TypeVar("T")
-_WAITING = "holdfast_state_after_commit"  # of a session's info
 Background = set[asyncio.Task[Any]]
 
 
@@ -97,7 +92,7 @@ class StateStore(Generic[T]):
         events: told what happens; the database's, if not given.
 
     Raises:
-        ConfigurationError: the codec makes no state from JSON.
+        ConfigurationError: the codec makes no state from JSON, or the client sends commands again.
     """
 
     def __init__(
@@ -110,6 +105,7 @@ class StateStore(Generic[T]):
         policy: StatePolicy | None = None,
         events: Events | None = None,
     ) -> None:
+        require_client(redis)
         self.policy = policy or StatePolicy()
         self.table = table
         self.events = events or db.events
@@ -121,16 +117,17 @@ class StateStore(Generic[T]):
         self._port = Port(
             Scripts(redis, self.policy.timeout), self._rows, table.prefix, self.policy
         )
+        self._writer = Writer(redis, self._port, self.policy, self.events)
         self._leaving: Background = set()
 
     async def open(self) -> None:
-        """Find out whether client, Redis and table can keep what a store promises.
+        """Find out whether Redis and table can keep what a store promises.
 
         `flushing()` and `recover()` do so by themselves.
 
         Raises:
-            ConfigurationError: it names everything that has to be changed: a client that sends
-                again, a Redis that drops keys, a table without the columns, …
+            ConfigurationError: it names everything that has to be changed: a Redis that drops
+                keys, a table without the columns, a prefix that another table has, …
             StoreUnavailableError: Redis or PostgreSQL could not be reached.
         """
         if not self._opened:
@@ -138,7 +135,7 @@ class StateStore(Generic[T]):
             self._opened = True
 
     async def close(self) -> None:
-        """Wait for what goes on in the background after a deletion; harmless when repeated."""
+        """Wait for what follows deletions in transactions; harmless when repeated."""
         while self._leaving:
             await asyncio.gather(*self._leaving, return_exceptions=True)
 
@@ -172,6 +169,7 @@ class StateStore(Generic[T]):
         One round trip. Another that is sent where the answer was lost changes nothing more.
 
         Raises:
+            ConfigurationError: `expect` is no version.
             StateConflictError: the key is at another version, has no row, or Redis was emptied or
                 restarted since it was loaded; nothing was changed.
             InvalidValueError: the state cannot be encoded or stored, or is too large.
@@ -180,6 +178,10 @@ class StateStore(Generic[T]):
             StoreUnavailableError: Redis could not be reached; nothing was changed.
         """
         name = self.table.write_key(key)
+        if type(expect) is not int:
+            raise ConfigurationError(
+                f"{name}: expect is {expect!r}; it is the version of what load() or save() gave"
+            )
         text = self._text(name, value)
         try:
             version = await operations.save(self._port, name, expect, text)
@@ -209,7 +211,7 @@ class StateStore(Generic[T]):
         for attempt in range(attempts):
             entry = await self.load(key)
             if entry is None:
-                raise UnknownKeyError(self._shown(key))
+                raise UnknownKeyError(self.table.write_key(key))
             changed = change(entry.value)
             value = await changed if isawaitable(changed) else changed
             try:
@@ -284,8 +286,8 @@ class StateStore(Generic[T]):
         if session is None:
             await self._purge(name, token)
         elif deleted:
-            work = partial(self._purge_if_gone, name, token)
-            _after_commit(session.sync_session, lambda: self._later(work()))
+            settle = partial(self._settle, name, token)
+            follow(session.sync_session, partial(self._later, settle))
         return deleted
 
     async def read_durable(self, key: Key) -> Entry[T] | None:
@@ -336,31 +338,10 @@ class StateStore(Generic[T]):
         Raises:
             StoreUnavailableError: Redis or PostgreSQL is away; what waits goes on waiting.
         """
-        return await self._flush(everywhere=True)
-
-    async def _flush(self, *, everywhere: bool) -> int:
-        began, written = time.perf_counter(), 0
         try:
-            found = await self._port(Marks(everywhere))
-            self._port.touched.difference_update(found)
-            left, most = [*found], self.policy.batch_size
-            try:
-                while left:
-                    done = await flush(self._port, left[:most], most)
-                    written += done.written
-                    self._report(done)
-                    left = done.more + left[most:]
-            finally:
-                self._port.touched.update(left)
+            return await self._writer.write(everywhere=True)
         except StoreUnavailableError as error:
             raise self._failed("flush", error, harmless=True) from error
-        if written:
-            await note_written(self._redis, self._port, written)
-            seconds = round(time.perf_counter() - began, 4)
-            self.events.emit(
-                StatesFlushed(prefix=self.table.prefix, written=written, seconds=seconds)
-            )
-        return written
 
     @asynccontextmanager
     async def flushing(self) -> AsyncIterator[None]:
@@ -369,42 +350,11 @@ class StateStore(Generic[T]):
         Any number of processes may do so; one is enough.
         """
         await self.open()
-        stop = asyncio.Event()
-        writer = asyncio.create_task(self._write_until(stop))
-        try:
-            yield
-        finally:
-            stop.set()
+        async with self._writer.running():
             try:
-                await asyncio.wait([writer], timeout=self.policy.drain_timeout)
-                if not writer.done():
-                    self._failed("drain", StoreUnavailableError("it had no end in time"))
-            finally:  # also where this task is cancelled: another writer has the rest
-                writer.cancel()
-                await asyncio.wait([writer])
-            await self.close()
-
-    async def _write_until(self, stop: asyncio.Event) -> None:
-        swept, last = -math.inf, False
-        while not last:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.policy.flush_interval):
-                    await stop.wait()
-            last = stop.is_set()  # it has all that was saved before
-            due = last or time.monotonic() - swept >= self.policy.sweep_interval
-            if await self._try_to_flush(everywhere=due) and due:
-                swept = time.monotonic()
-
-    async def _try_to_flush(self, *, everywhere: bool) -> bool:
-        """Write what waits; whatever goes wrong is told, and tried again by the next round."""
-        try:
-            await self._flush(everywhere=everywhere)
-        except StoreUnavailableError:  # told already
-            return False
-        except Exception as error:  # noqa: BLE001  -- a writer that ends would be missed too late
-            self._failed("flush", StoreUnavailableError(f"{type(error).__name__}: {error}"))
-            return False
-        return True
+                yield
+            finally:
+                await self.close()
 
     async def stats(self) -> StateStats:
         """Count states, those that wait to be written, and what is written each second.
@@ -414,7 +364,10 @@ class StateStore(Generic[T]):
         Raises:
             StoreUnavailableError: Redis did not answer in time.
         """
-        return await count(self._redis, self._port)
+        try:
+            return await count(self._redis, self._port)
+        except (RedisError, OSError) as error:
+            raise explain_redis(error, changes=False) from error
 
     async def look(self, key: Key) -> KeyReport:
         """Give what both servers have under a key, and change nothing.
@@ -433,7 +386,10 @@ class StateStore(Generic[T]):
         Raises:
             StoreUnavailableError: Redis or PostgreSQL did not answer in time.
         """
-        return await verify(self._redis, self._port, self.table.read_key, progress=progress)
+        try:
+            return await verify(self._redis, self._port, self.table.read_key, progress=progress)
+        except (RedisError, OSError) as error:
+            raise explain_redis(error, changes=False) from error
 
     async def check(self) -> Sequence[Check]:
         """Tell whether states can be saved and are written: for a health route.
@@ -443,47 +399,42 @@ class StateStore(Generic[T]):
         """
         return await check(self._redis, self._port, self.policy)
 
-    def _report(self, done: Flushed) -> None:
-        for key, reason in done.refused.items():
-            self.events.emit(StateRefused(key=key, reason=reason))
-        for key, error in done.failed.items():
-            self.events.emit(
-                StoreFailed(prefix=self.table.prefix, what=f"flush {key}", error=str(error))
-            )
-
     async def _purge(self, name: str, token: str) -> None:
         with suppress(StoreUnavailableError):  # what is left is readable to nobody
             await self._port(Purge(name, token))
 
-    async def _purge_if_gone(self, name: str, token: str) -> None:
-        """The same after a commit, of which a savepoint may have been rolled back."""
-        with suppress(StoreUnavailableError):
-            if not await self._port(Versions([name])):
+    async def _settle(self, name: str, token: str) -> None:
+        """Do so after a transaction; where the row is still there, let it be played on."""
+        with suppress(StoreUnavailableError):  # the writer does it, later
+            if await self._port(Versions([name])):
+                await operations.adopt(self._port, name)
+            else:
                 await self._port(Purge(name, token))
 
-    def _later(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _later(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            task = asyncio.get_running_loop().create_task(work())
+        except RuntimeError:  # no loop runs: a session that was forgotten is collected
+            return
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
     def _is_readable(self, name: str, text: bytes) -> bool:
         try:
             self._codec.decode(text)
-        except UNREADABLE as error:
+        except Exception as error:  # noqa: BLE001  -- of a codec that may be anybody's
             reason = " ".join(str(error).split())
             self.events.emit(StateUnreadable(key=name, reason=reason))
             return False
         return True
-
-    def _shown(self, key: Key) -> str:
-        return f"{self.table.prefix}{key}"
 
     def _text(self, name: str, value: T) -> Text:
         state = encode(self._codec, name, value, self.policy.max_bytes)
         if not self.table.columns:
             return Text(state)
         columns: Mapping[str, object] = {
-            column: show(value) for column, show in self.table.columns.items()
+            self.table.table.columns[column].name: show(value)
+            for column, show in self.table.columns.items()
         }
         try:
             return Text(state, msgspec.json.encode(columns))
@@ -502,25 +453,3 @@ class StateStore(Generic[T]):
         if harmless and isinstance(error, OutcomeUnknownError):
             return StoreUnavailableError(str(error))
         return error
-
-
-def _after_commit(session: Session, then: Callable[[], None]) -> None:
-    """Call once when the transaction that is under way was committed; not where it was not."""
-    waiting: list[Callable[[], None]] | None = session.info.get(_WAITING)
-    if waiting is None:
-        waiting = session.info[_WAITING] = []
-        event.listen(session, "after_commit", _committed)
-        event.listen(session, "after_transaction_end", _ended)
-    waiting.append(then)
-
-
-def _committed(session: Session) -> None:
-    if not session.in_nested_transaction():
-        waiting, session.info[_WAITING][:] = list(session.info[_WAITING]), []
-        for then in waiting:
-            then()
-
-
-def _ended(session: Session, transaction: Any) -> None:
-    if transaction.parent is None:
-        session.info[_WAITING].clear()
