@@ -225,8 +225,9 @@ async def verify(
     while page := await port(Page(behind, _MANY)):
         behind = page[-1][0]
         seen.update(key for key, _ in page)
-        for (key, row), held in zip(page, await _read(port, [key for key, _ in page]), strict=True):
-            await _compare((client, port), key, row, held, done)
+        found = await _find(client, port, [key for key, _ in page])
+        for (key, row), both in zip(page, found, strict=True):
+            await _compare((client, port), key, (row, *both), done)
         done.rows += len(page)
         if progress:
             progress(done)
@@ -238,25 +239,26 @@ async def verify(
 
 
 async def _compare(
-    at: tuple[Client, Port], key: str, row: Row | None, held: Any, done: Verified
+    at: tuple[Client, Port], key: str, found: "tuple[Row | None, Any, bool]", done: Verified
 ) -> None:
     client, port = at
+    row, held, marked = found
     what = "nothing"
     for look in range(_LOOKS):
         if look:
             await asyncio.sleep(_PAUSE)
-            row, (held,) = await port(Select(key)), await _read(port, [key])
+            row, ((held, marked),) = await port(Select(key)), await _find(client, port, [key])
         if row is None:
             return  # deleted meanwhile
         if not isinstance(held, Held) or held.closed:
             done.only_in_row += 1
             return
-        if found := _find_difference(row, held):
-            what = found
+        if difference := _find_difference(row, held):
+            what = difference
         elif held.version == row.version:
             done.same += 1
             return
-        elif await client.zscore(port.marks_of(key), key) is None:
+        elif not marked:
             what = f"version {held.version} waits to be written, and is not marked"
         else:
             done.waiting += 1
@@ -297,6 +299,16 @@ async def _judge_alone(
     if isinstance(held, Held) and not held.closed and await port(Select(key)) is None:
         what = f"Redis has version {held.version}, and there is no row"
         done.differences.append(Difference(key=key, what=what))
+
+
+async def _find(client: Client, port: Port, keys: Sequence[str]) -> "list[tuple[Any, bool]]":
+    """Give what Redis has of keys, and whether each is marked to be written."""
+    held = await _read(port, keys)
+    pipeline = client.pipeline(transaction=False)
+    for key in keys:
+        pipeline.zscore(port.marks_of(key), key)
+    marks = await pipeline.execute()
+    return [(each, mark is not None) for each, mark in zip(held, marks, strict=True)]
 
 
 async def _read(port: Port, keys: Sequence[str]) -> Sequence[Any]:

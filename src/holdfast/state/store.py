@@ -260,7 +260,7 @@ class StateStore(Generic[T]):
         """Delete a row and its state; nothing that comes late brings them back.
 
         From the call on nobody plays on from the key. In a transaction that is rolled back, the
-        next load has it again.
+        next load has it again, or another deletion of the same version.
 
         Args:
             key: of the state.
@@ -286,8 +286,8 @@ class StateStore(Generic[T]):
         if session is None:
             await self._purge(name, token)
         elif deleted:
-            settle = partial(self._settle, name, token)
-            follow(session.sync_session, partial(self._later, settle))
+            work = partial(self._purge_if_gone, name, token)
+            follow(session.sync_session, lambda: self._later(work()))
         return deleted
 
     async def read_durable(self, key: Key) -> Entry[T] | None:
@@ -403,19 +403,14 @@ class StateStore(Generic[T]):
         with suppress(StoreUnavailableError):  # what is left is readable to nobody
             await self._port(Purge(name, token))
 
-    async def _settle(self, name: str, token: str) -> None:
-        """Do so after a transaction; where the row is still there, let it be played on."""
-        with suppress(StoreUnavailableError):  # the writer does it, later
-            if await self._port(Versions([name])):
-                await operations.adopt(self._port, name)
-            else:
+    async def _purge_if_gone(self, name: str, token: str) -> None:
+        """The same after a commit, of which a savepoint may have been rolled back."""
+        with suppress(StoreUnavailableError):
+            if not await self._port(Versions([name])):
                 await self._port(Purge(name, token))
 
-    def _later(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        try:
-            task = asyncio.get_running_loop().create_task(work())
-        except RuntimeError:  # no loop runs: a session that was forgotten is collected
-            return
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
