@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from proofs.redis_engines import Sentinels
@@ -116,20 +117,25 @@ class Faults:
             self._redis.thaw()
 
     async def kill_master(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
-        """Kill one that has a replica, and wait until that has taken over."""
+        """Kill one whose replicas are behind, and wait until one of these has taken over."""
         redis = self.field.redis
         assert not isinstance(redis, Node)
         await redis.set_patience(SOON)
         if isinstance(redis, Sentinels):
             await redis.until_followed()
-            redis.master.kill()
-            await meanwhile()
-            await redis.until_taken_over()
+            master, replicas = redis.master, [node for node in redis.replicas if node.runs]
+            taken_over = redis.until_taken_over
         else:
             master, replica = self.chance.choice(await redis.followed())
-            master.kill()
-            await meanwhile()
-            await redis.until_master(replica)
+            replicas, taken_over = [replica], partial(redis.until_master, replica)
+        for each in replicas:
+            await each.fall_behind()
+        await self._wait(*DOWN)
+        master.kill()
+        await meanwhile()
+        await taken_over()
+        for each in replicas:
+            await each.catch_up()
         await redis.set_patience(PATIENT)
 
     @property
