@@ -74,7 +74,7 @@ class Holdfast:
         """Open one; servers that are away just now are waited for."""
         db = Database(postgres, events=Events(lambda _: None))
         table = StateTable[Played](model=Game, prefix="game:")
-        async with redis.client(url) as client:
+        async with redis.cluster(url) if "+cluster:" in url else redis.client(url) as client:
             try:
                 yield cls(db, StateStore(db, client, table=table, codec=Played, policy=POLICY))
             finally:

@@ -37,6 +37,7 @@ from holdfast.state import (
     StateTable,
     StateUnreadable,
     StoreFailed,
+    examining,
 )
 from holdfast.state.scripts import RIGHTS
 
@@ -644,3 +645,25 @@ async def test_an_entry_of_another_key(store, begin, row):
         await store.persist(other, entry)
 
     assert (await row(other))[1] == 2
+
+
+async def test_a_server_that_goes_away_while_it_is_named(db, client, monkeypatch):
+    """It is away: by half of its name the table would be another one, whose prefix this is not."""
+    with monkeypatch.context() as patch:
+        patch.setattr(examining, "_SERVER", text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        with pytest.raises(StoreUnavailableError):
+            await make_store(db, client).open()
+
+    assert await client.hlen("holdfast:state:owners") == 0
+    await make_store(db, client).open()
+
+
+async def test_a_role_that_may_not_know_the_server(db, client, monkeypatch):
+    """The table is known by what the role may know."""
+    monkeypatch.setattr(examining, "_SERVER", text("SELECT oid FROM pg_authid"))
+
+    await make_store(db, client).open()
+
+    owner = (await client.hget("holdfast:state:owners", "match:")).decode()
+    assert owner.startswith("public.matches of database ")
+    assert " of server " not in owner
