@@ -39,6 +39,7 @@ from holdfast.state import (
     StoreFailed,
     examining,
 )
+from holdfast.state.owning import own
 from holdfast.state.scripts import RIGHTS
 
 
@@ -301,6 +302,18 @@ async def test_a_prefix_that_another_table_has(*, store, db, client, name, prefi
     await make_store(db, client).open()
     await client.hdel("holdfast:state:owners", "match:")
     await StateStore(db, client, table=table, codec=Board).open()
+
+
+async def test_a_role_that_may_not_know_its_server(client):
+    """Its prefix is its own, whichever of the two came first."""
+    await own(client, "match:", "matches of database app")
+    await own(client, "match:", "matches of database app of server 1")
+    await client.delete("holdfast:state:owners")
+    await own(client, "match:", "matches of database app of server 1")
+    await own(client, "match:", "matches of database app")
+
+    with pytest.raises(ConfigurationError, match="belongs to matches of database app of server 1"):
+        await own(client, "match:", "matches of database app of server 2")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from proofs.redis_node import wait_until
 from sqlalchemy import text
 from tests.state.conftest import Board, make_store
 
@@ -17,6 +18,13 @@ WAITING = text(
     "WHERE datname = current_database() AND wait_event_type = 'Lock'"
 )
 PATIENCE = 30  # seconds, for a machine that is busy; what is waited for is a fact
+
+
+LINGER = """
+    CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN PERFORM pg_sleep(0.1); RETURN NEW; END'
+"""
+LINGERS = "CREATE TRIGGER linger BEFORE UPDATE ON matches FOR EACH ROW EXECUTE FUNCTION linger()"
 
 
 @asynccontextmanager
@@ -74,6 +82,25 @@ async def test_a_row_that_is_locked_keeps_no_other_one(store, begin, db, row):
 
     assert await store.flush() == 1
     assert [(await row(match))[1] for match in matches] == [1, 1, 1]
+
+
+async def test_a_batch_that_takes_too_long(db, client, begin, row):
+    """It is halved, round by round, until it does not."""
+    store = make_store(db, client, flush_timeout=0.5, lease=1, flush_interval=0.05)
+    async with db.engine.begin() as connection:
+        for statement in (LINGER, LINGERS):
+            await connection.execute(text(statement))
+    matches = [await begin() for _ in range(12)]
+    for match in matches:
+        await store.update(match, lambda _: Board(turn=1))
+
+    async def written():
+        return (await store.stats()).dirty == 0
+
+    async with store.flushing():
+        await wait_until(written, PATIENCE)
+
+    assert [(await row(match))[1] for match in matches] == [1] * 12
 
 
 async def test_a_recovery_waits_for_no_locked_row(store, begin, db):

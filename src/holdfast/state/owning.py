@@ -10,6 +10,7 @@ from holdfast.state.scripts import Client, explain_redis
 from holdfast.state.table import OWN
 
 OWNERS = f"{OWN}state:owners"
+SERVER = " of server "  # in an owner's name
 
 
 async def own(client: Client, prefix: str, owner: str) -> None:
@@ -36,17 +37,25 @@ async def _read(client: Client) -> Mapping[str, str]:
 
 def _require_free(owners: Mapping[str, str], prefix: str, owner: str) -> None:
     for other, whose in sorted(owners.items()):
-        if whose == owner and other != prefix:
+        same = _is_same(whose, owner)
+        if same and other != prefix:
             raise ConfigurationError(
                 f"state store {prefix!r} of {owner}: in this Redis that table has the prefix "
                 f"{other!r}, and what one store saves the other would not know. Keep the prefix; "
                 f"to change it, end all that use the other one, flush it, and HDEL {OWNERS} {other}"
             )
         meet = other.startswith(prefix) or prefix.startswith(other)
-        if meet and (other, whose) != (prefix, owner):
+        if meet and not (same and other == prefix):
             raise ConfigurationError(
                 f"state store {prefix!r} of {owner}: in this Redis the prefix {other!r} belongs to "
                 f"{whose}, and one store would take the other's states for its own. Give this one "
                 "another prefix or another Redis; where that table is gone, or is this one since "
                 f"it was moved: HDEL {OWNERS} {other}"
             )
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Compare the servers only where both are known: not every role may ask for its own."""
+    place, _, server = one.partition(SERVER)
+    other_place, _, other_server = other.partition(SERVER)
+    return place == other_place and (not server or not other_server or server == other_server)

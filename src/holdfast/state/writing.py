@@ -34,6 +34,7 @@ class Writer:
         self._port = port
         self._policy = policy
         self._events = events
+        self._most = policy.batch_size  # fewer while one takes longer than its limit
 
     async def write(self, *, everywhere: bool) -> int:
         """Write what waits; give how many states were written.
@@ -47,13 +48,18 @@ class Writer:
         began, written = time.perf_counter(), 0
         found = await self._port(Marks(everywhere))
         self._port.touched.difference_update(found)
-        left, most, seen = [*found], self._policy.batch_size, set[str]()
+        left, seen = [*found], set[str]()
         try:
             while left:
+                most = self._most
                 done = await flush(self._port, left[:most], most, seen)
                 written += done.written
                 self._report(done)
                 left = done.more + left[most:]
+                self._most = min(2 * most, self._policy.batch_size)
+        except StoreUnavailableError:
+            self._most = max(1, self._most // 2)
+            raise
         finally:
             self._port.touched.update(left)
         if written:
