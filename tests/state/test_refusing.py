@@ -5,7 +5,7 @@ import uuid
 import pytest
 from msgspec import Struct
 from redis.asyncio import Redis
-from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text, Uuid, text
+from sqlalchemy import CHAR, BigInteger, Column, Integer, MetaData, Table, Text, Uuid, text
 from tests.state.conftest import MATCHES, Board, Match, make_store
 
 from holdfast import redis
@@ -48,8 +48,10 @@ class Odd(Board):
         (Odd(extra=object()), "cannot be encoded"),
         (Board(moves=["a\0b"]), "has a NUL character in it"),
         (Board(moves=["x" * 3_000]), "takes 3,023 bytes, more than max_bytes"),
+        (Board(turn=float("nan")), "could not be loaded again: Expected `int`, got `null`"),
+        (Board(moves=[1]), "could not be loaded again: Expected `str`, got `int`"),
     ],
-    ids=["not JSON", "NUL", "too large"],
+    ids=["not JSON", "NUL", "too large", "NaN", "another type"],
 )
 async def test_a_state_that_cannot_be_stored(db, client, begin, value, says):
     """It is refused before anything is sent, with its key."""
@@ -61,6 +63,17 @@ async def test_a_state_that_cannot_be_stored(db, client, begin, value, says):
         await store.save(match, value, expect=entry.version)
 
     assert await store.load(match) == entry
+
+
+async def test_a_backslash_before_what_looks_like_a_nul(store, begin):
+    """It is text as any other."""
+    match = await begin()
+    entry = await store.load(match)
+
+    saved = await store.save(match, Board(moves=["\\u0000"]), expect=entry.version)
+    assert (await store.read_durable(match)) == entry
+    await store.persist(match)
+    assert (await store.read_durable(match)).value == saved.value == Board(moves=["\\u0000"])
 
 
 async def test_columns_that_cannot_be_encoded(db, client, begin):
@@ -274,6 +287,30 @@ async def test_a_table_that_is_made_otherwise(database_url, client):
     assert "CREATE SEQUENCE IF NOT EXISTS holdfast_epoch" in said
 
 
+NEARLY = "(provider = icu, locale = 'und-u-ks-level1', deterministic = false)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("char(5)", "column id is character, which may take different texts for one key"),
+        ('text COLLATE "nearly"', "column id is text of such a collation"),
+    ],
+)
+async def test_a_key_that_is_not_exact(db, client, kind, says):
+    """Several texts for one row would be several states in Redis."""
+    async with db.engine.begin() as connection:
+        for statement in (
+            f"CREATE COLLATION nearly {NEARLY}",
+            f"CREATE TABLE odd (id {kind} PRIMARY KEY, state jsonb, version bigint NOT NULL)",
+        ):
+            await connection.execute(text(statement))
+    table = table_of(Column("id", Text, primary_key=True), *map(again, STORED))
+
+    with pytest.raises(ConfigurationError, match=says):
+        await StateStore(db, client, table=table, codec=Board).open()
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -307,6 +344,7 @@ def again(column):
 
 
 KEY = Column("id", Uuid, primary_key=True)
+STORED = [Column("state", Text), Column("version", BigInteger)]
 
 
 @pytest.mark.parametrize(
@@ -320,17 +358,22 @@ KEY = Column("id", Uuid, primary_key=True)
             "its primary key has to be one column",
         ),
         (
-            [KEY, Column("state", Text), Column("version", BigInteger)],
+            [KEY, *STORED],
             {"columns": {"turn": lambda state: state, "version": lambda state: state}},
             "it has no column turn; columns has version, which the store itself writes",
         ),
         ([KEY, Column("state", Text), Column("version", Text)], {}, "version has to be a BIGINT"),
         (
-            [KEY, Column("state", Text), Column("version", BigInteger)],
+            [KEY, *STORED],
             {"prefix": "game:{game_id}"},
             "prefix is 'game:{game_id}'; it is text such as 'game:'",
         ),
-        ([KEY, Column("state", Text), Column("version", BigInteger)], {"prefix": ""}, "prefix is"),
+        ([KEY, *STORED], {"prefix": ""}, "prefix is"),
+        (
+            [Column("id", CHAR(36), primary_key=True), *STORED],
+            {},
+            "its key id has to be a UUID, an integer or text",
+        ),
     ],
 )
 def test_a_table_that_cannot_keep_states(columns, names, says):

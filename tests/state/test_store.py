@@ -154,7 +154,7 @@ async def test_update_takes_a_coroutine_function(store, begin):
 async def test_update_of_an_unknown_key(store):
     """It is said by the key's name in Redis."""
     match = uuid7()
-    with pytest.raises(UnknownKeyError, match=f"match:{match}"):
+    with pytest.raises(UnknownKeyError, match=f"^{match}: there is no such row"):
         await store.update(match, lambda board: board)
 
 

@@ -2,7 +2,7 @@
 -- keys, so that two of these cannot wait for each other. What is locked brings the values with it:
 -- joined to them again, the planner took one loop in the other.
 WITH locked AS (
-    SELECT t.{key} AS key, given.version, NULLIF(given.state, '') AS state, given.columns
+    SELECT t.{key} AS key, given.version, given.state, given.columns
     FROM unnest(
         CAST(:keys AS text[]), CAST(:versions AS bigint[]), CAST(:states AS text[]),
         CAST(:columns AS text[])

@@ -1,9 +1,13 @@
--- What the database has of a store's table: the types and defaults of two columns, and the sequence.
+-- What the database has of a store's table: the types and defaults of its columns, and the sequence.
 SELECT
     (SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
      WHERE a.attrelid = t.oid AND a.attname = :state AND NOT a.attisdropped) AS state_type,
     (SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
      WHERE a.attrelid = t.oid AND a.attname = :version AND NOT a.attisdropped) AS version_type,
+    (SELECT format_type(a.atttypid, NULL) FROM pg_attribute a
+     WHERE a.attrelid = t.oid AND a.attname = :key AND NOT a.attisdropped) AS key_type,
+    (SELECT c.collisdeterministic FROM pg_attribute a JOIN pg_collation c ON c.oid = a.attcollation
+     WHERE a.attrelid = t.oid AND a.attname = :key AND NOT a.attisdropped) AS key_is_exact,
     (SELECT a.attnotnull FROM pg_attribute a
      WHERE a.attrelid = t.oid AND a.attname = :version AND NOT a.attisdropped) AS version_required,
     (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d

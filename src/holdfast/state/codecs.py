@@ -1,5 +1,6 @@
 """What a state is in Python, and how it is stored."""
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ import msgspec
 from holdfast.errors import ConfigurationError, InvalidValueError
 
 T = TypeVar("T")
-UNREADABLE = (ValueError, TypeError, RecursionError)  # what decoding raises
+# The escape of a NUL, and not one of a backslash before `u0000`.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 # Without slots: Python 3.11 cannot make StateCodec[Board](…) of a frozen one that has them.
@@ -22,7 +24,7 @@ class StateCodec(Generic[T]):
         encode: gives JSON in UTF-8; the same for the same state.
         kind: what a state is an instance of.
         decode: gives the state of such JSON, also after PostgreSQL has put its keys into another
-            order; raises ValueError where it is none.
+            order; raises where it is none. What is saved is decoded once before.
     """
 
     encode: Callable[[T], bytes]
@@ -62,7 +64,7 @@ def encode(codec: StateCodec[T], key: str, value: T, most: int) -> bytes:
     """Give the JSON of a state.
 
     Raises:
-        InvalidValueError: it cannot be encoded or stored, or is too large.
+        InvalidValueError: it cannot be encoded, decoded again or stored, or is too large.
     """
     if not isinstance(value, codec.kind):
         raise InvalidValueError(
@@ -75,11 +77,17 @@ def encode(codec: StateCodec[T], key: str, value: T, most: int) -> bytes:
         text.decode()  # PostgreSQL takes text
     except Exception as error:
         raise InvalidValueError(f"cannot be encoded: {error}", key) from error
+    try:
+        # Encoders look at less than decoders: a text in place of a number, NaN as null, ….
+        codec.decode(text)
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise InvalidValueError(f"could not be loaded again: {said}", key) from error
     if len(text) > most:
         raise InvalidValueError(
             f"takes {len(text):,} bytes, more than max_bytes of the store's policy, {most:,}", key
         )
-    if b"\\u0000" in text:
+    if b"\\u0000" in text and _NUL.search(text):
         raise InvalidValueError(
             "has a NUL character in it, which PostgreSQL does not store; remove it", key
         )
@@ -94,7 +102,7 @@ def decode(codec: StateCodec[T], key: str, text: bytes) -> T:
     """
     try:
         return codec.decode(text)
-    except UNREADABLE as error:
+    except Exception as error:
         raise InvalidValueError(
             f"holds what is no state of this store: {' '.join(str(error).split())}; mend the row, "
             "or let the codec take the old form, and load it again",

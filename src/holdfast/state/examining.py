@@ -18,6 +18,7 @@ from holdfast.state.versions import COUNT_BITS, SEQUENCE
 
 _SEQUENCE_BY_MIGRATION = f'op.execute("CREATE SEQUENCE IF NOT EXISTS {SEQUENCE}")'
 _JSON_OR_TEXT = ("json", "jsonb", "text")
+_OF_KEYS = ("uuid", "smallint", "integer", "bigint", "text", "character varying")
 
 
 async def examine(client: Client, engine: AsyncEngine, table: StateTable[Any]) -> None:
@@ -89,7 +90,14 @@ async def _look_at_table(engine: AsyncEngine, table: StateTable[Any]) -> "list[s
         return [f"the database is {engine.dialect.name}; a store's rows are in PostgreSQL"]
     statement = text(files("holdfast.state").joinpath("catalogue.sql").read_text())
     name = engine.dialect.identifier_preparer.format_table(table.table)
-    named = {"table": name, "state": table.state, "version": table.version, "sequence": SEQUENCE}
+    columns = table.table.columns
+    named = {
+        "table": name,
+        "key": table.key.name,
+        "state": columns[table.state].name,
+        "version": columns[table.version].name,
+        "sequence": SEQUENCE,
+    }
     try:
         async with engine.connect() as connection:
             found = (await connection.execute(statement, named)).one()._asdict()
@@ -102,6 +110,13 @@ def _judge(name: str, table: StateTable[Any], found: Mapping[str, Any]) -> Itera
     if found["state_type"] is None and found["version_type"] is None:
         yield f"the database has no table {name}, or none of these columns; migrate it"
         return
+    key_type = found["key_type"]
+    if key_type not in _OF_KEYS or found["key_is_exact"] is False:
+        kind = key_type if key_type not in _OF_KEYS else f"{key_type} of such a collation"
+        yield (
+            f"column {table.key.name} is {kind}, which may take different texts for one key; it "
+            "has to be uuid, an integer, or text that is compared exactly"
+        )
     if found["state_type"] not in _JSON_OR_TEXT:
         yield f"column {table.state} is {found['state_type']}; it has to be JSONB, JSON or text"
     if found["version_type"] != "bigint" or not found["version_required"]:

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from sqlalchemy import Dialect, TextClause, text
+from sqlalchemy import TextClause, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
@@ -39,7 +40,7 @@ class Rows:
 
     def __init__(self, engine: AsyncEngine, table: StateTable[Any]) -> None:
         self._engine = engine
-        self.sql = Statements(table, engine.dialect)
+        self.sql = Statements(table)
 
     async def select(self, key: str, within: float) -> Row | None:
         """Give the row of a key."""
@@ -68,7 +69,7 @@ class Rows:
         values = {
             "keys": [each.key for each in rows],
             "versions": [each.version for each in rows],
-            "states": [each.text.state.decode() if each.text else "" for each in rows],
+            "states": [each.text.state.decode() if each.text else None for each in rows],
             "columns": [each.text.columns.decode() if each.text else "" for each in rows],
         }
         found = await self._fetch(self.sql.adopt, values, within, changes=True)
@@ -131,20 +132,25 @@ class SessionRows:
 class Statements:
     """The statements of one table."""
 
-    def __init__(self, table: StateTable[Any], dialect: Dialect) -> None:
-        quote = dialect.identifier_preparer
-        state = table.table.columns[table.state]
-        name = quote.format_table(table.table)
+    def __init__(self, table: StateTable[Any]) -> None:
+        # Without the doubled percent signs of a driver: text() doubles them itself.
+        dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+        quote, columns = dialect.identifier_preparer, table.table.columns
+
+        def named_as(column: str) -> str:
+            return _escaped(quote.quote(columns[column].name))
+
+        name = _escaped(quote.format_table(table.table))
         named = {
             "table": name,
-            "key": quote.quote(table.key.name),
-            "key_type": table.key.type.compile(dialect),
-            "state": quote.quote(table.state),
-            "state_type": state.type.compile(dialect),
-            "version": quote.quote(table.version),
+            "key": _escaped(quote.quote(table.key.name)),
+            "key_type": table.key_type,
+            "state": named_as(table.state),
+            "state_type": columns[table.state].type.compile(dialect),
+            "version": named_as(table.version),
             "sequence": SEQUENCE,
             "bits": COUNT_BITS,
-            **_columns([quote.quote(column) for column in table.columns], name),
+            **_columns([named_as(column) for column in table.columns], name),
         }
         # As text first: else the driver takes the parameter for an integer where the key is one.
         key = "CAST(CAST(:key AS text) AS {key_type})".format_map(named)
@@ -170,6 +176,10 @@ class Statements:
         )
         self.adopt = _from_file("adopt.sql", named)
         self.flush = _from_file("flush.sql", named)
+
+
+def _escaped(name: str) -> str:
+    return name.replace(":", "\\:")  # text() would take what follows for a parameter
 
 
 def _from_file(name: str, named: Mapping[str, Any]) -> TextClause:

@@ -26,7 +26,7 @@ from holdfast.errors import (
 )
 from holdfast.events import Check, Events
 from holdfast.state import operations
-from holdfast.state.codecs import UNREADABLE, StateCodec, codec_of, decode, encode
+from holdfast.state.codecs import StateCodec, codec_of, decode, encode
 from holdfast.state.examining import examine
 from holdfast.state.facts import (
     StateConflicted,
@@ -209,7 +209,7 @@ class StateStore(Generic[T]):
         for attempt in range(attempts):
             entry = await self.load(key)
             if entry is None:
-                raise UnknownKeyError(self._shown(key))
+                raise UnknownKeyError(self.table.write_key(key))
             changed = change(entry.value)
             value = await changed if isawaitable(changed) else changed
             try:
@@ -469,21 +469,19 @@ class StateStore(Generic[T]):
     def _is_readable(self, name: str, text: bytes) -> bool:
         try:
             self._codec.decode(text)
-        except UNREADABLE as error:
+        except Exception as error:  # noqa: BLE001  -- of a codec that may be anybody's
             reason = " ".join(str(error).split())
             self.events.emit(StateUnreadable(key=name, reason=reason))
             return False
         return True
-
-    def _shown(self, key: Key) -> str:
-        return f"{self.table.prefix}{key}"
 
     def _text(self, name: str, value: T) -> Text:
         state = encode(self._codec, name, value, self.policy.max_bytes)
         if not self.table.columns:
             return Text(state)
         columns: Mapping[str, object] = {
-            column: show(value) for column, show in self.table.columns.items()
+            self.table.table.columns[column].name: show(value)
+            for column, show in self.table.columns.items()
         }
         try:
             return Text(state, msgspec.json.encode(columns))

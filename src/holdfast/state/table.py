@@ -6,15 +6,24 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import DDL, BigInteger, Column, Table, event, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import MappedColumn, mapped_column
 
-from holdfast.errors import ConfigurationError
+from holdfast.errors import ConfigurationError, InvalidValueError
 from holdfast.state.versions import COUNT_BITS, SEQUENCE
 
 T = TypeVar("T")
 Key = uuid.UUID | int | str
 
 _KINDS: Mapping[type, Callable[[str], Key]] = {uuid.UUID: uuid.UUID, int: int, str: str}
+# Types of keys in PostgreSQL, and what they are compared as. Other types have several spellings of
+# one key (CHAR, CITEXT), and a text that is cast to VARCHAR(5) is cut.
+_COMPARED_AS = {
+    "UUID": "uuid",
+    **dict.fromkeys(("SMALLINT", "INTEGER", "BIGINT"), "bigint"),
+    **dict.fromkeys(("TEXT", "VARCHAR"), "text"),
+}
+_MOST = 2**63
 # Names in Redis that a store has for itself.
 OWN = "holdfast:"
 
@@ -49,7 +58,8 @@ class StateTable(Generic[T]):
 
     Attributes:
         model: a mapped class or a table, with a primary key of one column: UUID, integer or text.
-            The application inserts the rows.
+            The application inserts the rows. No CHAR, CITEXT or collation that takes different
+            texts for equal.
         prefix: of the keys in Redis; the row's key follows it.
         state: the column of the state: JSONB, JSON or text.
         version: the column of its version, made by `state_version()`.
@@ -87,31 +97,63 @@ class StateTable(Generic[T]):
         return column
 
     def write_key(self, key: Key) -> str:
-        """Give a key as text, as it stands behind the prefix.
+        """Give a key as text, as it stands behind the prefix: each row has one.
 
         Raises:
             ConfigurationError: it is of another type than the column.
+            InvalidValueError: no row can have such a key.
         """
         kind = self._kind
         if type(key) is not kind and not (isinstance(key, kind) and kind is not int):
             raise ConfigurationError(
                 f"{self.table.name}: the key is {key!r}; {self.key.name} is a {kind.__name__}"
             )
+        if isinstance(key, str):
+            return self._write_text(str.__str__(key))  # an enum's own would be its name
+        if isinstance(key, int) and not -_MOST <= key < _MOST:
+            raise self._impossible(key, "PostgreSQL's numbers have 64 bits")
         return str(key)
+
+    def _write_text(self, key: str) -> str:
+        if self.key_type == "uuid":
+            try:
+                return str(uuid.UUID(key))
+            except ValueError as error:
+                raise self._impossible(key, "it is no UUID") from error
+        try:
+            key.encode()
+        except UnicodeEncodeError as error:
+            raise self._impossible(key, "it has half a character in it (a surrogate)") from error
+        if "\0" in key:
+            raise self._impossible(key, "it has a NUL character in it")
+        return key
+
+    def _impossible(self, key: Key, why: str) -> InvalidValueError:
+        return InvalidValueError(f"cannot be {key!r}: {why}", f"{self.table.name}.{self.key.name}")
 
     def read_key(self, text: str) -> Key:
         """Give the key of such a text."""
         return _KINDS[self._kind](text)
 
     @property
+    def key_type(self) -> str:
+        """What keys are compared as: uuid, bigint or text."""
+        return _COMPARED_AS[self._declared]
+
+    @property
     def _kind(self) -> type:
         return self.key.type.python_type
+
+    @property
+    def _declared(self) -> str:
+        compiled: str = self.key.type.compile(postgresql.dialect())  # type: ignore[no-untyped-call]
+        return compiled.partition("(")[0]
 
     def _problems(self) -> "list[str]":
         table, found = self.table, []
         if len(table.primary_key.columns) != 1:
             found.append("its primary key has to be one column")
-        elif self._kind not in _KINDS:
+        elif self._kind not in _KINDS or self._declared not in _COMPARED_AS:
             found.append(f"its key {self.key.name} has to be a UUID, an integer or text")
         missing = {self.state, self.version, *self.columns} - set(table.columns.keys())
         found += [f"it has no column {name}" for name in sorted(missing)]
