@@ -50,13 +50,16 @@ from holdfast.state.inspecting import (
 )
 from holdfast.state.policy import StatePolicy
 from holdfast.state.port import CallersPort, Port
-from holdfast.state.recovering import Recovered, recover
+from holdfast.state.recovering import Recovered, Recovery
 from holdfast.state.requests import Asks, Marks, Purge, Select, Text, Versions, Write
 from holdfast.state.rows import Rows, SessionRows
 from holdfast.state.scripts import Client, Scripts
 from holdfast.state.table import Key, StateTable
+from holdfast.state.together import together
 
 T = TypeVar("T")
+# Of each, so many at once: one is read while the other is written.
+_PAGES = _BATCHES = 2
 _WAITING = "holdfast_state_after_commit"  # of a session's info
 Background = set[asyncio.Task[Any]]
 
@@ -312,13 +315,16 @@ class StateStore(Generic[T]):
             StoreUnavailableError: Redis or PostgreSQL is away.
         """
         await self.open()
-        began, done = time.perf_counter(), Recovered()
+        began = time.perf_counter()
+        recovery = Recovery(
+            self._port, self.policy.batch_size, self._is_readable, progress or (lambda _: None)
+        )
         try:
-            async for done in recover(self._port, self.policy.batch_size, self._is_readable):
-                if progress:
-                    progress(done)
+            await recovery.count()
+            await together(recovery.carry_on() for _ in range(_PAGES))
         except StoreUnavailableError as error:
             raise self._failed("recover", error, harmless=True) from error
+        done = recovery.done
         self.events.emit(
             StatesRecovered(
                 prefix=self.table.prefix,
@@ -339,19 +345,11 @@ class StateStore(Generic[T]):
         return await self._flush(everywhere=True)
 
     async def _flush(self, *, everywhere: bool) -> int:
-        began, written = time.perf_counter(), 0
+        began = time.perf_counter()
         try:
-            found = await self._port(Marks(everywhere))
-            self._port.touched.difference_update(found)
-            left, most = [*found], self.policy.batch_size
-            try:
-                while left:
-                    done = await flush(self._port, left[:most], most)
-                    written += done.written
-                    self._report(done)
-                    left = done.more + left[most:]
-            finally:
-                self._port.touched.update(left)
+            marks = await self._port(Marks(everywhere))
+            self._port.touched.difference_update(marks)
+            written = sum(await together(self._write_marked(marks) for _ in range(_BATCHES)))
         except StoreUnavailableError as error:
             raise self._failed("flush", error, harmless=True) from error
         if written:
@@ -360,6 +358,19 @@ class StateStore(Generic[T]):
             self.events.emit(
                 StatesFlushed(prefix=self.table.prefix, written=written, seconds=seconds)
             )
+        return written
+
+    async def _write_marked(self, marks: Sequence[str]) -> int:
+        """Write what sets of marks name; whoever else does so takes other states."""
+        written, left, most = 0, [*marks], self.policy.batch_size
+        try:
+            while left:
+                done = await flush(self._port, left[:most], most)
+                written += done.written
+                self._report(done)
+                left = done.more + left[most:]
+        finally:
+            self._port.touched.update(left)
         return written
 
     @asynccontextmanager
