@@ -33,7 +33,7 @@ def test_the_same_bytes(values):
         ("SET", "k", bytearray(b"x")),
         ("SET", "k", memoryview(b"x")),
     ],
-    ids=str,
+    ids=["text", "bytes", "bytearray", "memoryview"],
 )
 def test_what_only_redis_py_knows(command):
     """Names of two words are two arguments, and a buffer is written as its bytes."""
