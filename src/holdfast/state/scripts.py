@@ -26,6 +26,7 @@ from redis.exceptions import (
 )
 
 from holdfast.errors import ConfigurationError, OutcomeUnknownError, StoreUnavailableError
+from holdfast.state.sending import NO_TURN, Command, Sender
 
 Client = Redis | RedisCluster
 # The codes of errors by which a server says that it did nothing, and may do it later.
@@ -72,8 +73,11 @@ class Scripts:
     def __init__(self, client: Client, timeout: float) -> None:
         self.client = client
         self._timeout = timeout
+        self._is_sharded = isinstance(client, RedisCluster)
         self._turns: asyncio.Semaphore | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._sender: Sender | None = None
+        self._senders_loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self, call: Call) -> Any:
         """Run one.
@@ -83,15 +87,13 @@ class Scripts:
             StoreUnavailableError: no answer, and it has not.
         """
         source, digest = _script(call.name, several=call.several > 0)
-        turn = _Turn()
-        try:
-            async with self._limited(turn):
-                try:
-                    return await self._send("EVALSHA", digest, call)
-                except NoScriptError:  # it was not run
-                    return await self._send("EVAL", source, call)
-        except (RedisError, OSError) as error:
-            raise _explain(error, changes=call.changes and turn.has_come) from error
+        send = self._send_in_turn if self._is_sharded else self._find_sender().send
+        answer = await send(_command("EVALSHA", digest, call))
+        if isinstance(answer, NoScriptError):  # it was not run
+            answer = await send(_command("EVAL", source, call))
+        if isinstance(answer, Exception):
+            raise _explain(answer, changes=call.changes) from answer
+        return answer
 
     async def run_all(self, calls: Sequence[Call]) -> "list[Any]":
         """Run several, hundreds in one round trip; an error stands for its answer."""
@@ -106,7 +108,7 @@ class Scripts:
         pipeline = self.client.pipeline(transaction=False)
         for call in calls:
             digest = _script(call.name, several=call.several > 0)[1]
-            pipeline.execute_command("EVALSHA", digest, len(call.keys), *call.keys, *call.values)
+            pipeline.execute_command(*_command("EVALSHA", digest, call))
         turn = _Turn()
         try:
             async with self._limited(turn):
@@ -122,6 +124,11 @@ class Scripts:
             elif isinstance(answer, Exception):
                 answers[place] = _explain(answer, changes=call.changes)
         return answers
+
+    async def close(self) -> None:
+        """Wait for the answers to what was sent."""
+        if self._sender and self._senders_loop is asyncio.get_running_loop():
+            await self._sender.close()
 
     @asynccontextmanager
     async def _limited(self, turn: "_Turn") -> AsyncIterator[None]:
@@ -147,15 +154,30 @@ class Scripts:
             self._turns, self._loop = asyncio.Semaphore(_count_connections(self.client)), loop
         return self._turns
 
-    async def _send(self, command: str, script: str, call: Call) -> Any:
-        return await self.client.execute_command(
-            command, script, len(call.keys), *call.keys, *call.values
-        )
+    def _find_sender(self) -> Sender:
+        loop = asyncio.get_running_loop()
+        if self._sender is None or self._senders_loop is not loop:
+            assert isinstance(self.client, Redis)
+            self._sender, self._senders_loop = Sender(self.client, self._timeout), loop
+        return self._sender
+
+    async def _send_in_turn(self, command: Command) -> Any:
+        """Send a command of a cluster, whose client finds out which server has a key."""
+        turn = _Turn()
+        try:
+            async with self._limited(turn):
+                return await self.client.execute_command(*command)
+        except (RedisError, OSError) as error:
+            return error if turn.has_come else StoreUnavailableError(NO_TURN)
 
 
 @dataclass(slots=True)
 class _Turn:
     has_come: bool = False  # before, nothing was sent
+
+
+def _command(command: str, script: str, call: Call) -> Command:
+    return (command, script, len(call.keys), *call.keys, *call.values)
 
 
 def _count_connections(client: Client) -> int:
@@ -222,6 +244,8 @@ def _script(name: str, *, several: bool = False) -> tuple[str, str]:
 
 def _explain(error: Exception, *, changes: bool) -> Exception:
     """Say what an error means for what was asked."""
+    if isinstance(error, StoreUnavailableError):  # it was not sent
+        return error
     said = " ".join(str(error).split()) or "no answer in time"
     code = getattr(error, "status_code", None) or said.partition(" ")[0]
     if isinstance(error, ResponseError) or code in _PASSING:  # the server said so

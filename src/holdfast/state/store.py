@@ -58,8 +58,8 @@ from holdfast.state.table import Key, StateTable
 from holdfast.state.together import together
 
 T = TypeVar("T")
-# Of each, so many at once: one is read while the other is written.
-_PAGES = _BATCHES = 2
+_PAGES = 3  # at once: one is read while others are written
+_BATCHES = 2  # of states that are written, likewise
 _WAITING = "holdfast_state_after_commit"  # of a session's info
 Background = set[asyncio.Task[Any]]
 
@@ -144,6 +144,7 @@ class StateStore(Generic[T]):
         """Wait for what goes on in the background after a deletion; harmless when repeated."""
         while self._leaving:
             await asyncio.gather(*self._leaving, return_exceptions=True)
+        await self._port.close()
 
     async def __aenter__(self) -> Self:
         await self.open()
