@@ -1,12 +1,11 @@
-"""Two pages are taken up at once, and two batches are written: neither waits for the other."""
+"""Pages of rows are taken up at once: none waits for the others."""
 
 import asyncio
 
 import pytest
-from tests.state.conftest import Board, make_store
+from tests.state.conftest import make_store
 
-from holdfast.errors import StoreUnavailableError
-from holdfast.state.requests import Adopt, Flush, Page
+from holdfast.state.requests import Adopt, Page
 from holdfast.state.together import together
 
 
@@ -23,7 +22,7 @@ class Hold:
         self.answered = asyncio.Queue()
         self._first = None
         self._carry_out = store._port._on_rows[kind]
-        for each in (Page, Adopt, Flush):
+        for each in (Page, Adopt):
             store._port._on_rows[each] = self._watched(each, store._port._on_rows[each], kind)
 
     def _watched(self, kind, carry_out, held):
@@ -63,23 +62,6 @@ async def test_the_next_page_is_read_and_taken_up_meanwhile(db, client, begin):
     assert pages == [2, 4, 6, 8]
 
 
-async def test_another_batch_is_written_meanwhile(db, client, begin, row):
-    """Each state by one of them."""
-    store = make_store(db, client, batch_size=2)
-    keys = [await begin() for _ in range(5)]
-    for key in keys:
-        await store.update(key, lambda _: Board(turn=1))
-    held = Hold(store, Flush)
-
-    flushing = asyncio.create_task(store.flush())
-    await held.until(Flush, Flush)
-    held.go_on.set()
-
-    assert await flushing == 5
-    assert [(await row(key))[1] for key in keys] == [1] * 5
-    assert (await store.stats()).dirty == 0
-
-
 async def test_a_recovery_that_fails_takes_up_no_more_pages(db, client, begin):
     """Its error is told, and nothing of it goes on behind the caller's back."""
     store = make_store(db, client, batch_size=1)
@@ -116,30 +98,6 @@ async def test_a_cancelled_recovery(db, client, begin):
     done = await make_store(db, client).recover()
     assert done.rows == 5
     assert done.filled >= 2
-
-
-async def test_a_batch_that_is_written_while_another_fails(db, client, begin, row, monkeypatch):
-    """The error is told once both are at their end; what was not written still waits."""
-    store = make_store(db, client, batch_size=2)
-    keys = [await begin() for _ in range(4)]
-    for key in keys:
-        await store.update(key, lambda _: Board(turn=1))
-    carry_out, asked = store._port._on_rows[Flush], []
-
-    async def fail_first(request):
-        asked.append(request)
-        if len(asked) == 1:
-            raise StoreUnavailableError("PostgreSQL: away; nothing was done")
-        return await carry_out(request)
-
-    monkeypatch.setitem(store._port._on_rows, Flush, fail_first)
-
-    with pytest.raises(StoreUnavailableError, match="away"):
-        await store.flush()
-
-    assert sorted([(await row(key))[1] for key in keys]) in ([0, 0, 1, 1], [1, 1, 1, 1])
-    await store.flush()
-    assert [(await row(key))[1] for key in keys] == [1] * 4
 
 
 async def test_the_first_error_is_told():

@@ -58,8 +58,7 @@ from holdfast.state.table import Key, StateTable
 from holdfast.state.together import together
 
 T = TypeVar("T")
-_PAGES = 3  # at once: one is read while others are written
-_BATCHES = 2  # of states that are written, likewise
+_PAGES = 3  # at once: one is read while others are taken up
 _WAITING = "holdfast_state_after_commit"  # of a session's info
 Background = set[asyncio.Task[Any]]
 
@@ -346,11 +345,19 @@ class StateStore(Generic[T]):
         return await self._flush(everywhere=True)
 
     async def _flush(self, *, everywhere: bool) -> int:
-        began = time.perf_counter()
+        began, written = time.perf_counter(), 0
         try:
-            marks = await self._port(Marks(everywhere))
-            self._port.touched.difference_update(marks)
-            written = sum(await together(self._write_marked(marks) for _ in range(_BATCHES)))
+            found = await self._port(Marks(everywhere))
+            self._port.touched.difference_update(found)
+            left, most = [*found], self.policy.batch_size
+            try:
+                while left:
+                    done = await flush(self._port, left[:most], most)
+                    written += done.written
+                    self._report(done)
+                    left = done.more + left[most:]
+            finally:
+                self._port.touched.update(left)
         except StoreUnavailableError as error:
             raise self._failed("flush", error, harmless=True) from error
         if written:
@@ -359,19 +366,6 @@ class StateStore(Generic[T]):
             self.events.emit(
                 StatesFlushed(prefix=self.table.prefix, written=written, seconds=seconds)
             )
-        return written
-
-    async def _write_marked(self, marks: Sequence[str]) -> int:
-        """Write what sets of marks name; whoever else does so takes other states."""
-        written, left, most = 0, [*marks], self.policy.batch_size
-        try:
-            while left:
-                done = await flush(self._port, left[:most], most)
-                written += done.written
-                self._report(done)
-                left = done.more + left[most:]
-        finally:
-            self._port.touched.update(left)
         return written
 
     @asynccontextmanager
