@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import redis
 
 ROOT = Path(__file__).parent.parent
 GUIDE = ("README.md", "docs/guide/*.md")
@@ -155,7 +156,9 @@ def execute(tmp_path, empty_clone, redis_url):
             check=False,
         )
 
-    return run
+    yield run
+    with redis.from_url(redis_url) as client:
+        client.delete("holdfast:state:owners")  # which a store leaves, as a table has its rows
 
 
 @pytest.mark.parametrize(

@@ -405,7 +405,7 @@ async def test_a_lock_on_a_table_is_not_waited_for_long(pg_db, project):
 
 async def test_a_migration_may_compute_between_statements(database_url, project):
     """The limit for idle transactions does not end it, nor does the limit for statements."""
-    policy = DatabasePolicy(idle_in_transaction_timeout=0.05, statement_timeout=0.05)
+    policy = DatabasePolicy(idle_in_transaction_timeout=1, statement_timeout=1)
     shown = """
     show = "SELECT setting FROM pg_settings WHERE name ~ '^(idle_in_tr|statement_t)'"
     assert op.get_bind().execute(sa.text(show)).scalars().all() == ["0", "0"]

@@ -5,7 +5,18 @@ import uuid
 import pytest
 from msgspec import Struct
 from redis.asyncio import Redis
-from sqlalchemy import CHAR, BigInteger, Column, Integer, MetaData, Table, Text, Uuid, text
+from sqlalchemy import (
+    CHAR,
+    BigInteger,
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    make_url,
+    text,
+)
 from tests.state.conftest import MATCHES, Board, Match, make_store
 
 from holdfast import redis
@@ -27,6 +38,7 @@ from holdfast.state import (
     StateUnreadable,
     StoreFailed,
 )
+from holdfast.state.scripts import RIGHTS
 
 
 @pytest.mark.parametrize("key", ["one", 1, None, b"1"])
@@ -249,10 +261,91 @@ async def test_a_client_that_sends_again(db, given):
     """Redis would do a save twice; and answers that were decoded cannot be read."""
     async with Redis(decode_responses=True, **given) as client:
         with pytest.raises(ConfigurationError) as caught:
-            await make_store(db, client).open()
+            make_store(db, client)
 
     assert "sends commands again by itself" in str(caught.value)
     assert "decode_responses" in str(caught.value)
+
+
+async def test_a_save_that_expects_no_version(store, begin):
+    """None is what nobody loaded."""
+    with pytest.raises(ConfigurationError, match="expect is None; it is the version of what load"):
+        await store.save(await begin(), Board(), expect=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix", "says"),
+    [
+        ("other_matches", "match:", "the prefix 'match:' belongs to public.matches of database"),
+        ("other_matches", "match:old:", "the prefix 'match:' belongs to public.matches"),
+        ("matches", "ma", "the prefix 'match:' belongs to public.matches"),
+    ],
+)
+async def test_a_prefix_that_another_table_has(*, store, db, client, name, prefix, says):
+    """Two stores would delete each other's states; the first has it, whenever it comes."""
+    await store.open()
+    async with db.engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE other_matches (LIKE matches INCLUDING ALL)"))
+    table = StateTable[Board](
+        model=Match.__table__.to_metadata(MetaData(), name=name), prefix=prefix
+    )
+
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        await StateStore(db, client, table=table, codec=Board).open()
+
+    assert "HDEL holdfast:state:owners match:" in str(caught.value)
+    assert await client.hlen("holdfast:state:owners") == 1
+    await make_store(db, client).open()
+    await client.hdel("holdfast:state:owners", "match:")
+    await StateStore(db, client, table=table, codec=Board).open()
+
+
+@pytest.fixture
+async def limited(client, redis_url):
+    """Give a function that makes a client whose user has some rights only."""
+    clients = []
+
+    async def made(rights: str) -> Redis:
+        await client.execute_command("ACL", "SETUSER", "game", "reset", "on", ">x", *rights.split())
+        url = make_url(redis_url)
+        clients.append(redis.client(url.set(username="game", password="x").render_as_string(False)))
+        return clients[-1]
+
+    yield made
+    for each in clients:
+        await each.aclose()
+    await client.execute_command("ACL", "DELUSER", "game")
+
+
+async def test_the_rights_that_a_store_needs(db, begin, limited, row):
+    """What the message says is enough for everything."""
+    rights = RIGHTS.replace("<prefix>", "match:").replace(", and to be looked at", "")
+    store = make_store(db, await limited(rights))
+    match = await begin()
+
+    async with store.flushing():
+        await store.recover()
+        await store.update(match, lambda _: Board(turn=1))
+    await store.persist(match)
+    assert (await store.stats()).keys == 1
+    assert (await store.verify()).same == 1
+    assert all(each.ok for each in await store.check())
+    assert await store.delete(match)
+
+
+async def test_a_user_of_redis_without_rights(db, begin, limited):
+    """It is told which, and what a store needs."""
+    match = await begin()
+    for rights, call in (
+        ("~* +@all -eval -evalsha", lambda store: store.load(match)),
+        ("~* +@all -hset", lambda store: store.load(match)),
+        ("~* +@all -info", lambda store: store.open()),
+        ("~* +@all -scan", lambda store: store.verify()),
+        ("~* +@all -scan", lambda store: store.stats()),
+    ):
+        store = make_store(db, await limited(rights))
+        with pytest.raises(ConfigurationError, match=r"lacks rights .* \+eval \+evalsha \+info"):
+            await call(store)
 
 
 async def test_a_key_that_is_somebody_elses(store, begin, client):

@@ -382,17 +382,17 @@ async def test_what_is_saved_during_the_last_round_but_one_is_written(
     store = make_store(db, client, flush_interval=0.01)
     match = await begin()
     entry = await store.load(match)
-    flush, saved = store._flush, asyncio.Event()
+    write, saved = store._writer.write, asyncio.Event()
 
     async def save_behind(*, everywhere: bool) -> int:
-        written = await flush(everywhere=everywhere)
+        written = await write(everywhere=everywhere)
         if not saved.is_set():
             await store.save(match, Board(turn=1), expect=entry.version)
             saved.set()
             await asyncio.sleep(0)  # the block ends while this round is under way
         return written
 
-    monkeypatch.setattr(store, "_flush", save_behind)
+    monkeypatch.setattr(store._writer, "write", save_behind)
     async with store.flushing():
         await saved.wait()
 

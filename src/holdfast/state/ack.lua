@@ -18,6 +18,9 @@ if v == ARGV[1] then
 end
 if v ~= p then
   redis.call('HDEL', KEYS[3], ARGV[2])
+  if ARGV[1] ~= '' then  -- saved since the last was read: its turn is behind those that wait
+    redis.call('ZADD', KEYS[2], 'XX', now(), ARGV[2])
+  end
   return 'dirty'
 end
 if x then  -- looked at again when the lease is over: whoever closed it may have died

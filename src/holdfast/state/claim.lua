@@ -10,7 +10,7 @@ end
 local v, r, x, s, o, p = unpack(redis.call('HMGET', KEYS[1], 'v', 'r', 'x', 's', 'o', 'p'))
 if r == incarnation and not x then
   if v ~= p then  -- marked already, unless somebody removed the marks by hand
-    redis.call('ZADD', KEYS[2], 'NX', redis.call('TIME')[1], ARGV[2])
+    redis.call('ZADD', KEYS[2], 'NX', now(), ARGV[2])
   end
   return {'hit', v, s, o}
 end

@@ -7,7 +7,7 @@ if redis.call('EXISTS', KEYS[1]) == 0 then
 end
 local v, r = unpack(redis.call('HMGET', KEYS[1], 'v', 'r'))
 if v then  -- so that a writer clears away what is left when this one dies
-  redis.call('ZADD', KEYS[2], 'NX', redis.call('TIME')[1], ARGV[3])
+  redis.call('ZADD', KEYS[2], 'NX', now(), ARGV[3])
 end
 if not v or r ~= incarnation then
   redis.call('HSET', KEYS[1], 'c', ARGV[1] .. incarnation)

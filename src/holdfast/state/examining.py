@@ -8,33 +8,44 @@ from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from holdfast.errors import ConfigurationError, StoreUnavailableError, UnavailableError
+from holdfast.errors import ConfigurationError, UnavailableError
+from holdfast.state.owning import own
 from holdfast.state.rows import explain
-from holdfast.state.scripts import Client
+from holdfast.state.scripts import Client, explain_redis
 from holdfast.state.table import StateTable
 from holdfast.state.versions import COUNT_BITS, SEQUENCE
 
 _SEQUENCE_BY_MIGRATION = f'op.execute("CREATE SEQUENCE IF NOT EXISTS {SEQUENCE}")'
+_SERVER = text("SELECT system_identifier FROM pg_control_system()")
 _JSON_OR_TEXT = ("json", "jsonb", "text")
 _OF_KEYS = ("uuid", "smallint", "integer", "bigint", "text", "character varying")
 
 
 async def examine(client: Client, engine: AsyncEngine, table: StateTable[Any]) -> None:
-    """Look at client, Redis and table.
+    """Look at Redis and table, and have the prefix belong to the table.
 
     Raises:
         ConfigurationError: it names everything that has to be changed.
         StoreUnavailableError: Redis or PostgreSQL could not be reached; other errors of the
             database pass through.
     """
-    problems = [*_look_at_client(client)]
-    if not problems:  # with another client the answers could not be read
-        problems += [each async for each in _look_at_servers(client)]
-    problems += await _look_at_table(engine, table)
-    if problems:
+    problems = [each async for each in _look_at_servers(client)]
+    place, found = await _look_at_table(engine, table)
+    if problems := [*problems, *found]:
         raise ConfigurationError(f"state store {table.prefix!r}: {'; '.join(problems)}")
+    await own(client, table.prefix, place)
+
+
+def require_client(client: Client) -> None:
+    """Look at a client, before it is used.
+
+    Raises:
+        ConfigurationError: it sends commands again, or decodes answers.
+    """
+    if problems := [*_look_at_client(client)]:
+        raise ConfigurationError(f"state store: {'; '.join(problems)}")
 
 
 def _look_at_client(client: Client) -> Iterator[str]:
@@ -81,13 +92,13 @@ async def _told(client: Client) -> Mapping[str, Mapping[str, Any]]:
         memory = await client.info("memory", target_nodes=nodes)
         return {place: {**replication[place], **memory[place]} for place in replication}
     except (RedisError, OSError) as error:
-        said = " ".join(str(error).split()) or "no answer in time"
-        raise StoreUnavailableError(f"Redis: {said}") from error
+        raise explain_redis(error, changes=False) from error
 
 
-async def _look_at_table(engine: AsyncEngine, table: StateTable[Any]) -> "list[str]":
+async def _look_at_table(engine: AsyncEngine, table: StateTable[Any]) -> "tuple[str, list[str]]":
+    """Give the table's place, and what is wrong with it."""
     if engine.dialect.name != "postgresql":
-        return [f"the database is {engine.dialect.name}; a store's rows are in PostgreSQL"]
+        return "", [f"the database is {engine.dialect.name}; a store's rows are in PostgreSQL"]
     statement = text(files("holdfast.state").joinpath("catalogue.sql").read_text())
     name = engine.dialect.identifier_preparer.format_table(table.table)
     columns = table.table.columns
@@ -101,9 +112,18 @@ async def _look_at_table(engine: AsyncEngine, table: StateTable[Any]) -> "list[s
     try:
         async with engine.connect() as connection:
             found = (await connection.execute(statement, named)).one()._asdict()
+            problems = [*_judge(name, table, found)]
+            return f"{found['place']}{await _find_server(connection)}", problems
     except (DBAPIError, UnavailableError, OSError) as error:
         raise explain(error, changes=False) from error
-    return [*_judge(name, table, found)]
+
+
+async def _find_server(connection: AsyncConnection) -> str:
+    """Name the cluster, which replicas and copies of it have as well, if this role may know it."""
+    try:
+        return f" of server {(await connection.execute(_SERVER)).scalar_one()}"
+    except DBAPIError:
+        return ""
 
 
 def _judge(name: str, table: StateTable[Any], found: Mapping[str, Any]) -> Iterator[str]:

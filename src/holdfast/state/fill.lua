@@ -11,7 +11,7 @@ redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'v', ARGV[2], 's', ARGV[3], 'o', ARGV[4], 'r', incarnation,
   'p', ARGV[7], 't', t or '')
 if ARGV[2] ~= ARGV[7] then
-  redis.call('ZADD', KEYS[2], 'NX', redis.call('TIME')[1], ARGV[5])
+  redis.call('ZADD', KEYS[2], 'NX', now(), ARGV[5])
 end
 if redis.call('EXISTS', KEYS[2], KEYS[3], KEYS[4]) > 0 then  -- none of them, where Redis was emptied
   if ARGV[2] == ARGV[7] then

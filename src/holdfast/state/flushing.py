@@ -1,10 +1,11 @@
 """Write what was saved to its rows: a batch at a time, whoever else is at it."""
 
+from asyncio import CancelledError
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from holdfast.errors import HoldfastError, OutcomeUnknownError
+from holdfast.errors import HoldfastError, OutcomeUnknownError, StoreUnavailableError
 from holdfast.state.operations import adopt, forget, retake
 from holdfast.state.requests import (
     Absent,
@@ -16,6 +17,7 @@ from holdfast.state.requests import (
     Refuse,
     RefusedError,
     Take,
+    Taken,
     Versions,
     Write,
 )
@@ -39,33 +41,43 @@ class Flushed:
     failed: dict[str, HoldfastError] = field(default_factory=dict)
 
 
-async def flush(io: Io, marks: Sequence[str], most: int) -> Flushed:
+async def flush(io: Io, marks: Sequence[str], most: int, seen: set[str]) -> Flushed:
     """Write states that sets of marks name, at most so many of each set, and of each statement.
+
+    Args:
+        io: both servers.
+        marks: sets of marks.
+        most: states of each.
+        seen: keys of this round, which has an end also where they are saved all the time.
 
     Raises:
         StoreUnavailableError: Redis or PostgreSQL is away. What was taken is due again at once,
             or when its lease is over.
     """
     done = Flushed()
-    keys: list[str] = []
+    taken: list[Taken] = []
     answers = await io.all([Take(each, most) for each in marks])
-    for name, taken in zip(marks, answers, strict=True):
-        if isinstance(taken, HoldfastError):
-            raise taken
-        keys += taken
-        done.more += [name] if len(taken) == most else []
-    while keys:
+    for name, some in zip(marks, answers, strict=True):
+        if isinstance(some, HoldfastError):
+            raise some
+        taken += some
+        if len(some) == most and not seen.issuperset(each.key for each in some):
+            done.more.append(name)
+    seen.update(each.key for each in taken)
+    while taken:
         try:
-            await _flush_some(io, keys[:most], done)
-        except Exception:
+            await _flush_some(io, taken[:most], done)
+        except (Exception, CancelledError):
             with suppress(HoldfastError):
-                await io.all([Acknowledge(key) for key in keys])  # nobody else waits for them
+                # Nobody else waits for them then.
+                await io.all([Acknowledge(each.key) for each in taken])
             raise
-        keys = keys[most:]
+        taken = taken[most:]
     return done
 
 
-async def _flush_some(io: Io, keys: Sequence[str], done: Flushed) -> None:
+async def _flush_some(io: Io, taken: Sequence[Taken], done: Flushed) -> None:
+    keys = [each.key for each in taken]
     reads = await io.all([Read(key) for key in keys])
     writes = []
     for key, held in zip(keys, reads, strict=True):
@@ -79,10 +91,12 @@ async def _flush_some(io: Io, keys: Sequence[str], done: Flushed) -> None:
     closed = [write for held, write in writes if held.version == held.persisted]
     written = await _write(io, sorted(dirty, key=lambda each: each.key), done)
     left = [each for each in dirty if each.key not in written and each.key not in done.refused]
-    written |= await _settle(io, [*left, *closed], done)
-    done.written += len(written)
-    ready = [each for each in dirty if each.key in written]
+    there = await _settle(io, [*left, *closed], done)
+    ready = [each for each in dirty if each.key in written | there]
+    done.written += len(ready)
     await io.all([Acknowledge(each.key, each.version) for each in ready])
+    again = {each.key for each in taken if each.again}
+    await _open([each.key for each in closed if each.key in there & again], io)
 
 
 async def _write(io: Io, writes: Sequence[Write], done: Flushed) -> set[str]:
@@ -123,6 +137,19 @@ async def _settle(io: Io, writes: Sequence[Write], done: Flushed) -> set[str]:
             # behind the store's back.
             await _look(io, write.key, stale=True, done=done, version=write.version)
     return there
+
+
+async def _open(keys: Sequence[str], io: Io) -> None:
+    """Have keys played on from that were closed a lease ago, and whose rows are there.
+
+    Whoever closed them has died, or holds the rows' locks: then the first waits for nothing, and
+    the others are left for the next time.
+    """
+    for key in keys:
+        try:
+            await adopt(io, key)
+        except StoreUnavailableError:
+            return
 
 
 async def _look(

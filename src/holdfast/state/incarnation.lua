@@ -8,3 +8,9 @@ local incarnation = string.match(
 if not incarnation then
   return redis.error_reply('READONLY this server is no master')
 end
+
+-- Seconds, with microseconds: marks of the same second would be taken in the order of their names.
+local function now()
+  local time = redis.call('TIME')
+  return time[1] + time[2] / 1000000
+end

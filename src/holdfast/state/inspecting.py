@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 from redis.exceptions import RedisError
 
-from holdfast.errors import ConfigurationError, HoldfastError, StoreUnavailableError
+from holdfast.errors import ConfigurationError, HoldfastError
 from holdfast.events import Check
 from holdfast.state.policy import StatePolicy
 from holdfast.state.port import Port
@@ -73,17 +74,10 @@ class Verified:
 
 
 async def count(client: Client, port: Port) -> StateStats:
-    """Count what there is; reads the names of all keys of that Redis.
-
-    Raises:
-        StoreUnavailableError: Redis gave no answer in time.
-    """
-    try:
-        waiting = await _count_waiting(client, port)
-        keys = sum([1 async for _ in client.scan_iter(match=_pattern(port.prefix), count=_MANY)])
-        rate = await _read_rate(client, port)
-    except (RedisError, OSError) as error:
-        raise StoreUnavailableError(f"Redis: {error or 'no answer in time'}") from error
+    """Count what there is; reads the names of all keys of that Redis."""
+    waiting = await _count_waiting(client, port)
+    keys = sum([1 async for _ in client.scan_iter(match=_pattern(port.prefix), count=_MANY)])
+    rate = await _read_rate(client, port)
     return StateStats(
         keys=keys,
         dirty=waiting.dirty,
@@ -116,12 +110,13 @@ async def _count_waiting(client: Client, port: Port) -> _Waiting:
 
 
 async def note_written(client: Client, port: Port, written: int) -> None:
-    """Count what a round of writing wrote, for all processes together."""
+    """Count what a round of writing wrote, for all processes together, if Redis is there."""
     name = _counter(port, time.time())
     pipeline = client.pipeline(transaction=False)
     pipeline.incrby(name, written)
     pipeline.expire(name, 2 * _MINUTE)
-    await pipeline.execute(raise_on_error=False)
+    with suppress(RedisError, OSError):  # it is written, and the count is for people
+        await pipeline.execute(raise_on_error=False)
 
 
 async def _read_rate(client: Client, port: Port) -> float:
@@ -223,14 +218,16 @@ async def verify(
     States that change meanwhile are looked at again.
 
     Raises:
-        StoreUnavailableError: Redis or PostgreSQL gave no answer in time.
+        StoreUnavailableError: Redis or PostgreSQL gave no answer in time; errors of the client
+            pass through.
     """
     done, seen, behind = Verified(total=await port(Count())), set[str](), None
     while page := await port(Page(behind, _MANY)):
         behind = page[-1][0]
         seen.update(key for key, _ in page)
-        for (key, row), held in zip(page, await _read(port, [key for key, _ in page]), strict=True):
-            await _compare((client, port), key, row, held, done)
+        found = await _find(client, port, [key for key, _ in page])
+        for (key, row), both in zip(page, found, strict=True):
+            await _compare((client, port), key, (row, *both), done)
         done.rows += len(page)
         if progress:
             progress(done)
@@ -242,25 +239,26 @@ async def verify(
 
 
 async def _compare(
-    at: tuple[Client, Port], key: str, row: Row | None, held: Any, done: Verified
+    at: tuple[Client, Port], key: str, found: "tuple[Row | None, Any, bool]", done: Verified
 ) -> None:
     client, port = at
+    row, held, marked = found
     what = "nothing"
     for look in range(_LOOKS):
         if look:
             await asyncio.sleep(_PAUSE)
-            row, (held,) = await port(Select(key)), await _read(port, [key])
+            row, ((held, marked),) = await port(Select(key)), await _find(client, port, [key])
         if row is None:
             return  # deleted meanwhile
         if not isinstance(held, Held) or held.closed:
             done.only_in_row += 1
             return
-        if found := _find_difference(row, held):
-            what = found
+        if difference := _find_difference(row, held):
+            what = difference
         elif held.version == row.version:
             done.same += 1
             return
-        elif await client.zscore(port.marks_of(key), key) is None:
+        elif not marked:
             what = f"version {held.version} waits to be written, and is not marked"
         else:
             done.waiting += 1
@@ -301,6 +299,16 @@ async def _judge_alone(
     if isinstance(held, Held) and not held.closed and await port(Select(key)) is None:
         what = f"Redis has version {held.version}, and there is no row"
         done.differences.append(Difference(key=key, what=what))
+
+
+async def _find(client: Client, port: Port, keys: Sequence[str]) -> "list[tuple[Any, bool]]":
+    """Give what Redis has of keys, and whether each is marked to be written."""
+    held = await _read(port, keys)
+    pipeline = client.pipeline(transaction=False)
+    for key in keys:
+        pipeline.zscore(port.marks_of(key), key)
+    marks = await pipeline.execute()
+    return [(each, mark is not None) for each, mark in zip(held, marks, strict=True)]
 
 
 async def _read(port: Port, keys: Sequence[str]) -> Sequence[Any]:

@@ -75,6 +75,7 @@ async def adopt(io: Io, key: str, *, seen: bool = True) -> Found | None:
         key: of the state.
         seen: Redis has something under the key, which is cleared away if there is no row.
     """
+    lost = False
     for attempt in range(ATTEMPTS):
         if attempt:
             await io(Pause(attempt))
@@ -91,8 +92,13 @@ async def adopt(io: Io, key: str, *, seen: bool = True) -> Found | None:
                 await io(Purge(key, token))
                 return None
             continue
-        if found := await _take_up(io, key, token, row, claimed.held):
-            return found
+        try:
+            if found := await _take_up(io, key, token, row, claimed.held):
+                return found
+        except OutcomeUnknownError as error:  # another transaction may have the row's lock
+            if lost:
+                raise StoreUnavailableError(str(error)) from error
+            lost = True
     raise StoreUnavailableError(f"{key}: others were at it in each of {ATTEMPTS} attempts")
 
 
@@ -106,13 +112,14 @@ async def retake(io: Io, key: str, version: int) -> Found | None:
 
 
 async def _take_up(io: Io, key: str, token: str, row: Row, held: Held | None) -> Found | None:
-    """Fence the row and fill Redis; None where somebody else came between, or may have."""
+    """Fence the row and fill Redis; None where somebody else came between, or may have.
+
+    Raises:
+        OutcomeUnknownError: the row may be fenced or not.
+    """
     ahead = held is not None and continues(held.version, row.version)
     text = held.text if held is not None and ahead else Text(row.state)
-    try:
-        fenced, refused = await _fence(io, Adoption(key, row.version, text if ahead else None))
-    except OutcomeUnknownError:
-        return None
+    fenced, refused = await _fence(io, Adoption(key, row.version, text if ahead else None))
     if fenced is None:
         return None
     # Those that made Redis' state, which the row's contains where the history is the same.
@@ -291,6 +298,7 @@ class _Deletion:
     Attributes:
         closed: the expected version was closed, so that nothing newer can come of its epoch.
         lost: the epoch of a row that was deleted with no answer.
+        gone_on: the epoch of the row, seen before Redis was closed the last time.
     """
 
     io: Io
@@ -300,6 +308,7 @@ class _Deletion:
     expect: int | None
     closed: bool = False
     lost: int | None = None
+    gone_on: int = 0
 
     async def run(self) -> bool:
         """Delete; whether this call may have deleted a row."""
@@ -315,12 +324,15 @@ class _Deletion:
                 if await self.rows(Delete(self.key, of)):
                     return True
             except OutcomeUnknownError:
+                if self.lost is not None:  # another transaction may have the row's lock
+                    raise
                 self.lost = of
             version = await self.find_version()
             if version is None:
                 return self.lost is not None
             if self.expect is not None and epoch(version) != epoch(self.expect):
                 raise StateConflictError(self.key, self.expect, version)
+            self.gone_on = epoch(version)
         raise StoreUnavailableError(f"{self.key}: others were at it in each of {ATTEMPTS} attempts")
 
     async def close(self) -> int | None:
@@ -331,7 +343,9 @@ class _Deletion:
             raise StateConflictError(self.key, self.expect, closed.version)
         if closed is not None:
             self.closed = True
-            return epoch(closed)
+            # Whoever fenced the row and died has left Redis behind it. None that claimed before
+            # this can fill it any more.
+            return max(epoch(closed), self.gone_on)
         version = await self.find_version()
         if version is None:
             return None

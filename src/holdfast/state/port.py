@@ -38,6 +38,7 @@ from holdfast.state.requests import (
     Save,
     Select,
     Take,
+    Taken,
     Text,
     Versions,
 )
@@ -262,7 +263,10 @@ _ANSWERS: dict[type, Callable[[Any], Any]] = {
     Acknowledge: lambda answer: Mark[_word(answer).upper()],
     Close: _close,
     Purge: bool,
-    Take: lambda answer: [each.decode() for each in answer],
+    Take: lambda answer: [
+        Taken(key.decode(), bool(again))
+        for key, again in zip(answer[::2], answer[1::2], strict=True)
+    ],
     Refuse: bool,
 }
 

@@ -7,6 +7,6 @@ if v ~= ARGV[1] or r ~= incarnation then
   return 0
 end
 redis.call('HSET', KEYS[1], 'f', '1')
-redis.call('HSET', KEYS[3], ARGV[2], tonumber(redis.call('TIME')[1]) + ARGV[4])
+redis.call('HSET', KEYS[3], ARGV[2], now() + ARGV[4])
 redis.call('HSET', KEYS[4], ARGV[2], ARGV[3])
 return 1

@@ -189,7 +189,15 @@ class Purge(Request[bool]):
 
 
 @dataclass(frozen=True, slots=True)
-class Take(Request[Sequence[str]]):
+class Taken:
+    """A key that has to be written; `again` where somebody took it before and did not finish."""
+
+    key: str
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Take(Request[Sequence[Taken]]):
     """take.lua; keys that have to be written, from one set of marks."""
 
     marks: str

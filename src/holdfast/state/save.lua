@@ -23,7 +23,7 @@ if v == p then
   if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[7]) then
     return 'full'
   end
-  redis.call('ZADD', KEYS[2], 'NX', redis.call('TIME')[1], ARGV[6])
+  redis.call('ZADD', KEYS[2], 'NX', now(), ARGV[6])
   redis.call('HDEL', KEYS[3], ARGV[6])
 end
 if f then  -- this state may be one that the database takes

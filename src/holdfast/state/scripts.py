@@ -31,13 +31,19 @@ from holdfast.state.sending import NO_TURN, Command, Sender
 Client = Redis | RedisCluster
 # The codes of errors by which a server says that it did nothing, and may do it later.
 _PASSING = frozenset(
-    {"ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOAUTH", "NOPERM"}
+    {"ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOAUTH"}
     | {"NOREPLICAS", "OOM", "READONLY", "TRYAGAIN", "WRONGPASS"}
 )
+# Said of a command, while connecting too, and of one in a script; the last before Redis 7.
+_NO_RIGHT = ("has no permissions", "ACL failure", "user executing the script can't")
 _LOST = (RedisConnectionError, RedisTimeoutError)
 # What stands behind redis-py's errors, and begins their texts, when nothing was sent yet.
 _NOT_SENT = (ConnectionRefusedError, FileNotFoundError, socket.gaierror)
 _NOT_CONNECTED = ("No connection available", "Error connecting", "Timeout connecting")
+RIGHTS: Final = (
+    "~<prefix>* ~holdfast:state:* +eval +evalsha +info +time +exists +del +pexpire +@hash "
+    "+@sortedset +select, and to be looked at +scan +get +incrby +expire"
+)
 _MANY: Final = 100  # calls in one pipeline: with more, those who save meanwhile wait twice as long
 _TOGETHER: Final = 25  # calls in one script: nobody else is served meanwhile
 _BYTES: Final = 262_144  # and so much to be stored by it, or a single one that is larger
@@ -92,7 +98,7 @@ class Scripts:
         if isinstance(answer, NoScriptError):  # it was not run
             answer = await send(_command("EVAL", source, call))
         if isinstance(answer, Exception):
-            raise _explain(answer, changes=call.changes) from answer
+            raise explain_redis(answer, changes=call.changes) from answer
         return answer
 
     async def run_all(self, calls: Sequence[Call]) -> "list[Any]":
@@ -114,7 +120,7 @@ class Scripts:
             async with self._limited(turn):
                 answers = list(await pipeline.execute(raise_on_error=False))
         except (RedisError, OSError) as error:
-            return [_explain(error, changes=call.changes and turn.has_come) for call in calls]
+            return [explain_redis(error, changes=call.changes and turn.has_come) for call in calls]
         for place, (call, answer) in enumerate(zip(calls, answers, strict=True)):
             if isinstance(answer, NoScriptError):
                 try:
@@ -122,7 +128,7 @@ class Scripts:
                 except StoreUnavailableError as error:
                     answers[place] = error
             elif isinstance(answer, Exception):
-                answers[place] = _explain(answer, changes=call.changes)
+                answers[place] = explain_redis(answer, changes=call.changes)
         return answers
 
     async def close(self) -> None:
@@ -225,7 +231,9 @@ def _split(call: Call, answer: Any) -> "list[Any]":
     if isinstance(answer, Exception):
         return [answer] * call.several
     return [
-        _explain(ResponseError(each[1].decode()), changes=call.changes) if each[1:] else each[0]
+        explain_redis(ResponseError(each[1].decode()), changes=call.changes)
+        if each[1:]
+        else each[0]
         for each in answer
     ]
 
@@ -242,12 +250,16 @@ def _script(name: str, *, several: bool = False) -> tuple[str, str]:
     return source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
-def _explain(error: Exception, *, changes: bool) -> Exception:
+def explain_redis(error: Exception, *, changes: bool) -> Exception:
     """Say what an error means for what was asked."""
     if isinstance(error, StoreUnavailableError):  # it was not sent
         return error
     said = " ".join(str(error).split()) or "no answer in time"
     code = getattr(error, "status_code", None) or said.partition(" ")[0]
+    if any(each in said for each in _NO_RIGHT):
+        return ConfigurationError(
+            f"Redis: this user lacks rights ({said}); what a store needs: {RIGHTS}"
+        )
     if isinstance(error, ResponseError) or code in _PASSING:  # the server said so
         return _explain_answer(error, code, said)
     if isinstance(error, RedisError) and not isinstance(error, _LOST):

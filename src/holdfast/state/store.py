@@ -1,9 +1,8 @@
 """A store of states that are in Redis while they change, and in their rows when it matters."""
 
 import asyncio
-import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,9 +10,8 @@ from inspect import isawaitable
 from typing import Any, Generic, Self, TypeVar
 
 import msgspec
-from sqlalchemy import event
+from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
 
 from holdfast.database import Database
 from holdfast.errors import (
@@ -27,17 +25,15 @@ from holdfast.errors import (
 from holdfast.events import Check, Events
 from holdfast.state import operations
 from holdfast.state.codecs import StateCodec, codec_of, decode, encode
-from holdfast.state.examining import examine
+from holdfast.state.examining import examine, require_client
 from holdfast.state.facts import (
     StateConflicted,
-    StateRefused,
     StateSaved,
-    StatesFlushed,
     StatesRecovered,
     StateUnreadable,
     StoreFailed,
 )
-from holdfast.state.flushing import Flushed, flush
+from holdfast.state.following import follow
 from holdfast.state.inspecting import (
     KeyReport,
     StateStats,
@@ -45,21 +41,20 @@ from holdfast.state.inspecting import (
     check,
     count,
     look,
-    note_written,
     verify,
 )
 from holdfast.state.policy import StatePolicy
 from holdfast.state.port import CallersPort, Port
 from holdfast.state.recovering import Recovered, Recovery
-from holdfast.state.requests import Asks, Marks, Purge, Select, Text, Versions, Write
+from holdfast.state.requests import Asks, Purge, Select, Text, Versions, Write
 from holdfast.state.rows import Rows, SessionRows
-from holdfast.state.scripts import Client, Scripts
+from holdfast.state.scripts import Client, Scripts, explain_redis
 from holdfast.state.table import Key, StateTable
 from holdfast.state.together import together
+from holdfast.state.writing import Writer
 
 T = TypeVar("T")
 _PAGES = 3  # at once: one is read while others are taken up
-_WAITING = "holdfast_state_after_commit"  # of a session's info
 Background = set[asyncio.Task[Any]]
 
 
@@ -99,7 +94,7 @@ class StateStore(Generic[T]):
         events: told what happens; the database's, if not given.
 
     Raises:
-        ConfigurationError: the codec makes no state from JSON.
+        ConfigurationError: the codec makes no state from JSON, or the client sends commands again.
     """
 
     def __init__(
@@ -112,6 +107,7 @@ class StateStore(Generic[T]):
         policy: StatePolicy | None = None,
         events: Events | None = None,
     ) -> None:
+        require_client(redis)
         self.policy = policy or StatePolicy()
         self.table = table
         self.events = events or db.events
@@ -123,16 +119,17 @@ class StateStore(Generic[T]):
         self._port = Port(
             Scripts(redis, self.policy.timeout), self._rows, table.prefix, self.policy
         )
+        self._writer = Writer(redis, self._port, self.policy, self.events)
         self._leaving: Background = set()
 
     async def open(self) -> None:
-        """Find out whether client, Redis and table can keep what a store promises.
+        """Find out whether Redis and table can keep what a store promises.
 
         `flushing()` and `recover()` do so by themselves.
 
         Raises:
-            ConfigurationError: it names everything that has to be changed: a client that sends
-                again, a Redis that drops keys, a table without the columns, …
+            ConfigurationError: it names everything that has to be changed: a Redis that drops
+                keys, a table without the columns, a prefix that another table has, …
             StoreUnavailableError: Redis or PostgreSQL could not be reached.
         """
         if not self._opened:
@@ -140,7 +137,7 @@ class StateStore(Generic[T]):
             self._opened = True
 
     async def close(self) -> None:
-        """Wait for what goes on in the background after a deletion; harmless when repeated."""
+        """Wait for what follows deletions in transactions; harmless when repeated."""
         while self._leaving:
             await asyncio.gather(*self._leaving, return_exceptions=True)
         await self._port.close()
@@ -175,6 +172,7 @@ class StateStore(Generic[T]):
         One round trip. Another that is sent where the answer was lost changes nothing more.
 
         Raises:
+            ConfigurationError: `expect` is no version.
             StateConflictError: the key is at another version, has no row, or Redis was emptied or
                 restarted since it was loaded; nothing was changed.
             InvalidValueError: the state cannot be encoded or stored, or is too large.
@@ -183,6 +181,10 @@ class StateStore(Generic[T]):
             StoreUnavailableError: Redis could not be reached; nothing was changed.
         """
         name = self.table.write_key(key)
+        if type(expect) is not int:
+            raise ConfigurationError(
+                f"{name}: expect is {expect!r}; it is the version of what load() or save() gave"
+            )
         text = self._text(name, value)
         try:
             version = await operations.save(self._port, name, expect, text)
@@ -261,7 +263,7 @@ class StateStore(Generic[T]):
         """Delete a row and its state; nothing that comes late brings them back.
 
         From the call on nobody plays on from the key. In a transaction that is rolled back, the
-        next load has it again.
+        next load has it again, or another deletion of the same version.
 
         Args:
             key: of the state.
@@ -288,7 +290,7 @@ class StateStore(Generic[T]):
             await self._purge(name, token)
         elif deleted:
             work = partial(self._purge_if_gone, name, token)
-            _after_commit(session.sync_session, lambda: self._later(work()))
+            follow(session.sync_session, lambda: self._later(work()))
         return deleted
 
     async def read_durable(self, key: Key) -> Entry[T] | None:
@@ -342,31 +344,10 @@ class StateStore(Generic[T]):
         Raises:
             StoreUnavailableError: Redis or PostgreSQL is away; what waits goes on waiting.
         """
-        return await self._flush(everywhere=True)
-
-    async def _flush(self, *, everywhere: bool) -> int:
-        began, written = time.perf_counter(), 0
         try:
-            found = await self._port(Marks(everywhere))
-            self._port.touched.difference_update(found)
-            left, most = [*found], self.policy.batch_size
-            try:
-                while left:
-                    done = await flush(self._port, left[:most], most)
-                    written += done.written
-                    self._report(done)
-                    left = done.more + left[most:]
-            finally:
-                self._port.touched.update(left)
+            return await self._writer.write(everywhere=True)
         except StoreUnavailableError as error:
             raise self._failed("flush", error, harmless=True) from error
-        if written:
-            await note_written(self._redis, self._port, written)
-            seconds = round(time.perf_counter() - began, 4)
-            self.events.emit(
-                StatesFlushed(prefix=self.table.prefix, written=written, seconds=seconds)
-            )
-        return written
 
     @asynccontextmanager
     async def flushing(self) -> AsyncIterator[None]:
@@ -375,42 +356,11 @@ class StateStore(Generic[T]):
         Any number of processes may do so; one is enough.
         """
         await self.open()
-        stop = asyncio.Event()
-        writer = asyncio.create_task(self._write_until(stop))
-        try:
-            yield
-        finally:
-            stop.set()
+        async with self._writer.running():
             try:
-                await asyncio.wait([writer], timeout=self.policy.drain_timeout)
-                if not writer.done():
-                    self._failed("drain", StoreUnavailableError("it had no end in time"))
-            finally:  # also where this task is cancelled: another writer has the rest
-                writer.cancel()
-                await asyncio.wait([writer])
-            await self.close()
-
-    async def _write_until(self, stop: asyncio.Event) -> None:
-        swept, last = -math.inf, False
-        while not last:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.policy.flush_interval):
-                    await stop.wait()
-            last = stop.is_set()  # it has all that was saved before
-            due = last or time.monotonic() - swept >= self.policy.sweep_interval
-            if await self._try_to_flush(everywhere=due) and due:
-                swept = time.monotonic()
-
-    async def _try_to_flush(self, *, everywhere: bool) -> bool:
-        """Write what waits; whatever goes wrong is told, and tried again by the next round."""
-        try:
-            await self._flush(everywhere=everywhere)
-        except StoreUnavailableError:  # told already
-            return False
-        except Exception as error:  # noqa: BLE001  -- a writer that ends would be missed too late
-            self._failed("flush", StoreUnavailableError(f"{type(error).__name__}: {error}"))
-            return False
-        return True
+                yield
+            finally:
+                await self.close()
 
     async def stats(self) -> StateStats:
         """Count states, those that wait to be written, and what is written each second.
@@ -420,7 +370,10 @@ class StateStore(Generic[T]):
         Raises:
             StoreUnavailableError: Redis did not answer in time.
         """
-        return await count(self._redis, self._port)
+        try:
+            return await count(self._redis, self._port)
+        except (RedisError, OSError) as error:
+            raise explain_redis(error, changes=False) from error
 
     async def look(self, key: Key) -> KeyReport:
         """Give what both servers have under a key, and change nothing.
@@ -439,7 +392,10 @@ class StateStore(Generic[T]):
         Raises:
             StoreUnavailableError: Redis or PostgreSQL did not answer in time.
         """
-        return await verify(self._redis, self._port, self.table.read_key, progress=progress)
+        try:
+            return await verify(self._redis, self._port, self.table.read_key, progress=progress)
+        except (RedisError, OSError) as error:
+            raise explain_redis(error, changes=False) from error
 
     async def check(self) -> Sequence[Check]:
         """Tell whether states can be saved and are written: for a health route.
@@ -448,14 +404,6 @@ class StateStore(Generic[T]):
         check, not an exception.
         """
         return await check(self._redis, self._port, self.policy)
-
-    def _report(self, done: Flushed) -> None:
-        for key, reason in done.refused.items():
-            self.events.emit(StateRefused(key=key, reason=reason))
-        for key, error in done.failed.items():
-            self.events.emit(
-                StoreFailed(prefix=self.table.prefix, what=f"flush {key}", error=str(error))
-            )
 
     async def _purge(self, name: str, token: str) -> None:
         with suppress(StoreUnavailableError):  # what is left is readable to nobody
@@ -467,7 +415,7 @@ class StateStore(Generic[T]):
             if not await self._port(Versions([name])):
                 await self._port(Purge(name, token))
 
-    def _later(self, work: Any) -> None:
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
@@ -506,25 +454,3 @@ class StateStore(Generic[T]):
         if harmless and isinstance(error, OutcomeUnknownError):
             return StoreUnavailableError(str(error))
         return error
-
-
-def _after_commit(session: Session, then: Callable[[], None]) -> None:
-    """Call once when the transaction that is under way was committed; not where it was not."""
-    waiting: list[Callable[[], None]] | None = session.info.get(_WAITING)
-    if waiting is None:
-        waiting = session.info[_WAITING] = []
-        event.listen(session, "after_commit", _committed)
-        event.listen(session, "after_transaction_end", _ended)
-    waiting.append(then)
-
-
-def _committed(session: Session) -> None:
-    if not session.in_nested_transaction():
-        waiting, session.info[_WAITING][:] = list(session.info[_WAITING]), []
-        for then in waiting:
-            then()
-
-
-def _ended(session: Session, transaction: Any) -> None:
-    if transaction.parent is None:
-        session.info[_WAITING].clear()

@@ -12,7 +12,7 @@ from tests.state.explorer.world import Worker, World
 from holdfast.errors import HoldfastError, StateConflictError
 from holdfast.state import operations
 from holdfast.state.requests import Text
-from holdfast.state.versions import epoch, is_last
+from holdfast.state.versions import is_last
 
 MOST_STEPS = 400
 
@@ -29,7 +29,7 @@ def drain(world: World) -> None:
             if not refused and (row[1].state if row else None) != truth:
                 raise ViolationError(WINDOW, f"{key} was at {truth!r}, the row has {row}")
         for key in copy.redis.marks:
-            if not copy.is_closed(key) and key not in copy.redis.refused:
+            if key not in copy.redis.refused:
                 raise ViolationError(WEDGED, f"the mark of {key} stays")
         copy.run(copy.use(truths))
     except HoldfastError as error:
@@ -75,16 +75,10 @@ class Copy:
         if self.postgres.rows[key][1].state != state:
             raise ViolationError(WEDGED, f"{key} is not persisted")
 
-    def is_closed(self, key: str) -> bool:
-        """Tell whether somebody may be about to delete a row."""
-        row = self.postgres.rows.get(key)
-        closed = self.redis.is_fresh(key) and not self.redis.is_readable(key)
-        return closed and row is not None and epoch(row[0]) == epoch(self.redis.values[key]["v"])
-
     async def flush(self) -> None:
         """Write all that waits, and again when leases are over."""
         for _ in range(3):
-            self.redis.leases.clear()
+            self.redis.leases = dict.fromkeys(self.redis.leases, self.redis.now)
             await write_all(self.io)
 
     async def use(self, truths: Mapping[str, bytes | None]) -> None:

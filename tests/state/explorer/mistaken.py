@@ -246,3 +246,7 @@ async def fence_or_fail(io: Io, adoption: Adoption) -> tuple[int | None, bool]:
 
 async def settle_nothing(io: Io, writes: Any, done: Any) -> set[str]:
     return set()
+
+
+async def open_nothing(keys: Any, io: Io) -> None:
+    return

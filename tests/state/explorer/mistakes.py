@@ -171,6 +171,11 @@ MISTAKES = {
     "a flush settles nothing": Mistake(
         (rules.WEDGED, rules.WINDOW), store={(flushing, "_settle"): wrong.settle_nothing}
     ),
+    "what is closed stays closed": Mistake(
+        (rules.WEDGED,),
+        store={(flushing, "_open"): wrong.open_nothing},
+        plan=Plan(kinds=("save", "roll_back", "delete", "flush")),
+    ),
     # What the explorer found in the store.
     "persist what others took up": Mistake(
         (rules.DURABLE,),

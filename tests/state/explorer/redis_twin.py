@@ -22,6 +22,7 @@ from holdfast.state.requests import (
     Request,
     Save,
     Take,
+    Taken,
     Text,
 )
 
@@ -192,6 +193,8 @@ class RedisTwin:
         value = self.values[key]
         if value["v"] != value["p"]:
             self.leases.pop(key, None)
+            if asked.version is not None and key in self.marks:
+                self.marks[key] = self.now
             return Mark.DIRTY
         if "x" in value:
             return Mark.CLOSED
@@ -228,13 +231,13 @@ class RedisTwin:
         self.refused.pop(key, None)
         return True
 
-    def take(self, asked: Take) -> list[str]:
+    def take(self, asked: Take) -> list[Taken]:
         """See take.lua."""
         waiting = sorted(self.marks, key=lambda key: (self.marks[key], key))
         waiting = waiting[: len(self.leases) + asked.most]
         free = [key for key in waiting if self.leases.get(key, self.now) <= self.now]
-        taken = free[: asked.most]
-        self.leases.update(dict.fromkeys(taken, self.now + LEASE))
+        taken = [Taken(key, key in self.leases) for key in free[: asked.most]]
+        self.leases.update(dict.fromkeys((each.key for each in taken), self.now + LEASE))
         return taken
 
     def refuse(self, asked: Refuse) -> bool:

@@ -232,9 +232,9 @@ async def flush(hands: Hands, of: Operation) -> None:
 
 async def write_all(io: WorkerIo) -> None:
     """Write a batch after the other, as long as there are more."""
-    marks = [MARKS]
+    marks, seen = [MARKS], set[str]()
     while marks:
-        marks = (await flushing.flush(io, marks, 2)).more
+        marks = (await flushing.flush(io, marks, 2, seen)).more
 
 
 async def recover(hands: Hands, of: Operation) -> None:

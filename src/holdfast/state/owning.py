@@ -1,0 +1,45 @@
+"""Find out that a prefix in Redis is no other table's, where two stores would meet."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from holdfast.errors import ConfigurationError
+from holdfast.state.scripts import Client, explain_redis
+from holdfast.state.table import OWN
+
+OWNERS = f"{OWN}state:owners"
+
+
+async def own(client: Client, prefix: str, owner: str) -> None:
+    """Have a prefix belong to a table; the first that comes has it.
+
+    Raises:
+        ConfigurationError: another table has it, or one that begins it or that it begins.
+        StoreUnavailableError: Redis could not be reached.
+    """
+    try:
+        owners = await _read(client)
+        _require_free(owners, prefix, owner)
+        if prefix not in owners and not await client.hsetnx(OWNERS, prefix, owner):
+            _require_free(await _read(client), prefix, owner)  # somebody came between
+    except (RedisError, OSError) as error:
+        raise explain_redis(error, changes=False) from error
+
+
+async def _read(client: Client) -> Mapping[str, str]:
+    found: dict[Any, Any] = await client.hgetall(OWNERS)
+    return {prefix.decode(): owner.decode() for prefix, owner in found.items()}
+
+
+def _require_free(owners: Mapping[str, str], prefix: str, owner: str) -> None:
+    for other, whose in sorted(owners.items()):
+        meet = other.startswith(prefix) or prefix.startswith(other)
+        if meet and (other, whose) != (prefix, owner):
+            raise ConfigurationError(
+                f"state store {prefix!r} of {owner}: in this Redis the prefix {other!r} belongs to "
+                f"{whose}, and one store would take the other's states for its own. Give this one "
+                "another prefix or another Redis; where that table is gone, or is this one since "
+                f"it was moved: HDEL {OWNERS} {other}"
+            )
