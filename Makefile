@@ -10,10 +10,10 @@ export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 
 # The targets share servers, caches and two cores: `make -j` is accepted and changes nothing.
 .NOTPARALLEL:
-.PHONY: help demo test check bench proofs acceptance soak clean lock
+.PHONY: help demo test check bench proofs acceptance redis-versions soak clean lock
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s%s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/installed  ## all four applications on real servers, from nothing, in a minute
 	@$(python) -m mantimon.demo
@@ -39,6 +39,9 @@ proofs: $(VENV)/installed  ## show each promise broken on the plain stack and ke
 
 acceptance: $(VENV)/installed  ## run the tests that docs/acceptance.md names and count what is proved
 	@$(python) scripts/acceptance.py
+
+redis-versions: $(VENV)/installed  ## run the tests of the state store on each Redis and Valkey
+	@$(python) -m scripts.redis_versions
 
 soak: $(VENV)/installed  ## find rare failures: tests that do harm, then all until SOAK_MINUTES (30)
 	@$(python) scripts/soak.py $(if $(QUICK),--quick)

@@ -71,6 +71,15 @@ class Sentinels:
         """Wait until the sentinels name another master, which is one."""
         await wait_until(self._taken_over)
 
+    async def until_followed(self) -> None:
+        """Wait until the replicas that run have the master's data."""
+
+        async def followed() -> bool:
+            running = [node for node in self.replicas if node.runs]
+            return all([await node.follows(self.master) for node in running])
+
+        await wait_until(followed)
+
     async def demote(self, node: Node) -> None:
         """Have an old master follow the new one, as the sentinels do after about ten seconds."""
         await node.ask("REPLICAOF", HOST, self.master.port)
@@ -155,6 +164,11 @@ class Cluster:
         """Ask which nodes are masters."""
         return [node for node in self._running() if await node.is_master()]
 
+    async def followed(self) -> list[tuple[Node, Node]]:
+        """Ask which masters have a replica; give both."""
+        masters, running = await self.masters(), self._running()
+        return [(each, node) for each in masters for node in running if await node.follows(each)]
+
     async def replica_of(self, master: Node) -> Node:
         """Find the node that follows another."""
         for node in self._running():
@@ -189,7 +203,7 @@ class Cluster:
 
     async def set_patience(self, milliseconds: str) -> None:
         """Say how long a master may be silent before its replica takes over."""
-        for each in self.nodes:
+        for each in self._running():
             await each.ask("CONFIG", "SET", "cluster-node-timeout", milliseconds)
 
     async def mend(self) -> None:
@@ -379,8 +393,8 @@ async def unite(masters: Sequence[Node], replicas: Sequence[Node]) -> None:
         if node is not everybody[0]:
             await everybody[0].ask("CLUSTER", "MEET", HOST, node.port)
     for number, master in enumerate(masters):
-        last = min((number + 1) * share, SLOTS) - 1
-        await master.ask("CLUSTER", "ADDSLOTSRANGE", number * share, last)
+        slots = range(number * share, min((number + 1) * share, SLOTS))
+        await master.ask("CLUSTER", "ADDSLOTS", *slots)  # a range is Redis 7's
     for master, replica in zip(masters, replicas, strict=True):
         number = await master.ask("CLUSTER", "MYID")
 

@@ -109,6 +109,15 @@ class Node:
         os.kill(self.pid, signal.SIGCONT)
         self.frozen = False
 
+    async def fall_behind(self) -> None:
+        """Cut a replica off from its master: it hears of no change until it may catch up."""
+        await self.ask("CONFIG", "SET", "masterauth", "what the master does not take")
+        await self.ask("CLIENT", "KILL", "TYPE", "master")
+
+    async def catch_up(self) -> None:
+        """Let it follow its master again, or whoever takes the place of that."""
+        await self.ask("CONFIG", "SET", "masterauth", self.settings.get("masterauth", ""))
+
     async def restart(self) -> None:
         """Start it again at its port, after a kill, and wait until it answers."""
         self.kill()

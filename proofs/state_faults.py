@@ -7,15 +7,20 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from proofs.state_field import Field
+from proofs.redis_engines import Sentinels
+from proofs.redis_node import Node
+from proofs.state_field import PATIENT, Field
 from proofs.state_postgres import send
 
 FROZEN: Final = (0.4, 1.2)  # seconds
 DOWN: Final = (0.05, 0.5)
 BETWEEN: Final = (0.2, 0.7)
 KILLS_A_WORKER: Final = 0.4  # of the times between two faults
+SOON: Final = "1000"  # milliseconds until another server takes over
+MASTER_KILLED: Final = "master killed"  # where another takes over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,19 +84,19 @@ class Faults:
 
     async def kill_redis(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
         """Kill it; what is on its disk is there afterwards."""
-        self.field.redis.kill()
+        self._redis.kill()
         await self._wait(*DOWN)
         await meanwhile()
-        await self.field.redis.restart()
+        await self._redis.restart()
 
     async def empty_redis(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
         """Send FLUSHALL."""
-        await self.field.redis.ask("FLUSHALL")
+        await self._redis.ask("FLUSHALL")
         await meanwhile()
 
     async def set_redis_back(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
         """Save a dump, go on, kill it, and start it from the dump."""
-        redis, dump = self.field.redis, self.field.redis.folder / "dump.rdb"
+        redis, dump = self._redis, self._redis.folder / "dump.rdb"
         kept = dump.with_name("kept.rdb")
         await redis.ask("SAVE")
         shutil.move(dump, kept)
@@ -104,12 +109,39 @@ class Faults:
 
     async def freeze_redis(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
         """Stop it for a while; then it takes what was sent meanwhile."""
-        self.field.redis.freeze()
+        self._redis.freeze()
         try:
             await self._wait(*FROZEN)
             await meanwhile()
         finally:
-            self.field.redis.thaw()
+            self._redis.thaw()
+
+    async def kill_master(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        """Kill one whose replicas are behind, and wait until one of these has taken over."""
+        redis = self.field.redis
+        assert not isinstance(redis, Node)
+        await redis.set_patience(SOON)
+        if isinstance(redis, Sentinels):
+            await redis.until_followed()
+            master, replicas = redis.master, [node for node in redis.replicas if node.runs]
+            taken_over = redis.until_taken_over
+        else:
+            master, replica = self.chance.choice(await redis.followed())
+            replicas, taken_over = [replica], partial(redis.until_master, replica)
+        for each in replicas:
+            await each.fall_behind()
+        await self._wait(*DOWN)
+        master.kill()
+        await meanwhile()
+        await taken_over()
+        for each in replicas:
+            await each.catch_up()
+        await redis.set_patience(PATIENT)
+
+    @property
+    def _redis(self) -> Node:
+        assert isinstance(self.field.redis, Node)
+        return self.field.redis
 
     async def kill_postgres(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
         """Kill all its processes, and start it again."""
@@ -136,6 +168,7 @@ FAULTS: Final = {
     "Redis emptied": (Faults.empty_redis, True),
     "Redis set back": (Faults.set_redis_back, True),
     "Redis frozen": (Faults.freeze_redis, False),
+    MASTER_KILLED: (Faults.kill_master, True),
     "PostgreSQL killed": (Faults.kill_postgres, False),
     "PostgreSQL frozen": (Faults.freeze_postgres, False),
 }

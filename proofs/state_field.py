@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import msgspec
 from proofs.folders import open_folder
+from proofs.redis_engines import Cluster, Sentinels, cluster, sentinels
 from proofs.redis_node import Node
 from proofs.state_log import WRONG, Log, read
 from proofs.state_postgres import Postgres, read_rows, send
@@ -25,6 +26,10 @@ ROOT = Path(__file__).resolve().parent.parent
 IN_MEMORY: Mapping[str, str] = {"save": '""', "appendonly": "no"}
 ON_DISK: Mapping[str, str] = {"save": '""', "appendonly": "yes", "appendfsync": "everysec"}
 ENDS = 40.0  # seconds
+# What Redis is in a round.
+ONE, SENTINELS, CLUSTER = "one server", "Sentinels", "a cluster"
+PATIENT = "60000"  # milliseconds: no other server takes over while nobody is killed
+Redis = Node | Sentinels | Cluster
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -104,7 +109,7 @@ class Field:
 
     Attributes:
         postgres: the server.
-        redis: the server.
+        redis: the server, or servers of which others take over.
         nursery: of the workers.
         log: of what is done to them.
         job: for the workers, each with a number of its own.
@@ -112,7 +117,7 @@ class Field:
     """
 
     postgres: Postgres
-    redis: Node
+    redis: Redis
     nursery: Nursery
     log: Log
     job: Job
@@ -181,8 +186,19 @@ class Field:
 
 
 @asynccontextmanager
-async def own_redis(settings: Mapping[str, str]) -> AsyncIterator[Node]:
-    """Give an empty Redis or Valkey."""
+async def own_redis(kind: str, settings: Mapping[str, str]) -> AsyncIterator[tuple[Redis, str]]:
+    """Give an empty Redis or Valkey, and its URL: ONE with these settings, SENTINELS or CLUSTER."""
+    if kind == ONE:
+        async with _one(settings) as node:
+            yield node, f"redis://{node.place}/0"
+        return
+    async with sentinels() if kind == SENTINELS else cluster() as group:
+        await group.set_patience(PATIENT)
+        yield group, group.url
+
+
+@asynccontextmanager
+async def _one(settings: Mapping[str, str]) -> AsyncIterator[Node]:
     with open_folder() as folder:
         node = Node(program=find_redis().path, folder=folder / "redis", settings=settings)
         try:

@@ -28,7 +28,7 @@ from holdfast.models import Base, json_type
 from holdfast.state import Entry, StatePolicy, StateStore, StateTable, state_version
 
 # A writer that was killed holds up nobody for longer than a round.
-POLICY = StatePolicy(flush_interval=0.2, flush_timeout=2.0, lease=2.0)
+POLICY = StatePolicy(flush_interval=0.2, flush_timeout=2.0, lease=4.0)
 DRAINED_WITHIN = 10.0  # seconds
 DONE_NOTHING = (StateConflictError, UnknownKeyError, OverloadedError, StoreUnavailableError)
 
@@ -74,7 +74,7 @@ class Holdfast:
         """Open one; servers that are away just now are waited for."""
         db = Database(postgres, events=Events(lambda _: None))
         table = StateTable[Played](model=Game, prefix="game:")
-        async with redis.client(url) as client:
+        async with redis.cluster(url) if "+cluster:" in url else redis.client(url) as client:
             try:
                 yield cls(db, StateStore(db, client, table=table, codec=Played, policy=POLICY))
             finally:

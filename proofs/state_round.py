@@ -3,8 +3,8 @@
 usage: python -m proofs.state_round [WAY [SEED [NUMBER]]]
 
 WAY is holdfast or usual. Without NUMBER it plays one round of each combination, with NUMBER that
-round alone. It ends with 1 where something is wrong; then the lines are kept, and their folder is
-named.
+round alone; with "Sentinels" or "a cluster" one in which masters are killed. It ends with 1 where
+something is wrong; then the lines are kept, and their folder is named.
 """
 
 import asyncio
@@ -21,10 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from proofs.state_faults import FAULTS, Faults, Step
+from proofs.state_faults import FAULTS, MASTER_KILLED, Faults, Step
 from proofs.state_field import (
+    CLUSTER,
     IN_MEMORY,
     ON_DISK,
+    ONE,
+    SENTINELS,
     Field,
     Nursery,
     own_nursery,
@@ -85,6 +88,11 @@ COMBINATIONS: Final[Sequence[tuple[bool, tuple[Step, ...]]]] = (
 )
 
 
+GROUPS: Final = (SENTINELS, CLUSTER)
+# What happens between the death of a master and the moment when another one takes over.
+MEANWHILE: Final = ("worker killed", "worker frozen", "PostgreSQL killed", "PostgreSQL frozen")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """A round.
@@ -95,6 +103,7 @@ class Plan:
         number: of the round.
         on_disk: whether Redis writes to its disk.
         steps: what is done.
+        redis: ONE, or one of GROUPS.
     """
 
     way: str
@@ -102,11 +111,19 @@ class Plan:
     number: int
     on_disk: bool
     steps: tuple[Step, ...]
+    redis: str = ONE
 
     def __str__(self) -> str:
         disk = "on disk" if self.on_disk else "in memory"
         steps = ", ".join(map(str, self.steps))
-        return f"{self.way}, seed {self.seed}, round {self.number}, Redis {disk}: {steps}"
+        redis = f"Redis {disk}, {self.redis}"
+        return f"{self.way}, seed {self.seed}, round {self.number}, {redis}: {steps}"
+
+    @property
+    def again(self) -> str:
+        """The command that plays it again."""
+        which = self.number if self.redis == ONE else repr(self.redis)
+        return f"python -m proofs.state_round {self.way} {self.seed} {which}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +149,7 @@ class Result:
         wrong = [f"{name}: {each}" for name, texts in self.verdict.found.items() for each in texts]
         shown = "".join(f"\n  {each}" for each in wrong[:20])
         kept = f", the lines are in {self.kept}" if self.kept else ""
-        again = f"python -m proofs.state_round {self.plan.way} {self.plan.seed} {self.plan.number}"
-        again = f"; again: {again}" if wrong else ""
+        again = f"; again: {self.plan.again}" if wrong else ""
         return f"{self.plan}\n  {len(wrong)} wrong{kept}{again}{shown}"
 
 
@@ -160,12 +176,20 @@ def plan_round(way: str, seed: int, number: int) -> Plan:
     chance = random.Random(seed)
     on_disk = chance.random() < 0.3
     # What is on disk is not set back by a dump.
-    names = [name for name in FAULTS if not (on_disk and name == "Redis set back")]
+    left_out = {MASTER_KILLED, "Redis set back"} if on_disk else {MASTER_KILLED}
+    names = [name for name in FAULTS if name not in left_out]
     steps = tuple(
         Step(name=outer, around="" if inner[:5] == outer[:5] else inner)
         for outer, inner in (chance.sample(names, 2) for _ in range(4))
     )
     return Plan(way=way, seed=seed, number=number, on_disk=on_disk, steps=steps)
+
+
+def plan_failovers(seed: int, redis: str) -> Plan:
+    """Choose a round in which masters are killed, and other things before others take over."""
+    inner = random.Random(seed).sample(MEANWHILE, 2)
+    steps = tuple(Step(name=MASTER_KILLED, around=each) for each in inner)
+    return Plan(way="holdfast", seed=seed, number=0, on_disk=False, steps=steps, redis=redis)
 
 
 async def play(plan: Plan, ground: Ground, *, keep: bool = True) -> Result:
@@ -213,13 +237,14 @@ async def play(plan: Plan, ground: Ground, *, keep: bool = True) -> Result:
 
 async def _play(plan: Plan, ground: Ground, log: Log, folder: Path) -> float:
     await ground.postgres.make_tables()
-    async with own_redis(ON_DISK if plan.on_disk else IN_MEMORY) as redis:
+    settings = ON_DISK if plan.on_disk else IN_MEMORY
+    async with own_redis(plan.redis, settings) as (redis, url):
         job = Job(
             number=0,
             seed=plan.seed,
             way=plan.way,
             postgres=ground.postgres.server.url("owner"),
-            redis=f"redis://{redis.place}/0",
+            redis=url,
             log=str(folder / "lines"),
             tasks=TASKS,
             games=GAMES,
@@ -244,11 +269,15 @@ async def _play(plan: Plan, ground: Ground, log: Log, folder: Path) -> float:
 
 async def main(way: str = "holdfast", seed: str = "1", number: str | None = None) -> int:
     """Play rounds, and print what each showed."""
-    numbers = [int(number)] if number else range(len(COMBINATIONS))
+    if number in GROUPS:
+        plans = [plan_failovers(int(seed), number)]
+    else:
+        numbers = [int(number)] if number else range(len(COMBINATIONS))
+        plans = [plan_round(way, int(seed), each) for each in numbers]
     wrong = 0
     async with own_ground() as ground:
-        for each in numbers:
-            result = await play(plan_round(way, int(seed), each), ground)
+        for plan in plans:
+            result = await play(plan, ground)
             wrong += result.verdict.violations
             show(result)
     return 1 if wrong else 0

@@ -5,10 +5,10 @@ usage: soak.py [--quick] [PYTEST ARGUMENTS]
 First ten minutes in which 200 tasks write while back ends are ended, the server restarts and
 tasks are cancelled; then the pool with many more cancellations and schedules than its tests have,
 tens of thousands of values in columns of each type, a state store with tens of thousands of
-schedules and a hundred rounds in which everything is killed, and the test kit with hundreds of
-tests of which some do harm, each time others; then rounds of all tests until SOAK_MINUTES (30) are
-over. Ends with the first run that fails. With --quick it is half a minute of the first and fewer
-tests of the kit, always the same. SOAK_SEED repeats a run.
+schedules, a hundred rounds in which everything is killed and forty in which masters are, and the
+test kit with hundreds of tests of which some do harm, each time others; then rounds of all tests
+until SOAK_MINUTES (30) are over. Ends with the first run that fails. With --quick it is half a
+minute of the first and fewer tests of the kit, always the same. SOAK_SEED repeats a run.
 """
 
 import os
@@ -31,6 +31,7 @@ CANCELLED = 10_000  # for each way and driver
 SCHEDULES = 10_000
 STATES = 20_000  # schedules of a state store
 ROUNDS = 100  # in which its processes and servers are killed
+FAILOVERS = 20  # rounds for Sentinels and as many for a cluster, in which masters are
 TESTS = 500
 QUICK_TESTS = 60
 
@@ -52,9 +53,8 @@ def main(arguments: list[str]) -> int:
         "values", (*FUZZ, f"--hypothesis-seed={seed}"), HOLDFAST_FUZZ=str(VALUES)
     )
     failed = failed or run("states", EXPLORER, HOLDFAST_SCHEDULES=str(STATES), SOAK_SEED=seed)
-    failed = failed or run(
-        "states, processes", PROCESSES, HOLDFAST_ROUNDS=str(ROUNDS), HOLDFAST_SEED=seed
-    )
+    rounds_of = {"HOLDFAST_ROUNDS": str(ROUNDS), "HOLDFAST_FAILOVERS": str(FAILOVERS)}
+    failed = failed or run("states, processes", PROCESSES, HOLDFAST_SEED=seed, **rounds_of)
     failed = failed or run("kit", KIT, SOAK_TESTS=str(TESTS), SOAK_SEED=seed)
     rounds = 0
     while not failed and (rounds == 0 or time.monotonic() < end):

@@ -14,7 +14,9 @@ from scripts import environment
 
 ROOT = Path(__file__).parent.parent
 PINS = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-TARGETS = ("demo", "test", "check", "bench", "proofs", "acceptance", "soak", "clean")
+TARGETS = (
+    *("demo", "test", "check", "bench", "proofs", "acceptance", "redis-versions", "soak", "clean"),
+)
 
 
 def wanted() -> set[str]:
@@ -37,7 +39,9 @@ def test_everything_that_is_asked_for_is_pinned():
     assert wanted() - pinned == set()
 
 
-@pytest.mark.parametrize("file", ["requirements.txt", "requirements-uv.txt"])
+@pytest.mark.parametrize(
+    "file", ["requirements.txt", "requirements-uv.txt", "requirements-redis.txt"]
+)
 def test_every_pin_has_a_hash_and_no_pin_an_address(file):
     """Whatever registry is used, the same files are installed."""
     text = (ROOT / file).read_text(encoding="utf-8")

@@ -208,6 +208,15 @@ def test_a_variable_that_cannot_be_read(shell):
     assert rows(done)["redis.understood"]["said"].startswith("REDIS_URL: Redis URL: ")
 
 
+@pytest.mark.parametrize("url", [f"redis+cluster://{NOWHERE}/1", "redis+clusters://a:1"])
+def test_a_cluster_that_cannot_be_read(shell, url):
+    """It is said how the URL of a cluster looks, not that of anything else."""
+    done = shell("doctor", "--json", DATABASE_URL="sqlite://", REDIS_URL=url)
+
+    said = rows(done)["redis.understood"]["said"]
+    assert "a cluster has no databases" in said or "one of redis+cluster://" in said
+
+
 @pytest.mark.parametrize("variable", ["DATABASE_OWNER_URL", "DIRECT_DATABASE_URL"])
 def test_another_variable_that_cannot_be_read(shell, variable):
     """It is named, and the database is looked at all the same."""

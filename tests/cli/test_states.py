@@ -2,11 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from proofs.redis_engines import cluster, sentinels
 from sqlalchemy import text
 from tests.cli.conftest import Shell
 from tests.state.conftest import PATIENT, Board, Match, make_store
@@ -224,6 +225,29 @@ def test_verify_names_what_is_odd_in_redis(shell, play, spoil, says):
     done = shell("state", "verify")
 
     assert (done.returncode, says in done.stdout) == (1, True), done.stdout
+
+
+@pytest.fixture(params=[sentinels, cluster])
+async def several(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """Give the URL of servers of which others take over."""
+    async with request.param() as servers:
+        yield servers.url
+
+
+def test_several_servers(shell, play, several):
+    """Each command does the same behind Sentinels and on a cluster."""
+    one, *_ = insert(play, 3)
+    shell.environ["REDIS_URL"] = several
+
+    assert shell("state", "recover").stdout.startswith("3 rows: 3 filled")
+    assert shell.json("state", "stats")["keys"] == 3
+    assert shell.json("state", "show", str(one))["in_redis"] == "it goes on from there"
+    assert shell("state", "flush").stdout == "0 states were written\n"
+    assert shell("state", "verify").stdout.startswith("3 rows: 3 as in Redis")
+    doctor = json.loads(shell("doctor", "--json").stdout)["checks"]
+    assert {each["state"] for each in doctor if each["name"].startswith("redis.")} == {"ok"}
+    (given,) = [each for each in shell.json("status") if each["service"] == "redis"]
+    assert given["where"].removesuffix("/0") in several
 
 
 def test_a_project_without_a_store(shell, database_url):

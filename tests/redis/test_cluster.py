@@ -149,7 +149,8 @@ async def test_a_client_gets_to_the_next_master(shards, end):
         await wait_until(lambda: client.incr("count"))
         await wait_until(pipelined)
 
-        assert await replica.ask("GET", "count") == "3"
+        # More where an answer was late: then it was asked again, by this test.
+        assert int(await replica.ask("GET", "count")) >= 3
 
 
 async def test_a_planned_change_of_a_master(shards):

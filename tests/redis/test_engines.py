@@ -57,6 +57,7 @@ def is_there(pid: int) -> bool:
 
 async def test_the_wheel_s_server_does_as_well(monkeypatch):
     """Valkey, where nothing is installed on the system."""
+    monkeypatch.delenv("HOLDFAST_REDIS_BIN", raising=False)
     monkeypatch.setenv("PATH", "/nowhere")
     program = find_redis().path
     monkeypatch.undo()

@@ -58,7 +58,9 @@ async def test_each_kind_of_state_comes_back(db, client, begin, codec, states):
     match = await begin()
     table = StateTable(model=Match, prefix="match:")
     store = StateStore(db, client, table=table, codec=codec, policy=POLICY)
-    version = (await StateStore(db, client, table=table, codec=dict).load(match)).version
+    version = (
+        await StateStore(db, client, table=table, codec=dict, policy=POLICY).load(match)
+    ).version
 
     for state in states:
         version = (await store.save(match, state, expect=version)).version

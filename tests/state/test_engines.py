@@ -74,12 +74,12 @@ async def test_a_cluster_is_written_by_whoever_saved(db, begin, row, monkeypatch
         counted, *matches = [await begin() for _ in range(11)]
         await store.update(counted, lambda _: Board(turn=1))
         await store.stats()  # looks for marks as well, and leaves them to the writer
-        assert await store._flush(everywhere=False) == 1
+        assert await store._writer.write(everywhere=False) == 1
         carry_out = store._port._scripts.run
 
         async def look_before(call):
             if call.name == "save":
-                await store._flush(everywhere=False)
+                await store._writer.write(everywhere=False)
             return await carry_out(call)
 
         monkeypatch.setattr(store._port._scripts, "run", look_before)

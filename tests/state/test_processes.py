@@ -1,6 +1,7 @@
 """Processes play on a store while they and its servers are killed, frozen and set back.
 
-`HOLDFAST_ROUNDS` says how many rounds, `HOLDFAST_SEED` the seed of the first.
+`HOLDFAST_ROUNDS` says how many rounds, `HOLDFAST_FAILOVERS` how many of those in which another
+server takes over, `HOLDFAST_SEED` the seed of the first.
 """
 
 import os
@@ -21,9 +22,18 @@ from proofs.state_judge import (
     judge,
 )
 from proofs.state_log import DONE, REFUSED, UNKNOWN, WRONG, Call, Fault, Log, Record, read
-from proofs.state_round import COMBINATIONS, Result, own_ground, plan_round, play
+from proofs.state_round import (
+    COMBINATIONS,
+    GROUPS,
+    Result,
+    own_ground,
+    plan_failovers,
+    plan_round,
+    play,
+)
 
 ROUNDS = int(os.environ.get("HOLDFAST_ROUNDS", str(len(COMBINATIONS))))
+FAILOVERS = int(os.environ.get("HOLDFAST_FAILOVERS", "1"))
 SEED = int(os.environ.get("HOLDFAST_SEED", "1"))
 
 
@@ -35,13 +45,29 @@ async def test_nothing_is_lost_whatever_is_killed():
             plan = plan_round("holdfast", SEED + number, number)
             results.append(await play(plan, ground))
 
+    assert_nothing_is_wrong(results)
+    assert describe(results).kept
+
+
+@pytest.mark.parametrize("redis", GROUPS)
+async def test_nothing_is_lost_when_a_master_is_killed(redis):
+    """Another takes over: what was persisted is there, and what was only saved is as it is told."""
+    async with own_ground() as ground:
+        seeds = range(SEED, SEED + FAILOVERS)
+        results = [await play(plan_failovers(seed, redis), ground) for seed in seeds]
+
+    assert_nothing_is_wrong(results)
+    assert {result.faults["master killed"] for result in results} == {2}
+
+
+def assert_nothing_is_wrong(results: list[Result]) -> None:
+    """Show what is, where something is, and that enough was done to show it."""
     wrong = [str(result) for result in results if result.verdict.violations]
     assert not wrong, "\n".join(wrong)
     calls = sum((result.calls for result in results), Counter())
     for what in ("create", "load", "save", "persist", "finish", "recover", "drain", "row"):
         assert calls[what, DONE], f"no {what} was acknowledged, so that nothing was tested"
     assert calls["save", REFUSED], "nobody was in another's way, so that nothing was tested"
-    assert describe(results).kept
 
 
 def call(what: str, at: int, *, moves=None, **more) -> Call:

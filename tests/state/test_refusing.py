@@ -37,6 +37,7 @@ from holdfast.state import (
     StateTable,
     StateUnreadable,
     StoreFailed,
+    examining,
 )
 from holdfast.state.scripts import RIGHTS
 
@@ -48,8 +49,8 @@ async def test_a_key_of_another_type(store, key):
         await store.load(key)
 
 
-class Odd(Board):
-    """A state that cannot be encoded."""
+class More(Board):
+    """A state that a store of boards would give back with less."""
 
     extra: object = None
 
@@ -57,13 +58,14 @@ class Odd(Board):
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        (Odd(extra=object()), "cannot be encoded"),
+        (Board(moves=[object()]), "cannot be encoded"),
+        (More(extra=1), "is a More, no Board"),
         (Board(moves=["a\0b"]), "has a NUL character in it"),
         (Board(moves=["x" * 3_000]), "takes 3,023 bytes, more than max_bytes"),
         (Board(turn=float("nan")), "could not be loaded again: Expected `int`, got `null`"),
         (Board(moves=[1]), "could not be loaded again: Expected `str`, got `int`"),
     ],
-    ids=["not JSON", "NUL", "too large", "NaN", "another type"],
+    ids=["not JSON", "a subclass", "NUL", "too large", "NaN", "another type"],
 )
 async def test_a_state_that_cannot_be_stored(db, client, begin, value, says):
     """It is refused before anything is sent, with its key."""
@@ -278,7 +280,8 @@ async def test_a_save_that_expects_no_version(store, begin):
     [
         ("other_matches", "match:", "the prefix 'match:' belongs to public.matches of database"),
         ("other_matches", "match:old:", "the prefix 'match:' belongs to public.matches"),
-        ("matches", "ma", "the prefix 'match:' belongs to public.matches"),
+        ("other_matches", "ma", "the prefix 'match:' belongs to public.matches"),
+        ("matches", "match2:", "in this Redis that table has the prefix 'match:'"),
     ],
 )
 async def test_a_prefix_that_another_table_has(*, store, db, client, name, prefix, says):
@@ -319,7 +322,8 @@ async def limited(client, redis_url):
 
 async def test_the_rights_that_a_store_needs(db, begin, limited, row):
     """What the message says is enough for everything."""
-    rights = RIGHTS.replace("<prefix>", "match:").replace(", and to be looked at", "")
+    rights = RIGHTS.replace("<prefix>", "match:")
+    rights = rights.replace(", in a cluster", "").replace(", and to be looked at", "")
     store = make_store(db, await limited(rights))
     match = await begin()
 
@@ -344,8 +348,97 @@ async def test_a_user_of_redis_without_rights(db, begin, limited):
         ("~* +@all -scan", lambda store: store.stats()),
     ):
         store = make_store(db, await limited(rights))
-        with pytest.raises(ConfigurationError, match=r"lacks rights .* \+eval \+evalsha \+info"):
+        with pytest.raises(
+            ConfigurationError, match=r"not allowed here .* \+eval \+evalsha \+info"
+        ):
             await call(store)
+
+
+async def test_a_deletion_that_expects_no_version(store, begin):
+    """An entry is not its version."""
+    match = await begin()
+    entry = await store.load(match)
+
+    for wrong in (entry, True, "1"):
+        with pytest.raises(ConfigurationError, match="it is the version of what load"):
+            await store.delete(match, expect=wrong)
+    with pytest.raises(ConfigurationError, match="is no entry that load"):
+        await store.persist(match, entry.version)
+
+
+async def test_an_entry_of_another_store(store, db, client, begin):
+    """A key that both have is that of two states."""
+    match = await begin()
+    table = StateTable[Board](model=Match, prefix="other:")
+    other = StateStore(db, client, table=table, codec=Board)
+
+    with pytest.raises(ConfigurationError, match="the entry is that of other:"):
+        await store.persist(match, await other.load(match))
+
+
+async def test_a_row_that_is_mended(store, begin, db):
+    """What was wrong with it is not what Redis goes on with."""
+    match = await begin()
+    await set_state(db, match, '{"turn": "first"}')
+    with pytest.raises(InvalidValueError, match="mend the row"):
+        await store.load(match)
+    await set_state(db, match, '{"turn": 1}')
+
+    assert (await store.load(match)).value == Board(turn=1)
+
+
+async def test_a_row_without_a_state(store, begin, db):
+    """It is unreadable, and no other one is harmed by it."""
+    match, other = await begin(), await begin()
+    async with db.engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE matches ALTER state DROP NOT NULL"))
+        await connection.execute(
+            text("UPDATE matches SET state = NULL WHERE id = :id"), {"id": match}
+        )
+
+    for call in (store.load, store.read_durable):
+        with pytest.raises(InvalidValueError, match="holds what is no state of this store"):
+            await call(match)
+    assert (await store.recover()).unreadable == [str(match)]
+    assert (await store.load(other)).value == Board()
+
+
+SECURED = """
+    CREATE POLICY few ON matches USING (true) WITH CHECK (turn < 5);
+    ALTER TABLE matches ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY
+"""
+RAISES = """
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF NEW.turn > 4 THEN RAISE 'no' USING ERRCODE = 'GA013'; END IF; RETURN NEW; END $$;
+    CREATE TRIGGER refuse BEFORE UPDATE ON matches FOR EACH ROW EXECUTE FUNCTION refuse()
+"""
+
+
+@pytest.mark.parametrize("rule", [SECURED, RAISES], ids=["policy", "trigger"])
+async def test_whatever_refuses_a_row_stops_no_other(store, db, begin, row, rule):
+    """By a policy, or with an error that PostgreSQL does not know."""
+    async with db.engine.begin() as connection:
+        for statement in rule.rsplit(";\n", 1):
+            await connection.execute(text(statement))
+    matches = [await begin() for _ in range(3)]
+    for turn, match in enumerate(matches, start=3):
+        await store.update(match, lambda _, turn=turn: Board(turn=turn))
+
+    assert await store.flush() == 2
+    assert [(await row(match))[1] for match in matches] == [3, 4, 0]
+    assert (await store.stats()).refused == 1
+
+
+async def test_a_role_without_rights(store, db, begin):
+    """It is told at the start, and at the first use."""
+    match = await begin()
+    async with db.engine.begin() as connection:
+        await connection.execute(text("REVOKE UPDATE ON matches FROM CURRENT_USER"))
+
+    with pytest.raises(ConfigurationError, match="may not read and update matches"):
+        await store.open()
+    with pytest.raises(ConfigurationError, match="permission denied for table matches"):
+        await store.load(match)
 
 
 async def test_a_key_that_is_somebody_elses(store, begin, client):
@@ -502,7 +595,7 @@ def test_a_codec_that_is_none(db, client):
         ({"timeout": 0}, "timeout is 0"),
         ({"timeout": "1"}, "timeout is '1'"),
         ({"batch_size": 0}, "batch_size is 0; it is a whole number above 0"),
-        ({"lease": 1.0, "flush_timeout": 2.0}, "shorter than flush_timeout"),
+        ({"lease": 1.0, "flush_timeout": 2.0}, "shorter than two statements with flush_timeout"),
     ],
 )
 def test_limits_that_cannot_be(limits, says):
@@ -548,7 +641,29 @@ async def test_an_entry_of_another_key(store, begin, row):
     entry = await store.update(one, lambda _: Board(turn=9))
     await store.load(other)
 
-    with pytest.raises(ConfigurationError, match=f"{other}: the entry is that of {one}"):
+    with pytest.raises(ConfigurationError, match=f"{other}: the entry is that of match:{one}"):
         await store.persist(other, entry)
 
     assert (await row(other))[1] == 2
+
+
+async def test_a_server_that_goes_away_while_it_is_named(db, client, monkeypatch):
+    """It is away: by half of its name the table would be another one, whose prefix this is not."""
+    with monkeypatch.context() as patch:
+        patch.setattr(examining, "_SERVER", text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        with pytest.raises(StoreUnavailableError):
+            await make_store(db, client).open()
+
+    assert await client.hlen("holdfast:state:owners") == 0
+    await make_store(db, client).open()
+
+
+async def test_a_role_that_may_not_know_the_server(db, client, monkeypatch):
+    """The table is known by what the role may know."""
+    monkeypatch.setattr(examining, "_SERVER", text("SELECT oid FROM pg_authid"))
+
+    await make_store(db, client).open()
+
+    owner = (await client.hget("holdfast:state:owners", "match:")).decode()
+    assert owner.startswith("public.matches of database ")
+    assert " of server " not in owner

@@ -50,15 +50,40 @@ async def test_a_cancelled_round_gives_back_what_it_took(store, begin, db, clien
     """Others need not wait until its lease is over."""
     match = await begin()
     await store.update(match, lambda _: Board(turn=1))
-    async with locked(db, match):
+    async with db.session() as other:
+        await other.execute(text("LOCK TABLE matches IN EXCLUSIVE MODE"))
         flushing = asyncio.create_task(store.flush())
         await until_blocked(db)
         flushing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await flushing
+        await other.rollback()
 
     assert await client.hlen(f"{MARKS}:leases") == 0
     assert await store.flush() == 1
+
+
+async def test_a_row_that_is_locked_keeps_no_other_one(store, begin, db, row):
+    """It is written by the next round after that."""
+    matches = [await begin() for _ in range(3)]
+    for match in matches:
+        await store.update(match, lambda _: Board(turn=1))
+    async with locked(db, matches[1]):
+        assert await store.flush() == 2
+        assert await store.flush() == 0
+
+    assert await store.flush() == 1
+    assert [(await row(match))[1] for match in matches] == [1, 1, 1]
+
+
+async def test_a_recovery_waits_for_no_locked_row(store, begin, db):
+    """The others of its page are there; that one is taken up when it is loaded."""
+    matches = [await begin() for _ in range(3)]
+    async with locked(db, matches[1]):
+        done = await store.recover()
+
+    assert (done.rows, done.filled, done.left) == (3, 2, 1)
+    assert (await store.load(matches[1])).value == Board()
 
 
 async def test_a_round_has_an_end(db, client, begin, row, monkeypatch):
@@ -100,17 +125,17 @@ async def test_a_key_whose_deletion_died_is_opened(store, begin, client, row):
     assert (await store.load(match)).value == Board(turn=1)
 
 
-async def test_a_deletion_that_goes_on_is_waited_for_once(db, client, begin, monkeypatch):
-    """However many keys a long transaction has closed, a round is no longer for it."""
+async def test_a_deletion_that_goes_on_is_not_waited_for(db, client, begin, monkeypatch):
+    """However many keys a long transaction has closed, a round is no longer for it; a load is."""
     store = make_store(db, client, timeout=0.3)
     matches = [await begin() for _ in range(5)]
     for match in matches:
         await store.load(match)
     adopt, adopted = store._rows.adopt, []
 
-    async def count(rows, within):
+    async def count(rows, within, **how):
         adopted.extend(rows)
-        return await adopt(rows, within)
+        return await adopt(rows, within, **how)
 
     monkeypatch.setattr(store._rows, "adopt", count)
     async with db.session() as session:
@@ -118,11 +143,11 @@ async def test_a_deletion_that_goes_on_is_waited_for_once(db, client, begin, mon
             assert await store.delete(match, session=session)
             await lease_is_over(client, match)
         await store.flush()
-        assert len(adopted) == 2  # one of them, and once more
+        assert len(adopted) == 5  # none is waited for
 
         with pytest.raises(StoreUnavailableError, match="PostgreSQL gave no answer"):
             await store.load(matches[0])
-        assert len(adopted) == 4
+        assert len(adopted) == 7
         await session.rollback()
     await store.close()
     assert [(await store.load(match)).value for match in matches] == [Board()] * 5
@@ -163,11 +188,11 @@ async def test_the_last_round_is_tried_again(db, client, begin, row, monkeypatch
     match = await begin()
     flush, failed = store._rows.flush, []
 
-    async def fail_once(writes, within):
+    async def fail_once(writes, within, **how):
         if not failed:
             failed.append(writes)
             raise StoreUnavailableError("PostgreSQL: not now; nothing was done")
-        return await flush(writes, within)
+        return await flush(writes, within, **how)
 
     monkeypatch.setattr(store._rows, "flush", fail_once)
     async with store.flushing():

@@ -3,10 +3,15 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from holdfast import redis
 from holdfast.errors import ConfigurationError
 from holdfast.services import PostgresPolicy, PostgresServer, RedisServer
 from holdfast.settings import Project
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis, RedisCluster
 
 _RUNNING = "the project's running server"
 
@@ -62,6 +67,16 @@ async def find_configuration(project: Project, url: str | None) -> Configuration
         direct=_variable("DIRECT_DATABASE_URL"),
         redis=redis,
     )
+
+
+def client_of(url: str) -> "Redis | RedisCluster":
+    """Make the client of whichever Redis a URL names: a server, behind Sentinels, or a cluster.
+
+    Raises:
+        ConfigurationError: the URL cannot be used; its password is not repeated.
+    """
+    is_cluster = "+cluster" in url.partition("://")[0]
+    return redis.cluster(url) if is_cluster else redis.client(url)
 
 
 def find_processes() -> int:

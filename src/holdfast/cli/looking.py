@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from holdfast import migrate, observe, redis, settings
-from holdfast.cli.configuration import Configuration, Given
+from holdfast.cli.configuration import Configuration, Given, client_of
 from holdfast.database import Database, DatabasePolicy
 from holdfast.errors import ConfigurationError
 from holdfast.events import Check, Events
@@ -158,7 +158,7 @@ async def _opened(url: DatabaseUrl, policy: DatabasePolicy) -> AsyncIterator[Dat
 
 async def _redis(given: Given) -> Sequence[Check]:
     try:
-        client = redis.client(given.url)
+        client = client_of(given.url)
     except ConfigurationError as error:
         return [_unusable(ConfigurationError(f"{given.source}: {error}"))]
     async with client:

@@ -17,6 +17,7 @@ import typer
 
 from holdfast import redis
 from holdfast.cli.belonging import mark, opened, variable
+from holdfast.cli.configuration import client_of
 from holdfast.cli.main import INTERRUPTED
 from holdfast.cli.output import AsJson, beside_json, print_json, print_table
 from holdfast.errors import ServiceError
@@ -351,7 +352,7 @@ def _given(project: Project) -> Mapping[Service, Sequence[str]]:
 
 
 def _where(service: Service, url: str) -> str:
-    return redis.place(redis.client(url)) if service == "redis" else _shown(url)
+    return redis.place(client_of(url)) if service == "redis" else _shown(url)
 
 
 def _shown(url: str) -> str:

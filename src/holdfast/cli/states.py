@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from holdfast.cli.configuration import find_configuration
+from holdfast.cli.configuration import client_of, find_configuration
 from holdfast.cli.output import AsJson, beside_json, print_json
 from holdfast.errors import ConfigurationError, UnknownKeyError
 from holdfast.settings import Project, find_project
@@ -158,7 +158,6 @@ def _run(
 async def _opened(
     project: Project, prefix: str | None, url: str | None
 ) -> "AsyncIterator[StateStore[Any]]":
-    from holdfast import redis
     from holdfast.database import Database
 
     makers = [_find(each, project) for each in project.state]
@@ -170,7 +169,7 @@ async def _opened(
     given = await find_configuration(project, url)
     if given.redis is None:
         raise ConfigurationError("no Redis: set REDIS_URL, or start servers with `holdfast up`")
-    async with Database(given.database.url) as db, redis.client(given.redis.url) as client:
+    async with Database(given.database.url) as db, client_of(given.redis.url) as client:
         stores = [make(db, client) for make in makers]
         yield _choose(stores, prefix)
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 # Whoever has a client has redis-py loaded, so it is imported where it is used.
 
 OLDEST = (6, 2)  # what Holdfast supports
-SECTIONS = ("server", "memory")
 _START = "start the server or mend REDIS_URL; the rest can be looked at only then"
 
 
@@ -61,7 +60,7 @@ async def check(redis: "Client") -> Sequence[Check]:
         await ping(redis)
     except UnavailableError as error:
         return [_unreached(error), *sentinels]
-    told: Awaitable[Mapping[str, Any]] = redis.info(*SECTIONS)
+    told: Awaitable[Mapping[str, Any]] = redis.info()  # of all sections: one by one is Redis 7's
     return [_reached(redis, begun), *sentinels, *await _check_servers([told])]
 
 
@@ -77,7 +76,7 @@ async def _check_cluster(redis: "RedisCluster") -> Sequence[Check]:
     nodes = _check_nodes(asked, [each.name for each in redis.get_primaries()])
     if not masters:
         return [reached, nodes]
-    told = [redis.info(*SECTIONS, target_nodes=[each]) for each in masters]
+    told = [redis.info(target_nodes=[each]) for each in masters]
     return [reached, nodes, await _check_slots(redis, masters[0]), *await _check_servers(told)]
 
 

@@ -9,7 +9,7 @@ WITH locked AS (
         (SELECT CAST(:states AS text[])), (SELECT CAST(:columns AS text[]))
     ) AS given (key, version, state, columns)
     JOIN {table} t ON t.{key} = CAST(given.key AS {key_type})
-    ORDER BY t.{key} FOR NO KEY UPDATE OF t
+    ORDER BY t.{key} FOR NO KEY UPDATE OF t{others}
 )
 UPDATE {table} t
 SET {version} = nextval('{sequence}') << {bits},

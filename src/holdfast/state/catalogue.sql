@@ -17,7 +17,7 @@ SELECT
     (SELECT s.seqcache FROM pg_sequence s WHERE s.seqrelid = to_regclass(:sequence)) AS cached,
     CASE WHEN to_regclass(:sequence) IS NOT NULL
          THEN has_sequence_privilege(to_regclass(:sequence), 'USAGE') END AS may_use,
-    has_table_privilege(t.oid, 'SELECT, UPDATE') AS may_write,
+    has_table_privilege(t.oid, 'SELECT') AND has_table_privilege(t.oid, 'UPDATE') AS may_write,
     (SELECT format('%I.%I of database %I', n.nspname, c.relname, current_database())
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = t.oid) AS place
 FROM (SELECT CAST(to_regclass(:table) AS oid) AS oid) AS t

@@ -1,5 +1,5 @@
 -- Let nobody play on: the row is about to be deleted. Only a new fill makes it readable again.
--- KEYS  1 value  2 marks
+-- KEYS  1 value  2 marks  3 leases
 -- ARGV  1 token  2 expected version or ''  3 member of marks
 -- Gives {'closed', version} | {'conflict', version} | 'missing'
 if redis.call('EXISTS', KEYS[1]) == 0 then
@@ -17,5 +17,6 @@ if ARGV[2] ~= '' and v ~= ARGV[2] then
   return {'conflict', v}
 end
 redis.call('HSET', KEYS[1], 'x', ARGV[1])
+redis.call('HDEL', KEYS[3], ARGV[3])  -- a writer opens it that has met it twice, a lease apart
 redis.call('HDEL', KEYS[1], 'c')
 return {'closed', v}

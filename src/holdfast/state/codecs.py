@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import UnionType
 from typing import Any, Generic, TypeVar, get_origin
 
 import msgspec
@@ -22,7 +23,8 @@ class StateCodec(Generic[T]):
 
     Attributes:
         encode: gives JSON in UTF-8; the same for the same state.
-        kind: what a state is an instance of.
+        kind: what a state is an instance of, and not of a subclass (`object` for anything, `dict`
+            for any mapping of that kind).
         decode: gives the state of such JSON, also after PostgreSQL has put its keys into another
             order; raises where it is none. What is saved is decoded once before.
     """
@@ -55,8 +57,10 @@ def codec_of(state: Any) -> StateCodec[Any]:
             "model, dataclass, TypedDict or dict, or a StateCodec"
         ) from error
     kind = get_origin(state) or state
-    if not isinstance(kind, type) or dict in kind.__mro__:
-        kind = dict if isinstance(kind, type) else object  # a TypedDict is no class to ask for
+    if not isinstance(kind, type) or kind is UnionType:
+        kind = object
+    elif dict in kind.__mro__:
+        kind = dict  # a TypedDict is no class to ask for
     return StateCodec(encode=msgspec.json.Encoder().encode, decode=decoder.decode, kind=kind)
 
 
@@ -66,9 +70,11 @@ def encode(codec: StateCodec[T], key: str, value: T, most: int) -> bytes:
     Raises:
         InvalidValueError: it cannot be encoded, decoded again or stored, or is too large.
     """
-    if not isinstance(value, codec.kind):
+    kind = codec.kind
+    # One of a subclass would be loaded without what that has more.
+    if not isinstance(value, kind) if kind in {object, dict} else type(value) is not kind:
         raise InvalidValueError(
-            f"is a {type(value).__name__}, no {codec.kind.__name__}: what changes a state returns "
+            f"is a {type(value).__name__}, no {kind.__name__}: what changes a state returns "
             "it as well",
             key,
         )

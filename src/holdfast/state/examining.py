@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
+from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import RedisError
 from sqlalchemy import text
@@ -19,6 +20,7 @@ from holdfast.state.versions import COUNT_BITS, SEQUENCE
 
 _SEQUENCE_BY_MIGRATION = f'op.execute("CREATE SEQUENCE IF NOT EXISTS {SEQUENCE}")'
 _SERVER = text("SELECT system_identifier FROM pg_control_system()")
+_NOT_TOLD = ("42", "0A")  # classes of SQLSTATEs: not allowed, or there is no such function
 _JSON_OR_TEXT = ("json", "jsonb", "text")
 _OF_KEYS = ("uuid", "smallint", "integer", "bigint", "text", "character varying")
 
@@ -48,7 +50,10 @@ def require_client(client: Client) -> None:
         raise ConfigurationError(f"state store: {'; '.join(problems)}")
 
 
-def _look_at_client(client: Client) -> Iterator[str]:
+def _look_at_client(client: object) -> Iterator[str]:
+    if not isinstance(client, Redis | RedisCluster):
+        yield f"the client is {client!r}; holdfast.redis makes one"
+        return
     if isinstance(client, RedisCluster):
         options = {**client.connection_kwargs, "retry": client.retry}
     else:
@@ -122,8 +127,10 @@ async def _find_server(connection: AsyncConnection) -> str:
     """Name the cluster, which replicas and copies of it have as well, if this role may know it."""
     try:
         return f" of server {(await connection.execute(_SERVER)).scalar_one()}"
-    except DBAPIError:
-        return ""
+    except DBAPIError as error:
+        if (getattr(error.orig, "sqlstate", None) or "")[:2] in _NOT_TOLD:
+            return ""
+        raise  # it is away: with half its name the table would be another one
 
 
 def _judge(name: str, table: StateTable[Any], found: Mapping[str, Any]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from holdfast.errors import HoldfastError, OutcomeUnknownError, StoreUnavailableError
+from holdfast.errors import HoldfastError, OutcomeUnknownError
 from holdfast.state.operations import adopt, forget, retake
 from holdfast.state.requests import (
     Absent,
@@ -96,7 +96,8 @@ async def _flush_some(io: Io, taken: Sequence[Taken], done: Flushed) -> None:
     done.written += len(ready)
     await io.all([Acknowledge(each.key, each.version) for each in ready])
     again = {each.key for each in taken if each.again}
-    await _open([each.key for each in closed if each.key in there & again], io)
+    for key in (each.key for each in closed if each.key in there & again):
+        await _open(io, key, done)
 
 
 async def _write(io: Io, writes: Sequence[Write], done: Flushed) -> set[str]:
@@ -105,9 +106,9 @@ async def _write(io: Io, writes: Sequence[Write], done: Flushed) -> set[str]:
         return set()
     try:
         try:
-            written = await io(Flush(writes))
+            written = await io(Flush(writes, wait=False))
         except OutcomeUnknownError:
-            written = await io(Flush(writes))
+            written = await io(Flush(writes, wait=False))
         return set(written)
     except RefusedError as error:
         if len(writes) > 1:
@@ -132,6 +133,8 @@ async def _settle(io: Io, writes: Sequence[Write], done: Flushed) -> set[str]:
             await forget(io, write.key)
         elif version == write.version:
             there.add(write.key)
+        elif epoch(version) == epoch(write.version):  # locked by somebody
+            await io(Acknowledge(write.key))
         elif epoch(version) != epoch(write.version):
             # Fenced while it was closed, and whoever fenced it has died; or the row was made anew
             # behind the store's back.
@@ -139,17 +142,15 @@ async def _settle(io: Io, writes: Sequence[Write], done: Flushed) -> set[str]:
     return there
 
 
-async def _open(keys: Sequence[str], io: Io) -> None:
-    """Have keys played on from that were closed a lease ago, and whose rows are there.
+async def _open(io: Io, key: str, done: Flushed) -> None:
+    """Have a key played on from that was closed a lease ago, and whose row is there.
 
-    Whoever closed them has died, or holds the rows' locks: then the first waits for nothing, and
-    the others are left for the next time.
+    Whoever closed it has died, or has the row's lock: then it is left alone.
     """
-    for key in keys:
-        try:
-            await adopt(io, key)
-        except StoreUnavailableError:
-            return
+    try:
+        await adopt(io, key, wait=False)
+    except HoldfastError as error:
+        done.failed[key] = error
 
 
 async def _look(

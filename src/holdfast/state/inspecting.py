@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from holdfast.errors import ConfigurationError, HoldfastError
 from holdfast.events import Check
 from holdfast.state.policy import StatePolicy
-from holdfast.state.port import Port
+from holdfast.state.port import Port, pattern_of
 from holdfast.state.requests import Count, Held, Marks, Page, Read, Row, Select
 from holdfast.state.scripts import Client
 from holdfast.state.versions import epoch
@@ -76,7 +76,7 @@ class Verified:
 async def count(client: Client, port: Port) -> StateStats:
     """Count what there is; reads the names of all keys of that Redis."""
     waiting = await _count_waiting(client, port)
-    keys = sum([1 async for _ in client.scan_iter(match=_pattern(port.prefix), count=_MANY)])
+    keys = sum([1 async for _ in client.scan_iter(match=pattern_of(port.prefix), count=_MANY)])
     rate = await _read_rate(client, port)
     return StateStats(
         keys=keys,
@@ -231,7 +231,7 @@ async def verify(
         done.rows += len(page)
         if progress:
             progress(done)
-    async for name in client.scan_iter(match=_pattern(port.prefix), count=_MANY):
+    async for name in client.scan_iter(match=pattern_of(port.prefix), count=_MANY):
         key = name.decode(errors="replace").removeprefix(port.prefix)
         if key not in seen:
             await _judge_alone(port, key, read_key, done)
@@ -317,8 +317,3 @@ async def _read(port: Port, keys: Sequence[str]) -> Sequence[Any]:
         if isinstance(answer, HoldfastError):
             raise answer
     return answers
-
-
-def _pattern(prefix: str) -> str:
-    """Match the keys of a prefix, whose own characters mean themselves."""
-    return "".join(f"\\{each}" if each in "*?[]\\" else each for each in prefix) + "*"

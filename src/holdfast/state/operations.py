@@ -65,7 +65,7 @@ async def load(io: Io, key: str) -> Found | None:
     return await adopt(io, key, seen=held is not Absent.MISSING)
 
 
-async def adopt(io: Io, key: str, *, seen: bool = True) -> Found | None:
+async def adopt(io: Io, key: str, *, seen: bool = True, wait: bool = True) -> Found | None:
     """Decide by the row from which state a key goes on, and make that readable.
 
     What Redis has and does not vouch for goes on where it continues the row's history.
@@ -74,6 +74,7 @@ async def adopt(io: Io, key: str, *, seen: bool = True) -> Found | None:
         io: both servers.
         key: of the state.
         seen: Redis has something under the key, which is cleared away if there is no row.
+        wait: for whoever has locked the row, and for others who are at the key; else None.
     """
     lost = False
     for attempt in range(ATTEMPTS):
@@ -93,13 +94,21 @@ async def adopt(io: Io, key: str, *, seen: bool = True) -> Found | None:
                 return None
             continue
         try:
-            if found := await _take_up(io, key, token, row, claimed.held):
+            found = await _take_up(io, key, token, row, claimed.held, wait=wait)
+            if found or not wait:
                 return found
         except OutcomeUnknownError as error:  # another transaction may have the row's lock
             if lost:
                 raise StoreUnavailableError(str(error)) from error
             lost = True
     raise StoreUnavailableError(f"{key}: others were at it in each of {ATTEMPTS} attempts")
+
+
+async def ask_the_row(io: Io, key: str, version: int) -> None:
+    """Have the next load ask the row, which somebody mends, where Redis has nothing newer."""
+    held = await io(Read(key))
+    if isinstance(held, Held) and held.version == held.persisted == version and not held.closed:
+        await io(Close(key, io.token(), version))
 
 
 async def retake(io: Io, key: str, version: int) -> Found | None:
@@ -111,7 +120,9 @@ async def retake(io: Io, key: str, version: int) -> Found | None:
     return await adopt(io, key)
 
 
-async def _take_up(io: Io, key: str, token: str, row: Row, held: Held | None) -> Found | None:
+async def _take_up(
+    io: Io, key: str, token: str, row: Row, held: Held | None, *, wait: bool = True
+) -> Found | None:
     """Fence the row and fill Redis; None where somebody else came between, or may have.
 
     Raises:
@@ -119,7 +130,9 @@ async def _take_up(io: Io, key: str, token: str, row: Row, held: Held | None) ->
     """
     ahead = held is not None and continues(held.version, row.version)
     text = held.text if held is not None and ahead else Text(row.state)
-    fenced, refused = await _fence(io, Adoption(key, row.version, text if ahead else None))
+    fenced, refused = await _fence(
+        io, Adoption(key, row.version, text if ahead else None), wait=wait
+    )
     if fenced is None:
         return None
     # Those that made Redis' state, which the row's contains where the history is the same.
@@ -132,13 +145,13 @@ async def _take_up(io: Io, key: str, token: str, row: Row, held: Held | None) ->
     return Found(version, text) if filled else await _readable(io, key)
 
 
-async def _fence(io: Io, adoption: Adoption) -> tuple[int | None, bool]:
+async def _fence(io: Io, adoption: Adoption, *, wait: bool = True) -> tuple[int | None, bool]:
     """Give a row a new epoch, and tell whether it does not take the state."""
     try:
-        return (await io(Adopt([adoption]))).get(adoption.key), False
+        return (await io(Adopt([adoption], wait=wait))).get(adoption.key), False
     except RefusedError:
         bare = replace(adoption, text=None)
-        return (await io(Adopt([bare]))).get(adoption.key), True
+        return (await io(Adopt([bare], wait=wait))).get(adoption.key), True
 
 
 async def _readable(io: Io, key: str) -> Found | None:

@@ -16,7 +16,8 @@ async def own(client: Client, prefix: str, owner: str) -> None:
     """Have a prefix belong to a table; the first that comes has it.
 
     Raises:
-        ConfigurationError: another table has it, or one that begins it or that it begins.
+        ConfigurationError: another table has it, or one that begins it or that it begins; or this
+            table has another one.
         StoreUnavailableError: Redis could not be reached.
     """
     try:
@@ -35,6 +36,12 @@ async def _read(client: Client) -> Mapping[str, str]:
 
 def _require_free(owners: Mapping[str, str], prefix: str, owner: str) -> None:
     for other, whose in sorted(owners.items()):
+        if whose == owner and other != prefix:
+            raise ConfigurationError(
+                f"state store {prefix!r} of {owner}: in this Redis that table has the prefix "
+                f"{other!r}, and what one store saves the other would not know. Keep the prefix; "
+                f"to change it, end all that use the other one, flush it, and HDEL {OWNERS} {other}"
+            )
         meet = other.startswith(prefix) or prefix.startswith(other)
         if meet and (other, whose) != (prefix, owner):
             raise ConfigurationError(

@@ -16,7 +16,8 @@ class StatePolicy:
         batch_size: states in one statement.
         flush_timeout: for one such statement.
         dirty_limit: how many states may wait to be written; then no other is saved.
-        lease: until another worker may write what one has taken. Longer than `flush_timeout`.
+        lease: until another worker may write what one has taken. At least twice `flush_timeout`,
+            for a statement whose answer was lost is sent again.
         refused_delay: until a state is tried again that the database refused.
         drain_timeout: for writing what is left at the end.
         sweep_interval: in a cluster, until a writer looks for what others have saved and died;
@@ -27,7 +28,7 @@ class StatePolicy:
     max_bytes: int = 1_048_576
     flush_interval: float = 1.0
     batch_size: int = 500
-    flush_timeout: float = 10.0
+    flush_timeout: float = 5.0
     dirty_limit: int = 100_000
     lease: float = 15.0
     refused_delay: float = 60.0
@@ -47,8 +48,8 @@ class StatePolicy:
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise ConfigurationError(f"{name} is {value!r}; it is a whole number above 0")
-        if self.lease < self.flush_timeout:
+        if self.lease < 2 * self.flush_timeout:
             raise ConfigurationError(
-                f"lease is {self.lease:g} s, shorter than flush_timeout with "
+                f"lease is {self.lease:g} s, shorter than two statements with flush_timeout "
                 f"{self.flush_timeout:g} s: two workers would write the same states"
             )

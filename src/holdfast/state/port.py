@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 from redis.asyncio.cluster import RedisCluster
 from redis.crc import key_slot
+from redis.exceptions import RedisError
 
 from holdfast.errors import HoldfastError
 from holdfast.state.policy import StatePolicy
@@ -43,7 +44,7 @@ from holdfast.state.requests import (
     Versions,
 )
 from holdfast.state.rows import Rows, SessionRows
-from holdfast.state.scripts import Call, Scripts
+from holdfast.state.scripts import Call, Scripts, explain_redis
 from holdfast.state.table import OWN
 
 A = TypeVar("A")
@@ -80,8 +81,10 @@ class Port:
             Versions: lambda each: rows.versions(each.keys, policy.timeout),
             Count: lambda _: rows.count(policy.flush_timeout),
             Page: lambda each: rows.page(each.behind, each.most, policy.flush_timeout),
-            Adopt: lambda each: rows.adopt(each.rows, self._limit(len(each.rows))),
-            Flush: lambda each: rows.flush(each.writes, self._limit(len(each.writes))),
+            Adopt: lambda each: rows.adopt(each.rows, self._limit(len(each.rows)), wait=each.wait),
+            Flush: lambda each: rows.flush(
+                each.writes, self._limit(len(each.writes)), wait=each.wait
+            ),
             Delete: lambda each: rows.delete(each.key, each.epoch, policy.timeout),
             Pause: lambda each: _pause(each.attempt),
             Marks: lambda each: self._find_marks(everywhere=each.everywhere),
@@ -129,7 +132,7 @@ class Port:
         name, values = _CALLS[type(request)]
         if isinstance(request, Take):
             marks = request.marks
-            given = (request.most, round(self._policy.lease))
+            given = (request.most, str(self._policy.lease))
             return Call(name, (marks, f"{marks}:leases"), given)
         key = request.key  # type: ignore[attr-defined]  # all others of Redis have one
         keys = (f"{self.prefix}{key}", *_beside(self.marks_of(key)))
@@ -154,10 +157,18 @@ class Port:
         found = set(self.touched)
         if everywhere:
             client = self._scripts.client
-            pattern = f"{self._marks}:*"
-            async for name in client.scan_iter(match=pattern, count=_SCANNED, _type="zset"):
-                found.add(name.decode())
+            pattern = pattern_of(f"{self._marks}:")
+            try:
+                async for name in client.scan_iter(match=pattern, count=_SCANNED, _type="zset"):
+                    found.add(name.decode())
+            except (RedisError, OSError) as error:
+                raise explain_redis(error, changes=False) from error
         return sorted(found)
+
+
+def pattern_of(prefix: str) -> str:
+    """Match the keys of a prefix, whose own characters mean themselves."""
+    return "".join(f"\\{each}" if each in "*?[]\\" else each for each in prefix) + "*"
 
 
 async def _pause(attempt: int) -> None:
@@ -251,7 +262,7 @@ _CALLS: dict[type, tuple[str, Callable[[Any, StatePolicy], tuple[str | bytes | i
     Take: ("take", lambda _each, _policy: ()),
     Refuse: (
         "refuse",
-        lambda each, policy: (each.version, each.key, each.reason, round(policy.refused_delay)),
+        lambda each, policy: (each.version, each.key, each.reason, str(policy.refused_delay)),
     ),
 }
 _ANSWERS: dict[type, Callable[[Any], Any]] = {

@@ -121,7 +121,7 @@ async def _take_up(io: Io, page: Sequence[tuple[str, Row]], done: Recovered) -> 
     if not adoptions:
         return
     try:
-        fenced = await io(Adopt([each for each, _ in adoptions.values()]))
+        fenced = await io(Adopt([each for each, _ in adoptions.values()], wait=False))
     except OutcomeUnknownError:
         fenced = {}  # each is decided anew when it is loaded
     except RefusedError:
@@ -143,7 +143,9 @@ async def _take_up(io: Io, page: Sequence[tuple[str, Row]], done: Recovered) -> 
 async def _take_up_each(io: Io, keys: Sequence[str], done: Recovered) -> None:
     """Take up rows of which one does not take the state that Redis is ahead with."""
     for key in keys:
-        if await adopt(io, key):
-            done.filled += 1
-        else:
-            done.left += 1
+        try:
+            filled = await adopt(io, key, wait=False)
+        except RefusedError:  # it takes no update at all
+            filled = None
+        done.filled += filled is not None
+        done.left += filled is None

@@ -1,9 +1,9 @@
 -- Set a state aside that the database refuses, for so many seconds or until another is saved.
 -- KEYS  1 value  2 marks  3 leases  4 refused
 -- ARGV  1 version  2 member of marks  3 reason  4 seconds
--- Gives 1 | 0 where another state has been saved since
-local v, r = unpack(redis.call('HMGET', KEYS[1], 'v', 'r'))
-if v ~= ARGV[1] or r ~= incarnation then
+-- Gives 1 | 0 where another state has been saved since, or this one was written
+local v, r, p = unpack(redis.call('HMGET', KEYS[1], 'v', 'r', 'p'))
+if v ~= ARGV[1] or v == p or r ~= incarnation then
   return 0
 end
 redis.call('HSET', KEYS[1], 'f', '1')

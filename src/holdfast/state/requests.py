@@ -279,9 +279,14 @@ class Adoption:
 
 @dataclass(frozen=True, slots=True)
 class Adopt(Request[Mapping[str, int]]):
-    """Give rows a new epoch whose version is still the one that was read; the new versions."""
+    """Give rows a new epoch whose version is still the one that was read; the new versions.
+
+    Attributes:
+        wait: for rows that others have locked, which are left alone otherwise.
+    """
 
     rows: Sequence[Adoption]
+    wait: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,11 +302,15 @@ class Write:
 class Flush(Request[frozenset[str]]):
     """Write states to rows whose version is lower; the keys that were written.
 
+    Attributes:
+        wait: for rows that others have locked, which are left alone otherwise.
+
     Raises:
         RefusedError: PostgreSQL does not take one of them; none is written.
     """
 
     writes: Sequence[Write]
+    wait: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from holdfast.errors import (
     DEADLOCK_DETECTED,
+    ConfigurationError,
     HoldfastError,
     InvalidValueError,
     OutcomeUnknownError,
@@ -22,9 +23,9 @@ from holdfast.state.requests import Adoption, RefusedError, Row, Write
 from holdfast.state.table import StateTable
 from holdfast.state.versions import COUNT_BITS, SEQUENCE
 
-# Classes of SQLSTATEs that are about a row: its values, a view's check, a limit of the server (the
-# size of an index's entry), and what a trigger raises.
-_ABOUT_A_ROW = ("22", "23", "44", "54", "P0")
+# Classes of SQLSTATEs that are about the table or the role, but for one that is about a row.
+_ABOUT_ALL = ("28", "3D", "3F", "42")
+_OF_A_ROW = "row-level security"
 # The server said that it did not do it, and may do it later.
 _PASSING = ("40", "53", "55", "57014", "25006")
 _DEADLOCKS = 3  # attempts: all statements here may be repeated
@@ -64,7 +65,9 @@ class Rows:
         found = await self._fetch(statement, values, within, changes=False)
         return [(each[2], _row(each)) for each in found]
 
-    async def adopt(self, rows: Sequence[Adoption], within: float) -> Mapping[str, int]:
+    async def adopt(
+        self, rows: Sequence[Adoption], within: float, *, wait: bool = True
+    ) -> Mapping[str, int]:
         """Give rows a new epoch; see adopt.sql."""
         values = {
             "keys": [each.key for each in rows],
@@ -72,10 +75,12 @@ class Rows:
             "states": [each.text.state.decode() if each.text else None for each in rows],
             "columns": [each.text.columns.decode() if each.text else "" for each in rows],
         }
-        found = await self._fetch(self.sql.adopt, values, within, changes=True)
+        found = await self._fetch(self.sql.adopt[wait], values, within, changes=True)
         return dict(found)
 
-    async def flush(self, writes: Sequence[Write], within: float) -> frozenset[str]:
+    async def flush(
+        self, writes: Sequence[Write], within: float, *, wait: bool = True
+    ) -> frozenset[str]:
         """Write states; see flush.sql."""
         values = {
             "keys": [each.key for each in writes],
@@ -83,7 +88,7 @@ class Rows:
             "states": [each.text.state.decode() for each in writes],
             "columns": [each.text.columns.decode() for each in writes],
         }
-        found = await self._fetch(self.sql.flush, values, within, changes=True)
+        found = await self._fetch(self.sql.flush[wait], values, within, changes=True)
         return frozenset(key for (key,) in found)
 
     async def delete(self, key: str, epoch: int, within: float) -> bool:
@@ -146,7 +151,7 @@ class Statements:
             "key": _escaped(quote.quote(table.key.name)),
             "key_type": table.key_type,
             "state": named_as(table.state),
-            "state_type": columns[table.state].type.compile(dialect),
+            "state_type": _uncut(columns[table.state].type.compile(dialect)),
             "version": named_as(table.version),
             "sequence": SEQUENCE,
             "bits": COUNT_BITS,
@@ -174,8 +179,19 @@ class Statements:
             "DELETE FROM {table} WHERE {key} = CAST(CAST(:key AS text) AS {key_type}) "
             "AND {version} >> {bits} = :epoch RETURNING 1".format_map(named)
         )
-        self.adopt = _from_file("adopt.sql", named)
-        self.flush = _from_file("flush.sql", named)
+        # By whether they wait for rows that others have locked.
+        self.adopt, self.flush = (
+            {
+                wait: _from_file(name, {**named, "others": "" if wait else " SKIP LOCKED"})
+                for wait in (True, False)
+            }
+            for name in ("adopt.sql", "flush.sql")
+        )
+
+
+def _uncut(kind: str) -> str:
+    """Give a type without a length, to which a cast would cut; the column itself refuses."""
+    return kind if kind in {"JSON", "JSONB"} else "TEXT"
 
 
 def _escaped(name: str) -> str:
@@ -201,7 +217,7 @@ def _columns(names: Sequence[str], table: str) -> Mapping[str, str]:
 
 
 def _row(found: Any) -> Row:
-    return Row(found[0], found[1].encode())
+    return Row(found[0], (found[1] or "").encode())  # a row without a state is unreadable
 
 
 def explain(error: Exception, *, changes: bool) -> Exception:
@@ -211,12 +227,15 @@ def explain(error: Exception, *, changes: bool) -> Exception:
     if isinstance(error, HoldfastError):  # no connection was had
         return StoreUnavailableError(f"PostgreSQL: {error}; nothing was done")
     state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
-    if state.startswith(_ABOUT_A_ROW) or (not state and isinstance(error, DataError)):
-        return RefusedError(_first_line(error))
+    said = _first_line(error)
+    if state.startswith(_ABOUT_ALL) and _OF_A_ROW not in said:
+        return ConfigurationError(f"PostgreSQL: {said}; open() tells what a store needs")
     if state.startswith(_PASSING):
-        return StoreUnavailableError(f"PostgreSQL: {_first_line(error)}; nothing was done")
+        return StoreUnavailableError(f"PostgreSQL: {said}; nothing was done")
     if not isinstance(error, OSError | InterfaceError) and classify(error) is None:
-        return error
+        # A value, a constraint, a policy, or whatever a trigger raises.
+        about_a_row = bool(state) or isinstance(error, DataError)
+        return RefusedError(said) if about_a_row else error
     kind = OutcomeUnknownError if changes else StoreUnavailableError
     return kind(f"PostgreSQL gave no answer: {_first_line(error)}")
 

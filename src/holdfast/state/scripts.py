@@ -35,14 +35,18 @@ _PASSING = frozenset(
     | {"NOREPLICAS", "OOM", "READONLY", "TRYAGAIN", "WRONGPASS"}
 )
 # Said of a command, while connecting too, and of one in a script; the last before Redis 7.
-_NO_RIGHT = ("has no permissions", "ACL failure", "user executing the script can't")
+_NO_RIGHT = (
+    *("has no permissions", "ACL failure", "user executing the script can't"),
+    *("unknown command", "Unknown Redis command"),  # renamed, or not of this server
+)
 _LOST = (RedisConnectionError, RedisTimeoutError)
 # What stands behind redis-py's errors, and begins their texts, when nothing was sent yet.
 _NOT_SENT = (ConnectionRefusedError, FileNotFoundError, socket.gaierror)
 _NOT_CONNECTED = ("No connection available", "Error connecting", "Timeout connecting")
 RIGHTS: Final = (
     "~<prefix>* ~holdfast:state:* +eval +evalsha +info +time +exists +del +pexpire +@hash "
-    "+@sortedset +select, and to be looked at +scan +get +incrby +expire"
+    "+@sortedset +select, in a cluster +cluster|slots +command, and to be looked at +scan +get "
+    "+incrby +expire"
 )
 _MANY: Final = 100  # calls in one pipeline: with more, those who save meanwhile wait twice as long
 _TOGETHER: Final = 25  # calls in one script: nobody else is served meanwhile
@@ -258,7 +262,7 @@ def explain_redis(error: Exception, *, changes: bool) -> Exception:
     code = getattr(error, "status_code", None) or said.partition(" ")[0]
     if any(each in said for each in _NO_RIGHT):
         return ConfigurationError(
-            f"Redis: this user lacks rights ({said}); what a store needs: {RIGHTS}"
+            f"Redis: a command is not allowed here ({said}); what a store needs: {RIGHTS}"
         )
     if isinstance(error, ResponseError) or code in _PASSING:  # the server said so
         return _explain_answer(error, code, said)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from inspect import isawaitable
 from typing import Any, Generic, Self, TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 from redis.exceptions import RedisError
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from holdfast.database import Database
 from holdfast.errors import (
     ConfigurationError,
+    HoldfastError,
     InvalidValueError,
     OutcomeUnknownError,
     StateConflictError,
@@ -46,7 +48,7 @@ from holdfast.state.inspecting import (
 from holdfast.state.policy import StatePolicy
 from holdfast.state.port import CallersPort, Port
 from holdfast.state.recovering import Recovered, Recovery
-from holdfast.state.requests import Asks, Purge, Select, Text, Versions, Write
+from holdfast.state.requests import Absent, Asks, Get, Held, Purge, Select, Text, Versions, Write
 from holdfast.state.rows import Rows, SessionRows
 from holdfast.state.scripts import Client, Scripts, explain_redis
 from holdfast.state.table import Key, StateTable
@@ -69,7 +71,7 @@ class Entry(Generic[T]):
 
     value: T
     version: int
-    _key: str = field(repr=False)
+    _key: str = field(repr=False)  # as Redis has it: with the store's prefix
     _text: Text = field(repr=False, compare=False)
 
 
@@ -121,6 +123,7 @@ class StateStore(Generic[T]):
         )
         self._writer = Writer(redis, self._port, self.policy, self.events)
         self._leaving: Background = set()
+        self._cold = WeakValueDictionary[str, asyncio.Lock]()
 
     async def open(self) -> None:
         """Find out whether Redis and table can keep what a store promises.
@@ -161,10 +164,30 @@ class StateStore(Generic[T]):
         """
         name = self.table.write_key(key)
         try:
-            found = await operations.load(self._port, name)
+            found = await self._find(name)
         except StoreUnavailableError as error:
             raise self._failed("load", error, harmless=True) from error
-        return self._entry(name, found.version, found.text) if found else None
+        if found is None:
+            return None
+        try:
+            return self._entry(name, found.version, found.text)
+        except InvalidValueError:
+            with suppress(StoreUnavailableError):
+                await operations.ask_the_row(self._port, name, found.version)
+            raise
+
+    async def _find(self, name: str) -> operations.Found | None:
+        """Give the state of a key; where Redis has none, one task of this process asks the row."""
+        held = await self._port(Get(name))
+        if isinstance(held, Held):
+            return operations.Found(held.version, held.text)
+        # Many that load a key after a restart would take each other's claims for ever.
+        alone = self._cold.setdefault(name, asyncio.Lock())
+        somebody = alone.locked()
+        async with alone:
+            if somebody:
+                return await operations.load(self._port, name)
+            return await operations.adopt(self._port, name, seen=held is not Absent.MISSING)
 
     async def save(self, key: Key, value: T, *, expect: int) -> Entry[T]:
         """Replace the state of that version in Redis; the row has it at the next round of writing.
@@ -181,10 +204,7 @@ class StateStore(Generic[T]):
             StoreUnavailableError: Redis could not be reached; nothing was changed.
         """
         name = self.table.write_key(key)
-        if type(expect) is not int:
-            raise ConfigurationError(
-                f"{name}: expect is {expect!r}; it is the version of what load() or save() gave"
-            )
+        _require_version(name, expect)
         text = self._text(name, value)
         try:
             version = await operations.save(self._port, name, expect, text)
@@ -194,7 +214,7 @@ class StateStore(Generic[T]):
         except StoreUnavailableError as error:
             raise self._failed("save", error) from error
         self.events.emit(StateSaved(key=name, version=version))
-        return Entry(value=value, version=version, _key=name, _text=text)
+        return self._made(name, value, version, text)
 
     async def update(
         self, key: Key, change: Callable[[T], T | Awaitable[T]], *, attempts: int = 20
@@ -251,8 +271,10 @@ class StateStore(Generic[T]):
             raise self._failed("persist", error, harmless=True) from error
         return entry.version
 
-    def _require_own(self, name: str, entry: Entry[T]) -> None:
-        if entry._key != name:  # noqa: SLF001  -- of this module
+    def _require_own(self, name: str, entry: object) -> None:
+        if not isinstance(entry, Entry):
+            raise ConfigurationError(f"{name}: {entry!r} is no entry that load() or save() gave")
+        if entry._key != f"{self.table.prefix}{name}":  # noqa: SLF001  -- of this module
             raise ConfigurationError(
                 f"{name}: the entry is that of {entry._key}; each key has its own"  # noqa: SLF001
             )
@@ -279,6 +301,8 @@ class StateStore(Generic[T]):
             OutcomeUnknownError: no answer; the row may be there or not.
         """
         name = self.table.write_key(key)
+        if expect is not None:
+            _require_version(name, expect)
         rows: Asks = (
             self._port if session is None else CallersPort(SessionRows(session, self._rows.sql))
         )
@@ -372,6 +396,8 @@ class StateStore(Generic[T]):
         """
         try:
             return await count(self._redis, self._port)
+        except HoldfastError:
+            raise
         except (RedisError, OSError) as error:
             raise explain_redis(error, changes=False) from error
 
@@ -394,6 +420,8 @@ class StateStore(Generic[T]):
         """
         try:
             return await verify(self._redis, self._port, self.table.read_key, progress=progress)
+        except HoldfastError:
+            raise
         except (RedisError, OSError) as error:
             raise explain_redis(error, changes=False) from error
 
@@ -443,8 +471,11 @@ class StateStore(Generic[T]):
             raise InvalidValueError(f"has columns that cannot be encoded: {error}", name) from error
 
     def _entry(self, name: str, version: int, text: Text) -> Entry[T]:
-        value = decode(self._codec, name, text.state)
-        return Entry(value=value, version=version, _key=name, _text=text)
+        return self._made(name, decode(self._codec, name, text.state), version, text)
+
+    def _made(self, name: str, value: T, version: int, text: Text) -> Entry[T]:
+        key = f"{self.table.prefix}{name}"
+        return Entry(value=value, version=version, _key=key, _text=text)
 
     def _failed(
         self, what: str, error: StoreUnavailableError, *, harmless: bool = False
@@ -454,3 +485,10 @@ class StateStore(Generic[T]):
         if harmless and isinstance(error, OutcomeUnknownError):
             return StoreUnavailableError(str(error))
         return error
+
+
+def _require_version(name: str, expect: object) -> None:
+    if type(expect) is not int:
+        raise ConfigurationError(
+            f"{name}: expect is {expect!r}; it is the version of what load() or save() gave"
+        )

@@ -160,7 +160,9 @@ class StateTable(Generic[T]):
         version = table.columns.get(self.version)
         if version is not None and version.type.python_type is not int:
             found.append(f"{self.version} has to be a BIGINT: state_version() makes it")
-        if not self.prefix or self.prefix.startswith(OWN) or "{" in self.prefix:
+        prefix = self.prefix if isinstance(self.prefix, str) else ""
+        # Of Holdfast's own names neither the beginning nor the end.
+        if not prefix or "{" in prefix or prefix.startswith(OWN) or OWN.startswith(prefix):
             found.append(f"prefix is {self.prefix!r}; it is text such as 'game:'")
         taken = {self.state, self.version} & set(self.columns)
         found += [f"columns has {name}, which the store itself writes" for name in sorted(taken)]

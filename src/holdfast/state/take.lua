@@ -1,6 +1,6 @@
 -- Take the keys that have waited longest to be written, for so many seconds.
 -- KEYS  1 marks  2 leases
--- ARGV  1 how many  2 seconds
+-- ARGV  1 how many  2 seconds, with parts of one
 -- Gives members of marks, each with '1' behind it that somebody took before, or ''
 local moment = now()
 local leased = redis.call('HLEN', KEYS[2])

@@ -125,7 +125,7 @@ def jump_in_redis_only(twin: PostgresTwin, asked: Adopt) -> Mapping[str, int]:
 # The store
 
 
-async def claim_first(io: Io, key: str, *, seen: bool = True) -> Found | None:
+async def claim_first(io: Io, key: str, *, seen: bool = True, wait: bool = True) -> Found | None:
     token = io.token()
     claimed = await io(Claim(key, token))
     if isinstance(claimed, Held):
@@ -135,8 +135,10 @@ async def claim_first(io: Io, key: str, *, seen: bool = True) -> Found | None:
     return found or await _adopt(io, key)
 
 
-async def adopt_with_one_token(io: Io, key: str, *, seen: bool = True) -> Found | None:
-    return await _adopt(_OneToken(io), key, seen=seen)
+async def adopt_with_one_token(
+    io: Io, key: str, *, seen: bool = True, wait: bool = True
+) -> Found | None:
+    return await _adopt(_OneToken(io), key, seen=seen, wait=wait)
 
 
 class _OneToken:
@@ -240,7 +242,9 @@ async def close_once(deletion: _Deletion) -> int | None:
 _close = _Deletion.close
 
 
-async def fence_or_fail(io: Io, adoption: Adoption) -> tuple[int | None, bool]:
+async def fence_or_fail(
+    io: Io, adoption: Adoption, *, wait: bool = True
+) -> tuple[int | None, bool]:
     return (await io(Adopt([adoption]))).get(adoption.key), False
 
 
@@ -248,5 +252,5 @@ async def settle_nothing(io: Io, writes: Any, done: Any) -> set[str]:
     return set()
 
 
-async def open_nothing(keys: Any, io: Io) -> None:
+async def open_nothing(io: Io, key: str, done: Any) -> None:
     return

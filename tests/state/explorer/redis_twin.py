@@ -218,6 +218,7 @@ class RedisTwin:
         if asked.expect is not None and version != asked.expect:
             return Other(version)
         self.put(key, {"x": asked.token}, "c")
+        self.leases.pop(key, None)
         return version
 
     def purge(self, asked: Purge) -> bool:
@@ -244,6 +245,8 @@ class RedisTwin:
         """See refuse.lua."""
         key = asked.key
         if not self.is_fresh(key) or self.values[key]["v"] != asked.version:
+            return False
+        if self.values[key]["p"] == asked.version:
             return False
         self.put(key, {"f": "1"})
         self.leases[key] = self.now + DELAY
