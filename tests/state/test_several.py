@@ -16,7 +16,6 @@ from holdfast.state.requests import (
     Read,
     Text,
 )
-from holdfast.state.sending import Sender
 
 
 @pytest.fixture
@@ -103,13 +102,15 @@ async def test_several_whose_answer_is_lost_where_redis_was_just_given_the_scrip
     """They are not run again either."""
     await client.script_flush()
     sent = []
+    execute = client.execute_command
 
-    async def lose(_, command):
-        sent.append(command[0])
-        return await send(command) if command[0] == "EVALSHA" else LostError("lost")
+    async def lose(command, *given):
+        sent.append(command)
+        if command == "EVAL":
+            raise LostError("lost")
+        return await execute(command, *given)
 
-    send = store._port._scripts._find_sender().send
-    monkeypatch.setattr(Sender, "send", lose)
+    monkeypatch.setattr(client, "execute_command", lose)
 
     answers = await store._port.all([Acknowledge("a"), Acknowledge("b")])
 

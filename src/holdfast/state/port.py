@@ -117,10 +117,6 @@ class Port:
             for request, answer in zip(requests, answers, strict=True)
         ]
 
-    async def close(self) -> None:
-        """Wait for the answers to what was sent."""
-        await self._scripts.close()
-
     def token(self) -> str:
         """Give 16 letters that nobody else has."""
         return secrets.token_hex(8)

@@ -26,7 +26,6 @@ from redis.exceptions import (
 )
 
 from holdfast.errors import ConfigurationError, OutcomeUnknownError, StoreUnavailableError
-from holdfast.state.sending import NO_TURN, Command, Sender
 
 Client = Redis | RedisCluster
 # The codes of errors by which a server says that it did nothing, and may do it later.
@@ -83,11 +82,8 @@ class Scripts:
     def __init__(self, client: Client, timeout: float) -> None:
         self.client = client
         self._timeout = timeout
-        self._is_sharded = isinstance(client, RedisCluster)
         self._turns: asyncio.Semaphore | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._sender: Sender | None = None
-        self._senders_loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self, call: Call) -> Any:
         """Run one.
@@ -97,13 +93,15 @@ class Scripts:
             StoreUnavailableError: no answer, and it has not.
         """
         source, digest = _script(call.name, several=call.several > 0)
-        send = self._send_in_turn if self._is_sharded else self._find_sender().send
-        answer = await send(_command("EVALSHA", digest, call))
-        if isinstance(answer, NoScriptError):  # it was not run
-            answer = await send(_command("EVAL", source, call))
-        if isinstance(answer, Exception):
-            raise explain_redis(answer, changes=call.changes) from answer
-        return answer
+        turn = _Turn()
+        try:
+            async with self._limited(turn):
+                try:
+                    return await self._send("EVALSHA", digest, call)
+                except NoScriptError:  # it was not run
+                    return await self._send("EVAL", source, call)
+        except (RedisError, OSError) as error:
+            raise explain_redis(error, changes=call.changes and turn.has_come) from error
 
     async def run_all(self, calls: Sequence[Call]) -> "list[Any]":
         """Run several, a hundred in one round trip; an error stands for its answer."""
@@ -118,7 +116,7 @@ class Scripts:
         pipeline = self.client.pipeline(transaction=False)
         for call in calls:
             digest = _script(call.name, several=call.several > 0)[1]
-            pipeline.execute_command(*_command("EVALSHA", digest, call))
+            pipeline.execute_command("EVALSHA", digest, len(call.keys), *call.keys, *call.values)
         turn = _Turn()
         try:
             async with self._limited(turn):
@@ -134,11 +132,6 @@ class Scripts:
             elif isinstance(answer, Exception):
                 answers[place] = explain_redis(answer, changes=call.changes)
         return answers
-
-    async def close(self) -> None:
-        """Wait for the answers to what was sent."""
-        if self._sender and self._senders_loop is asyncio.get_running_loop():
-            await self._sender.close()
 
     @asynccontextmanager
     async def _limited(self, turn: "_Turn") -> AsyncIterator[None]:
@@ -164,30 +157,15 @@ class Scripts:
             self._turns, self._loop = asyncio.Semaphore(_count_connections(self.client)), loop
         return self._turns
 
-    def _find_sender(self) -> Sender:
-        loop = asyncio.get_running_loop()
-        if self._sender is None or self._senders_loop is not loop:
-            assert isinstance(self.client, Redis)
-            self._sender, self._senders_loop = Sender(self.client, self._timeout), loop
-        return self._sender
-
-    async def _send_in_turn(self, command: Command) -> Any:
-        """Send a command of a cluster, whose client finds out which server has a key."""
-        turn = _Turn()
-        try:
-            async with self._limited(turn):
-                return await self.client.execute_command(*command)
-        except (RedisError, OSError) as error:
-            return error if turn.has_come else StoreUnavailableError(NO_TURN)
+    async def _send(self, command: str, script: str, call: Call) -> Any:
+        return await self.client.execute_command(
+            command, script, len(call.keys), *call.keys, *call.values
+        )
 
 
 @dataclass(slots=True)
 class _Turn:
     has_come: bool = False  # before, nothing was sent
-
-
-def _command(command: str, script: str, call: Call) -> Command:
-    return (command, script, len(call.keys), *call.keys, *call.values)
 
 
 def _count_connections(client: Client) -> int:
@@ -256,8 +234,6 @@ def _script(name: str, *, several: bool = False) -> tuple[str, str]:
 
 def explain_redis(error: Exception, *, changes: bool) -> Exception:
     """Say what an error means for what was asked."""
-    if isinstance(error, StoreUnavailableError):  # it was not sent
-        return error
     said = " ".join(str(error).split()) or "no answer in time"
     code = getattr(error, "status_code", None) or said.partition(" ")[0]
     if any(each in said for each in _NO_RIGHT):

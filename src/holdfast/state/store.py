@@ -143,7 +143,6 @@ class StateStore(Generic[T]):
         """Wait for what follows deletions in transactions; harmless when repeated."""
         while self._leaving:
             await asyncio.gather(*self._leaving, return_exceptions=True)
-        await self._port.close()
 
     async def __aenter__(self) -> Self:
         await self.open()
