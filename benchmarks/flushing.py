@@ -19,7 +19,7 @@ from holdfast.state import Entry
 PIECE, PIECES = 100, 100  # games, and how many times so many
 SAVES = 10  # of each game
 BATCH = 500
-FRACTION = 10  # the peer writes one of so many games: all would take a minute
+FRACTION = 50  # the peer writes one of so many games: all would take a minute and more
 UPDATE = """
     UPDATE games SET state = given.state::jsonb, version = given.version
     FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS given (id, version, state)
@@ -155,7 +155,7 @@ async def contenders(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
 
         yield Contenders(
             limit=("HMGET in pipelines, UPDATE of 500", limit),
-            peers=[(f"upsert of each save, {FRACTION} x a tenth", peer)],
+            peers=[(f"upsert of each save, {FRACTION} x a fiftieth", peer)],
             ours=("store.flush", ours),
         )
 

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from benchmarks.measure import Contenders, CountGoal, RatioGoal, Row, Run, Sample
 from benchmarks.states import (
+    EACH,
     LARGE,
     POLICY,
     PREFIX,
@@ -85,7 +86,7 @@ def counted(run: Run, counts: dict[str, float]) -> Run:
 
 
 @asynccontextmanager
-async def saving(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
+async def saving(quick: bool) -> AsyncIterator[Contenders]:  # noqa: ARG001, FBT001
     """Each task plays on from its own last move."""
     async with parties() as them:
         keys, game = await them.fill(3 * TASKS, LARGE), make(LARGE)
@@ -95,12 +96,12 @@ async def saving(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
         counts = {"round trips": await them.sent(lambda: ours(0), *SENT), "bytes": len(text)}
 
         def side(title: str, one: One) -> tuple[str, Run]:
-            return title, in_tasks(one, quick=quick)
+            return title, in_tasks(one)
 
         yield Contenders(
             limit=side("EVALSHA that sets it", await by_script(them, text, TAKE)),
             peers=[side("upsert, session", by_upsert(them, keys[2 * TASKS :], game))],
-            ours=("store.save", counted(in_tasks(ours, quick=quick), counts)),
+            ours=("store.save", counted(in_tasks(ours), counts)),
             beside=[
                 side("SET", by_set(them, text)),
                 side("EVALSHA that does nothing with it", await by_script(them, text, NOTHING)),
@@ -110,7 +111,7 @@ async def saving(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
 
 
 @asynccontextmanager
-async def loading(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
+async def loading(quick: bool) -> AsyncIterator[Contenders]:  # noqa: ARG001, FBT001
     """Redis has all of them."""
     async with parties() as them:
         keys, decoder = await them.fill(TASKS, LARGE), msgspec.json.Decoder(Game)
@@ -132,7 +133,7 @@ async def loading(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
         for number in range(TASKS):
             await ours(number)
         counts = {"round trips": await them.sent(lambda: ours(0), *SENT)}
-        plain = [(title, in_tasks(get(decode), quick=quick)) for title, decode in (
+        plain = [(title, in_tasks(get(decode))) for title, decode in (
             ("GET", bytes),
             ("GET, json.loads", json.loads),
             ("GET, msgspec", decoder.decode),
@@ -140,7 +141,7 @@ async def loading(quick: bool) -> AsyncIterator[Contenders]:  # noqa: FBT001
         yield Contenders(
             limit=plain[0],
             peers=[plain[1]],
-            ours=("store.load", counted(in_tasks(ours, quick=quick), counts)),
+            ours=("store.load", counted(in_tasks(ours), counts)),
             beside=[plain[2]],
         )
 
@@ -150,6 +151,7 @@ SAVE = Row(
     what=f"a game of 18 kB replaced in Redis, by {TASKS} tasks",
     goals=[RatioGoal(at_most=1.15), CountGoal(count="round trips", at_most=1)],
     contenders=saving,
+    pieces=EACH,
     repeats=REPEATS,
 )
 LOAD = Row(
@@ -157,5 +159,6 @@ LOAD = Row(
     what=f"a game of 18 kB read from Redis into a struct, by {TASKS} tasks",
     goals=[RatioGoal(at_most=1.9), CountGoal(count="round trips", at_most=1)],
     contenders=loading,
+    pieces=EACH,
     repeats=REPEATS,
 )

@@ -200,7 +200,7 @@ def store(db: Database, client: Redis) -> StateStore[Game]:
     return StateStore(db, client, table=table, codec=Game, policy=POLICY)
 
 
-def in_tasks(one: Callable[[int], Awaitable[object]], *, quick: bool) -> Run:
+def in_tasks(one: Callable[[int], Awaitable[object]], tasks: int = TASKS) -> Run:
     """Give a run of numbered tasks that each do so much in turn; more work is more of it."""
 
     async def task(number: int, times: int) -> None:
@@ -208,11 +208,10 @@ def in_tasks(one: Callable[[int], Awaitable[object]], *, quick: bool) -> Run:
             await one(number)
 
     async def run(work: int) -> Sample:
-        times = (1 if quick else EACH) * work
         gc.collect()  # nobody's waste is the next one's work
         began = time.perf_counter()
-        await asyncio.gather(*(task(number, times) for number in range(TASKS)))
-        return Sample(seconds=(time.perf_counter() - began) / (times * TASKS))
+        await asyncio.gather(*(task(number, work) for number in range(tasks)))
+        return Sample(seconds=(time.perf_counter() - began) / (work * tasks))
 
     return run
 

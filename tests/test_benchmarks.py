@@ -32,6 +32,12 @@ GOALS = {
     ],
     "run.overhead": ["at most 1.1 of the limit"],
     "cancel.storm": ["at most 1.43 of the limit", "at most 0 statements left running"],
+    "state.save": ["at most 1.15 of the limit", "at most 1 round trips"],
+    "state.load": ["at most 1.9 of the limit", "at most 1 round trips"],
+    "state.flush": [
+        "at most 1.3 of the limit", "at most 25 statements", "at most 2 p99 of saves in idle ones",
+    ],
+    "state.recover": ["at most 1.3 of the limit", "at most 120 MB over base"],
     "test.sandbox": ["at most 1.5 ms more than the limit"],
     "test.database": ["at most 1.2 of the limit"],
     "up.cold": ["at most 3 s"],

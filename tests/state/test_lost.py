@@ -20,6 +20,7 @@ from holdfast.errors import (
     StoreUnavailableError,
 )
 from holdfast.services import find_redis
+from holdfast.state.requests import Acknowledge
 from holdfast.testing.faults import Faults
 
 HASTY = redis.RedisPolicy(connect_timeout=0.3, timeout=0.3)
@@ -28,6 +29,11 @@ GUARD = 30.0  # seconds: a call that hangs ends the test; how long one takes is 
 
 def turn(number):
     return lambda _: Board(turn=number)
+
+
+async def count_calls(client):
+    """Count how often a script was run by its hash."""
+    return (await client.info("commandstats"))["cmdstat_evalsha"]["calls"]
 
 
 async def resumes(call):
@@ -366,6 +372,22 @@ async def test_a_fill_whose_answer_is_lost(node, db, begin, monkeypatch):
 
         assert entry.value == Board(turn=3)
         await store.save(match, Board(turn=4), expect=entry.version)
+
+
+async def test_several_whose_answer_is_lost(node, db, begin):
+    """They were asked in one call, which is not sent again; each may have had its effect."""
+    async with lossy_way(node.port) as way, redis.client(way.url, policy=PATIENT) as client:
+        store = make_store(db, client)
+        keys = [str(await begin()) for _ in range(3)]
+        asked = [Acknowledge(key) for key in keys]
+        await store._port.all(asked)  # from now on Redis has the script
+        before = await count_calls(client)
+        way.lose_answers()
+
+        answers = await store._port.all(asked)
+
+        assert [type(each) for each in answers] == [OutcomeUnknownError] * 3
+        assert await count_calls(client) == before + 1
 
 
 async def test_scripts_that_redis_has_forgotten(node, db, begin):

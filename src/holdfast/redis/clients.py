@@ -40,10 +40,13 @@ def client(url: str, *, policy: RedisPolicy | None = None) -> "Redis":
     _need_redis_py()
     from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415  -- 160 ms
 
+    from holdfast.redis.packing import packing  # noqa: PLC0415  -- it loads redis-py
+
     try:
         pool = BlockingConnectionPool.from_url(url, **_bounded(limits), **_once(limits))
     except (ValueError, TypeError):
         raise unreadable(url) from None
+    pool.connection_class = packing(pool.connection_class)
     return Redis.from_pool(pool)
 
 
@@ -82,6 +85,7 @@ def _behind_sentinels(url: str, address: Address, limits: RedisPolicy) -> "Redis
     _need_redis_py()
     from redis.asyncio import Redis  # noqa: PLC0415
 
+    from holdfast.redis.packing import packing  # noqa: PLC0415
     from holdfast.redis.sentinels import MasterPool, Watch  # noqa: PLC0415
 
     options = _options(url, address)
@@ -94,7 +98,9 @@ def _behind_sentinels(url: str, address: Address, limits: RedisPolicy) -> "Redis
         },
     )  # fmt: skip
     options |= _bounded(limits) | once
-    return Redis.from_pool(MasterPool(address.service, watch, **options))  # type: ignore[no-untyped-call]  # redis-py's
+    pool = MasterPool(address.service, watch, **options)  # type: ignore[no-untyped-call]  # redis-py's
+    pool.connection_class = packing(pool.connection_class)
+    return Redis.from_pool(pool)
 
 
 def _options(url: str, address: Address) -> dict[str, Any]:

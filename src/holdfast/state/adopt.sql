@@ -1,11 +1,12 @@
 -- Give rows a new epoch whose version is still the one that was read. Locked in the order of their
 -- keys, so that two of these cannot wait for each other. What is locked brings the values with it:
--- joined to them again, the planner took one loop in the other.
+-- joined to them again, the planner took one loop in the other. It counts what is in an array, but
+-- not in a subselect: for hundreds of keys it would read the whole table, and not the keys' index.
 WITH locked AS (
     SELECT t.{key} AS key, given.version, given.state, given.columns
     FROM unnest(
-        CAST(:keys AS text[]), CAST(:versions AS bigint[]), CAST(:states AS text[]),
-        CAST(:columns AS text[])
+        (SELECT CAST(:keys AS text[])), (SELECT CAST(:versions AS bigint[])),
+        (SELECT CAST(:states AS text[])), (SELECT CAST(:columns AS text[]))
     ) AS given (key, version, state, columns)
     JOIN {table} t ON t.{key} = CAST(given.key AS {key_type})
     ORDER BY t.{key} FOR NO KEY UPDATE OF t{others}

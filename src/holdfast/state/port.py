@@ -71,6 +71,7 @@ class Port:
         self._rows = rows
         self.prefix = prefix
         self.own = f"{OWN}state:{prefix}"
+        self._marks = f"{self.own}dirty"
         self._policy = policy
         self._sharded = isinstance(scripts.client, RedisCluster)
         # Marks that this process may have made: others find them by looking at all keys.
@@ -130,8 +131,7 @@ class Port:
             given = (request.most, str(self._policy.lease))
             return Call(name, (marks, f"{marks}:leases"), given)
         key = request.key  # type: ignore[attr-defined]  # all others of Redis have one
-        marks = self.marks_of(key)
-        keys = (f"{self.prefix}{key}", marks, f"{marks}:leases", f"{marks}:refused")
+        keys = (f"{self.prefix}{key}", *_beside(self.marks_of(key)))
         return Call(name, keys, values(request, self._policy), changes=request.changes)
 
     def _note(self, call: Call) -> None:
@@ -142,18 +142,18 @@ class Port:
     def marks_of(self, key: str) -> str:
         """Name the marks that are in the slot of a key, so that one script writes both."""
         if not self._sharded:
-            return f"{self.own}dirty"
+            return self._marks
         slot = key_slot(f"{self.prefix}{key}".encode())
-        return f"{self.own}dirty:{{{_tags()[slot]}}}"
+        return f"{self._marks}:{{{_tags()[slot]}}}"
 
     async def _find_marks(self, *, everywhere: bool) -> Sequence[str]:
         """Give the marks that are to be looked at."""
         if not self._sharded:
-            return [f"{self.own}dirty"]
+            return [self._marks]
         found = set(self.touched)
         if everywhere:
             client = self._scripts.client
-            pattern = pattern_of(f"{self.own}dirty:")
+            pattern = pattern_of(f"{self._marks}:")
             try:
                 async for name in client.scan_iter(match=pattern, count=_SCANNED, _type="zset"):
                     found.add(name.decode())
@@ -170,6 +170,12 @@ def pattern_of(prefix: str) -> str:
 async def _pause(attempt: int) -> None:
     most = min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE)
     await asyncio.sleep(most * random.uniform(0.5, 1))  # noqa: S311  -- no secret
+
+
+@lru_cache
+def _beside(marks: str) -> tuple[str, str, str]:
+    """Give marks, and what scripts need beside them: the same for all keys of a slot."""
+    return marks, f"{marks}:leases", f"{marks}:refused"
 
 
 @lru_cache(maxsize=1)
@@ -200,11 +206,10 @@ def _save(answer: Any) -> Refusal | Other | None:
 
 
 def _claim(answer: Any) -> Held | Claimed:
-    if answer[0] == b"hit":
-        return Held(int(answer[1]), Text(answer[2], answer[3]))
-    if not answer[1]:
-        return Claimed(None)
-    return Claimed(Held(int(answer[1]), Text(answer[2], answer[3])))
+    if not isinstance(answer, list):
+        return _CLAIMED
+    held = Held(int(answer[1]), Text(answer[2], answer[3]))
+    return held if answer[0] == b"hit" else Claimed(held)
 
 
 def _read(answer: Any) -> Held | Absent:
@@ -221,6 +226,7 @@ def _close(answer: Any) -> int | Other | None:
 
 
 _NOTHING = b""
+_CLAIMED = Claimed(None)
 _CALLS: dict[type, tuple[str, Callable[[Any, StatePolicy], tuple[str | bytes | int, ...]]]] = {
     Get: ("get", lambda _each, _policy: ()),
     Save: (

@@ -1,6 +1,7 @@
 """Take up every row at a start, so that nobody waits for it later."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from holdfast.errors import HoldfastError, OutcomeUnknownError
@@ -27,7 +28,7 @@ class Recovered:
 
     Attributes:
         total: rows that there were at the beginning.
-        rows: that were looked at.
+        rows: that were taken up, or need not be.
         filled: that Redis has now, and had not.
         ahead: of these, where Redis had a newer state, which the row has now as well.
         left: that somebody else took up meanwhile, or that are to be loaded when they are needed.
@@ -43,30 +44,65 @@ class Recovered:
 
 
 Readable = Callable[[str, bytes], bool]
+Progress = Callable[[Recovered], object]
 
 
-async def recover(io: Io, most: int, readable: Readable) -> AsyncIterator[Recovered]:
-    """Take up every row, a page at a time; gives where it stands after each.
+class Recovery:
+    """Takes up every row, a page at a time.
 
     It is nothing special: it does what loading each key does, and cannot meet anything that
-    loading cannot meet.
+    loading cannot meet. So any number of tasks may carry it on at once: while one takes up what it
+    has read, another reads on.
 
     Args:
         io: both servers.
         most: rows of a page.
         readable: tells whether what a row holds is a state.
+        progress: told after each page.
 
-    Raises:
-        StoreUnavailableError: Redis or PostgreSQL is away; begin again.
+    Attributes:
+        done: how far it has come.
     """
-    done, behind = Recovered(total=await io(Count())), None
-    while page := await io(Page(behind, most)):
-        behind = page[-1][0]
-        rows = [(key, row) for key, row in page if readable(key, row.state)]
-        done.rows += len(page)
-        done.unreadable += sorted({key for key, _ in page} - {key for key, _ in rows})
-        await _take_up(io, rows, done)
-        yield done
+
+    def __init__(self, io: Io, most: int, readable: Readable, progress: Progress) -> None:
+        self.done = Recovered()
+        self._io = io
+        self._most = most
+        self._readable = readable
+        self._progress = progress
+        self._reading = asyncio.Lock()
+        self._behind: str | None = None
+        self._over = False
+
+    async def count(self) -> None:
+        """Find out how many rows there are."""
+        self.done.total = await self._io(Count())
+
+    async def carry_on(self) -> None:
+        """Take up what nobody else does, to the end or until one of all has failed.
+
+        Raises:
+            StoreUnavailableError: Redis or PostgreSQL is away; begin again.
+        """
+        try:
+            while page := await self._read():
+                rows = [(key, row) for key, row in page if self._readable(key, row.state)]
+                self.done.unreadable += sorted({key for key, _ in page} - {key for key, _ in rows})
+                await _take_up(self._io, rows, self.done)
+                self.done.rows += len(page)
+                self._progress(self.done)
+        finally:
+            self._over = True
+
+    async def _read(self) -> Sequence[tuple[str, Row]]:
+        """Read the page behind the one that was read last."""
+        async with self._reading:
+            if self._over:
+                return []
+            page = await self._io(Page(self._behind, self._most))
+            if page:
+                self._behind = page[-1][0]
+            return page
 
 
 async def _take_up(io: Io, page: Sequence[tuple[str, Row]], done: Recovered) -> None:

@@ -3,9 +3,9 @@
 import asyncio
 import hashlib
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -47,7 +47,9 @@ RIGHTS: Final = (
     "+@sortedset +select, in a cluster +cluster|slots +command, and to be looked at +scan +get "
     "+incrby +expire"
 )
-_MANY: Final = 100  # commands in one pipeline: so many answers of 18 kB come in time
+_MANY: Final = 100  # calls in one pipeline: with more, those who save meanwhile wait twice as long
+_TOGETHER: Final = 25  # calls in one script: nobody else is served meanwhile
+_BYTES: Final = 262_144  # and so much to be stored by it, or a single one that is larger
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,14 @@ class Call:
         keys: all of one slot.
         values: after them.
         changes: it may have changed something when its answer is lost.
+        several: how many calls this one stands for; see several.lua.
     """
 
     name: str
     keys: tuple[str, ...]
     values: tuple[str | bytes | int, ...] = ()
     changes: bool = True
+    several: int = 0
 
 
 class Scripts:
@@ -88,7 +92,7 @@ class Scripts:
             OutcomeUnknownError: no answer, and it may have changed something.
             StoreUnavailableError: no answer, and it has not.
         """
-        source, digest = _script(call.name)
+        source, digest = _script(call.name, several=call.several > 0)
         turn = _Turn()
         try:
             async with self._limited(turn):
@@ -103,13 +107,15 @@ class Scripts:
         """Run several, a hundred in one round trip; an error stands for its answer."""
         answers: list[Any] = []
         for first in range(0, len(calls), _MANY):
-            answers += await self._run_some(calls[first : first + _MANY])
+            joined = [_join(group) for group in _group(calls[first : first + _MANY])]
+            for call, answer in zip(joined, await self._run_some(joined), strict=True):
+                answers += _split(call, answer)
         return answers
 
     async def _run_some(self, calls: Sequence[Call]) -> "list[Any]":
         pipeline = self.client.pipeline(transaction=False)
         for call in calls:
-            digest = _script(call.name)[1]
+            digest = _script(call.name, several=call.several > 0)[1]
             pipeline.execute_command("EVALSHA", digest, len(call.keys), *call.keys, *call.values)
         turn = _Turn()
         try:
@@ -168,10 +174,61 @@ def _count_connections(client: Client) -> int:
     return int(client.connection_pool.max_connections)
 
 
+def _group(calls: Sequence[Call]) -> Iterator[list[Call]]:
+    """Put those together that follow each other with the same script and marks."""
+    group: list[Call] = []
+    size = 0
+    for call in calls:
+        given = sum(len(each) for each in call.values if isinstance(each, bytes))
+        if group and not (_is_alike(group[0], call) and len(group) < _TOGETHER and size < _BYTES):
+            yield group
+            group, size = [], 0
+        group.append(call)
+        size += given
+    if group:
+        yield group
+
+
+def _is_alike(one: Call, other: Call) -> bool:
+    """Tell whether two calls may be one: marks are in the slot of their values."""
+    return one.name == other.name and one.keys[1:] == other.keys[1:]
+
+
+def _join(calls: Sequence[Call]) -> Call:
+    """Make one call of several."""
+    if len(calls) == 1:
+        return calls[0]
+    return replace(
+        calls[0],
+        keys=(*(call.keys[0] for call in calls), *calls[0].keys[1:]),
+        values=(len(calls), *(value for call in calls for value in call.values)),
+        several=len(calls),
+    )
+
+
+def _split(call: Call, answer: Any) -> "list[Any]":
+    """Give the answers of the calls that one was made of."""
+    if not call.several:
+        return [answer]
+    if isinstance(answer, Exception):
+        return [answer] * call.several
+    return [
+        explain_redis(ResponseError(each[1].decode()), changes=call.changes)
+        if each[1:]
+        else each[0]
+        for each in answer
+    ]
+
+
 @cache
-def _script(name: str) -> tuple[str, str]:
+def _script(name: str, *, several: bool = False) -> tuple[str, str]:
     folder = files("holdfast.state")
-    source = "\n".join(folder.joinpath(f"{each}.lua").read_text() for each in ("incarnation", name))
+    incarnation, one, each_of_several = (
+        folder.joinpath(f"{each}.lua").read_text() for each in ("incarnation", name, "several")
+    )
+    if several:
+        one = f"local function one(KEYS, ARGV)\n{one}\nend\n{each_of_several}"
+    source = f"{incarnation}\n{one}"
     return source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 

@@ -47,14 +47,16 @@ from holdfast.state.inspecting import (
 )
 from holdfast.state.policy import StatePolicy
 from holdfast.state.port import CallersPort, Port
-from holdfast.state.recovering import Recovered, recover
+from holdfast.state.recovering import Recovered, Recovery
 from holdfast.state.requests import Absent, Asks, Get, Held, Purge, Select, Text, Versions, Write
 from holdfast.state.rows import Rows, SessionRows
 from holdfast.state.scripts import Client, Scripts, explain_redis
 from holdfast.state.table import Key, StateTable
+from holdfast.state.together import together
 from holdfast.state.writing import Writer
 
 T = TypeVar("T")
+_PAGES = 3  # at once: one is read while others are taken up
 Background = set[asyncio.Task[Any]]
 
 
@@ -338,13 +340,16 @@ class StateStore(Generic[T]):
             StoreUnavailableError: Redis or PostgreSQL is away.
         """
         await self.open()
-        began, done = time.perf_counter(), Recovered()
+        began = time.perf_counter()
+        recovery = Recovery(
+            self._port, self.policy.batch_size, self._is_readable, progress or (lambda _: None)
+        )
         try:
-            async for done in recover(self._port, self.policy.batch_size, self._is_readable):
-                if progress:
-                    progress(done)
+            await recovery.count()
+            await together(recovery.carry_on() for _ in range(_PAGES))
         except StoreUnavailableError as error:
             raise self._failed("recover", error, harmless=True) from error
+        done = recovery.done
         self.events.emit(
             StatesRecovered(
                 prefix=self.table.prefix,

@@ -6,11 +6,11 @@ from typing import Any
 
 from tests.state.explorer.ledger import WEDGED, WINDOW, Ledger, Operation, ViolationError
 from tests.state.explorer.postgres_twin import POISON
-from tests.state.explorer.working import Hands, WorkerIo, is_readable, write_all
+from tests.state.explorer.working import Hands, WorkerIo, take_up_all, write_all
 from tests.state.explorer.world import Worker, World
 
 from holdfast.errors import HoldfastError, StateConflictError
-from holdfast.state import operations, recovering
+from holdfast.state import operations
 from holdfast.state.requests import Text
 from holdfast.state.versions import is_last
 
@@ -83,8 +83,7 @@ class Copy:
 
     async def use(self, truths: Mapping[str, bytes | None]) -> None:
         """Load, save and persist every key."""
-        async for _ in recovering.recover(self.io, 1, is_readable):
-            pass
+        await take_up_all(self.io, 1)
         for key, truth in truths.items():
             found = await operations.load(self.io, key)
             if (found.text.state if found else None) != truth:

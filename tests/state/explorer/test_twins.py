@@ -93,16 +93,35 @@ async def test_redis(seed, port, client):
         twin.now += 0.001
         if rng.random() < 0.1:
             await tamper(rng, client, port, twin)
-        request = ask_redis(rng, twin, port, number)
-        expected = twin.answer(request)
-        asked.add((type(request), type(expected), repr(expected)[:20]))
+        requests = ask_redis_for_some(rng, twin, port, number)
+        expected = [twin.answer(each) for each in requests]
+        asked |= {
+            (type(each), type(answer), repr(answer)[:20])
+            for each, answer in zip(requests, expected, strict=True)
+        }
 
-        assert await port(request) == expected, request
+        ask = port.all if len(requests) > 1 else ask_alone(port)
+        assert await ask(requests) == expected, requests
         await keep_time(client, port, twin)
-        assert await dump(client, port) == dump_twin(twin), request
+        assert await dump(client, port) == dump_twin(twin), requests
 
     assert {kind for kind, _, _ in asked} == set(RedisTwin.scripts)
     assert len(asked) > 25, "answers of each kind were met"
+
+
+def ask_alone(port):
+    """Ask as one does who wants nothing else."""
+
+    async def ask(requests):
+        return [await port(each) for each in requests]
+
+    return ask
+
+
+def ask_redis_for_some(rng, twin, port, number):
+    """Make one request, or some of a kind, which are carried out together."""
+    first, *others = [ask_redis(rng, twin, port, number) for _ in range(rng.choice((1, 1, 20)))]
+    return [first, *(each for each in others if type(each) is type(first))]
 
 
 def ask_redis(rng, twin, port, number):

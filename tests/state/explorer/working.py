@@ -240,13 +240,14 @@ async def write_all(io: WorkerIo) -> None:
 async def recover(hands: Hands, of: Operation) -> None:
     """Take up every row."""
     with suppress(StoreUnavailableError, RefusedError):
-        async for _ in recovering.recover(hands.io, 2, is_readable):
-            pass
+        await take_up_all(hands.io, 2)
 
 
-def is_readable(_key: str, _state: bytes) -> bool:
-    """Every state here is one that an application can decode."""
-    return True
+async def take_up_all(io: WorkerIo, most: int) -> None:
+    """Take up a page after the other; every state here is one that an application can decode."""
+    recovery = recovering.Recovery(io, most, lambda _key, _state: True, lambda _: None)
+    await recovery.count()
+    await recovery.carry_on()
 
 
 DOES: Mapping[str, Callable[[Hands, Operation], Coroutine[Any, Any, object]]] = {
