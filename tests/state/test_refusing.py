@@ -320,17 +320,18 @@ async def test_a_role_that_may_not_know_its_server(client):
 async def limited(client, redis_url):
     """Give a function that makes a client whose user has some rights only."""
     clients = []
+    user = f"game-{uuid.uuid4()}"  # of the server, which others test on as well
 
     async def made(rights: str) -> Redis:
-        await client.execute_command("ACL", "SETUSER", "game", "reset", "on", ">x", *rights.split())
+        await client.execute_command("ACL", "SETUSER", user, "reset", "on", ">x", *rights.split())
         url = make_url(redis_url)
-        clients.append(redis.client(url.set(username="game", password="x").render_as_string(False)))
+        clients.append(redis.client(url.set(username=user, password="x").render_as_string(False)))
         return clients[-1]
 
     yield made
     for each in clients:
         await each.aclose()
-    await client.execute_command("ACL", "DELUSER", "game")
+    await client.execute_command("ACL", "DELUSER", user)
 
 
 async def test_the_rights_that_a_store_needs(db, begin, limited, row):

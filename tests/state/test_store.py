@@ -316,7 +316,7 @@ async def test_an_emptied_redis(store, begin):
     """What was saved and not written is lost for everybody: who still holds it gets a conflict."""
     match = await begin()
     lost = await store.update(match, lambda _: Board(turn=1))
-    await store._redis.flushall()
+    await store._redis.flushdb()
 
     with pytest.raises(StateConflictError):
         await store.save(match, Board(turn=2), expect=lost.version)
