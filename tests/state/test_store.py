@@ -7,7 +7,7 @@ from sqlalchemy import text
 from tests.state.conftest import PATIENT, Board, make_store
 
 from holdfast import redis
-from holdfast.errors import StateConflictError, UnknownKeyError
+from holdfast.errors import StateConflictError, StoreUnavailableError, UnknownKeyError
 from holdfast.models import uuid7
 from holdfast.services import RedisServer
 from holdfast.state import StateConflicted, StateSaved, StatesFlushed, StatesRecovered
@@ -430,6 +430,49 @@ async def test_many_that_load_what_redis_lost(store, begin, row):
 
     assert {entry.version for entry in entries} == {(await row(match))[0]}
     assert epoch(entries[0].version) == before + 1
+
+
+async def test_many_that_load_while_postgres_is_away(store, begin, monkeypatch):
+    """They learn it from the one that asked, and the next one asks again."""
+    match = await begin()
+    select, asked = store._rows.select, []
+
+    async def away(key, within):
+        asked.append(key)
+        await asyncio.sleep(0.5)
+        raise StoreUnavailableError("PostgreSQL: gone; nothing was done")
+
+    monkeypatch.setattr(store._rows, "select", away)
+    loads = [store.load(match) for _ in range(50)]
+    failed = await asyncio.gather(*loads, return_exceptions=True)
+    assert {str(each) for each in failed} == {"PostgreSQL: gone; nothing was done"}
+    assert len(asked) < 50  # one, unless some came after it
+
+    monkeypatch.setattr(store._rows, "select", select)
+    assert (await store.load(match)).value == Board()
+
+
+async def test_the_one_that_asks_is_cancelled(store, begin, monkeypatch):
+    """Another asks in its place."""
+    match = await begin()
+    select, asked = store._rows.select, asyncio.Event()
+
+    async def slow(key, within):
+        if not asked.is_set():
+            asked.set()
+            await asyncio.sleep(600)
+        return await select(key, within)
+
+    monkeypatch.setattr(store._rows, "select", slow)
+    first = asyncio.create_task(store.load(match))
+    await asked.wait()
+    others = [asyncio.create_task(store.load(match)) for _ in range(3)]
+    await asyncio.wait(others, timeout=0.1)  # they wait for the first
+    first.cancel()
+
+    assert [(await each).value for each in others] == [Board()] * 3
+    with pytest.raises(asyncio.CancelledError):
+        await first
 
 
 @pytest.mark.parametrize("who", ["writer", "persist"])

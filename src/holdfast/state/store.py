@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from inspect import isawaitable
 from typing import Any, Generic, Self, TypeVar
-from weakref import WeakValueDictionary
 
 import msgspec
 from redis.exceptions import RedisError
@@ -123,7 +122,7 @@ class StateStore(Generic[T]):
         )
         self._writer = Writer(redis, self._port, self.policy, self.events)
         self._leaving: Background = set()
-        self._cold = WeakValueDictionary[str, asyncio.Lock]()
+        self._asking: dict[str, asyncio.Future[StoreUnavailableError | None]] = {}
 
     async def open(self) -> None:
         """Find out whether Redis and table can keep what a store promises.
@@ -181,12 +180,22 @@ class StateStore(Generic[T]):
         if isinstance(held, Held):
             return operations.Found(held.version, held.text)
         # Many that load a key after a restart would take each other's claims for ever.
-        alone = self._cold.setdefault(name, asyncio.Lock())
-        somebody = alone.locked()
-        async with alone:
-            if somebody:
-                return await operations.load(self._port, name)
+        if name in self._asking:
+            asking = self._asking[name]
+            await asyncio.wait([asking])  # to be cancelled while waiting cancels nobody else
+            if error := asking.result():
+                raise StoreUnavailableError(str(error)) from error
+            return await self._find(name)  # what is newest now
+        asking = self._asking[name] = asyncio.get_running_loop().create_future()
+        failed = None
+        try:
             return await operations.adopt(self._port, name, seen=held is not Absent.MISSING)
+        except StoreUnavailableError as error:
+            failed = error
+            raise
+        finally:
+            del self._asking[name]
+            asking.set_result(failed)
 
     async def save(self, key: Key, value: T, *, expect: int) -> Entry[T]:
         """Replace the state of that version in Redis; the row has it at the next round of writing.
