@@ -315,6 +315,7 @@ FORMS = (
     as_json=st.booleans(),
 )
 @example(before="a@", after="/b", form=FORMS[1], variable="DATABASE_URL", as_json=True)
+@example(before="", after="=:", form=FORMS[14], variable="DATABASE_URL", as_json=False)
 @example(before="#", after="?", form=FORMS[10], variable="REDIS_URL", as_json=True)
 def test_no_secret_comes_out(shell, *, before, after, form, variable, as_json):
     """Whatever the password looks like, and wherever it stands, nothing of it is printed."""

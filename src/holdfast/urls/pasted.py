@@ -34,6 +34,7 @@ _PAIR = re.compile(
 # Between the parts of other programs' forms. In a password it may be meant, or in the name of a
 # file, which may be that of who a certificate is for: CN=shop,O=Shop.pem.
 _SEPARATED = re.compile(r"[,;]\s*([A-Za-z_]\w*\s*=|$)")
+_SAYS_WHERE = {"host", "hostaddr", "port", "dbname", "user", "service"}
 _TAKES_ANY = {*SECRETS, "options", "sslrootcert", "sslcert", "sslkey", "passfile"}
 
 
@@ -97,7 +98,11 @@ def take_apart(text: str) -> Pasted:
     """
     scheme, found = scheme_of(text), _URL.fullmatch(text)
     if found is None:
-        return Pasted(scheme=scheme, pairs=_filled(_keywords(text)))
+        pairs = [*_keywords(text)]
+        if not _SAYS_WHERE & {key for key, _ in pairs}:
+            # A password alone, maybe, of which an unknown key would be named.
+            raise ConfigurationError(f"database URL: it cannot be read; {LOOKS}")
+        return Pasted(scheme=scheme, pairs=_filled(pairs))
     account, rest = _account(found["rest"])
     before, _, query = rest.partition("?")
     hosts, _, name = before.partition("/")
