@@ -71,6 +71,7 @@ SLOW = (
     "tests/state/test_engines.py",
     "tests/state/test_lost.py",
     "tests/state/test_processes.py::test_nothing_is_lost_when_a_master_is_killed",
+    "tests/state/test_writing.py::test_a_batch_that_takes_too_long",
     "tests/test_acceptance.py",
     "tests/test_docs.py::test_the_project_of_a_page_passes_its_tests",
     "tests/test_docs.py::test_the_readme_works_as_it_is_pasted",

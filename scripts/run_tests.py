@@ -18,6 +18,7 @@ MODULES = (ROOT / "apps" / "faceplate" / "src" / "faceplate" / "db" / "session.p
 COVERAGE = ("--cov", "--cov-report=")  # a table of all files would hide what failed
 REPORT = (sys.executable, "-m", "coverage", "report")
 NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
+ONE_ROUND = {"HOLDFAST_ROUNDS": "1"}  # in which processes and servers are killed, of five
 # A test that hangs ends the run after two minutes, and shows where it stood.
 NO_HANGING = ("-o", "faulthandler_timeout=120", "-o", "faulthandler_exit_on_timeout=true")
 # One more than there are cores: tests wait for servers. A process that has nothing left takes over
@@ -41,6 +42,8 @@ def main(arguments: list[str]) -> int:
     command = [sys.executable, "-m", "pytest", *options, *arguments]
     # Without bytecode every child process would compile the project anew.
     environ = {name: value for name, value in os.environ.items() if name != NO_BYTECODE}
+    if not every:
+        environ = ONE_ROUND | environ
     failed = subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode
     if not every:
         print("test: what is marked slow was left out; make test ALL=1 runs it too")
