@@ -38,7 +38,7 @@ proofs: $(VENV)/installed  ## show each promise broken on the plain stack and ke
 	@$(python) -m proofs $(if $(QUICK),--quick)
 
 acceptance: $(VENV)/installed  ## run the tests that docs/acceptance.md names and count what is proved
-	@$(python) scripts/acceptance.py
+	@$(python) -m scripts.acceptance $(if $(RESULTS),--results '$(RESULTS)')
 
 redis-versions: $(VENV)/installed  ## run the tests of the state store on each Redis and Valkey
 	@$(python) -m scripts.redis_versions

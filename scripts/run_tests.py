@@ -3,7 +3,8 @@
 usage: run_tests.py [PYTEST ARGUMENTS]
 
 Those marked slow (conftest.py says which) run with ALL or COVERAGE set only. Coverage takes half as
-long again, in the tests' many child processes most of all.
+long again, in the tests' many child processes most of all. Such a run says in OUTCOMES how each
+test ended, which scripts/acceptance.py can count from.
 """
 
 import os
@@ -16,6 +17,8 @@ LEAST_COVERAGE = 90  # percent, of each package by itself
 # What tests go around with an engine of their own, which a package's share would not show.
 MODULES = (ROOT / "apps" / "faceplate" / "src" / "faceplate" / "db" / "session.py",)
 COVERAGE = ("--cov", "--cov-report=")  # a table of all files would hide what failed
+OUTCOMES = ROOT / ".cache" / "outcomes.json"
+KEPT = ("-p", "scripts.outcomes", f"--outcomes={OUTCOMES}")
 REPORT = (sys.executable, "-m", "coverage", "report")
 NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 ONE_ROUND = {"HOLDFAST_ROUNDS": "1"}  # in which processes and servers are killed, of five
@@ -37,13 +40,15 @@ def main(arguments: list[str]) -> int:
     """Run pytest with the given arguments; return its exit code, or 1 where coverage is short."""
     measured = bool(os.environ.get("COVERAGE"))
     every = measured or bool(os.environ.get("ALL"))
-    choice = COVERAGE if measured else () if every else ("-m", "not slow")
+    choice = (*COVERAGE, *KEPT) if measured else () if every else ("-m", "not slow")
     options = ("--quiet", *choice, *IN_PARALLEL, *NO_HANGING)
     command = [sys.executable, "-m", "pytest", *options, *arguments]
     # Without bytecode every child process would compile the project anew.
     environ = {name: value for name, value in os.environ.items() if name != NO_BYTECODE}
     if not every:
         environ = ONE_ROUND | environ
+    if measured:
+        OUTCOMES.unlink(missing_ok=True)  # a run that dies must not leave another's
     failed = subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode
     if not every:
         print("test: what is marked slow was left out; make test ALL=1 runs it too")

@@ -1,12 +1,14 @@
 """The count of proved requirements can be believed: every way to be wrong is seen."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-RUNNER = Path(__file__).parent.parent / "scripts" / "acceptance.py"
+ROOT = Path(__file__).parent.parent
+PYTEST = ("pytest", "--quiet", "-p", "scripts.outcomes", "--outcomes=kept/outcomes.json")
 
 TESTS = """
 import pytest
@@ -61,21 +63,53 @@ ENDED = {
 
 
 @pytest.fixture(scope="module")
-def accept(tmp_path_factory):
-    """Run the runner on a page with the given rows; return its exit code and output."""
+def folder(tmp_path_factory):
+    """Give a project's folder with tests that end in every way."""
     folder = tmp_path_factory.mktemp("accepted")
     (folder / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     (folder / "test_it.py").write_text(TESTS)
     (folder / "test_broken.py").write_text("import nothing_like_this\n")
+    return folder
 
-    def run(*rows: str) -> tuple[int, str]:
-        page = ["| id | what | tests |", "|---|---|---|", *rows]
-        (folder / "page.md").write_text("\n".join(page))
-        command = [sys.executable, str(RUNNER), "page.md"]
-        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+@pytest.fixture(scope="module")
+def run(folder):
+    """Run a module in the folder; return its exit code and output."""
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+
+    def run(*command: str) -> tuple[int, str]:
+        result = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=folder,
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         return result.returncode, result.stdout + result.stderr
 
     return run
+
+
+@pytest.fixture(scope="module")
+def accept(folder, run):
+    """Run the runner on a page with the given rows; return its exit code and output."""
+
+    def accept(*rows: str, options: tuple[str, ...] = ()) -> tuple[int, str]:
+        page = ["| id | what | tests |", "|---|---|---|", *rows]
+        (folder / "page.md").write_text("\n".join(page))
+        return run("scripts.acceptance", *options, "page.md")
+
+    return accept
+
+
+@pytest.fixture(scope="module")
+def kept(folder, run):
+    """Give what names the outcomes of a run of all tests, in two processes."""
+    code, output = run(*PYTEST, "-n", "2", "--continue-on-collection-errors")
+
+    assert code == 1, output
+    return "--results", "kept/outcomes.json"
 
 
 def test_an_id_whose_tests_pass_is_proved(accept):
@@ -109,6 +143,56 @@ def test_a_whole_file_can_be_named(accept):
 
     assert "acceptance: FACE-Q2: test_it.py: failed, passed, skipped" in output
     assert code == 1
+
+
+def test_what_a_run_has_kept_counts_alike(accept, kept):
+    """Nothing is run again, and the same ids are proved by the same tests."""
+    proofs = "".join(f"`{name}` " for name in PROVED)
+    rows = [f"| TODO-V{n} | a thing | `{name}` |" for n, name in enumerate(ENDED)]
+    rows += [f"| TCG-1 | a thing | {proofs}|", "| FACE-Q2 | tests | `test_it.py` |"]
+
+    code, output = accept(*rows, options=kept)
+
+    said = [line for line in output.splitlines() if not line.startswith("not proved")]
+    assert said == [
+        *(f"acceptance: TODO-V{n}: {it}: {ended}" for n, (it, ended) in enumerate(ENDED.items())),
+        "acceptance: FACE-Q2: test_it.py: failed, passed, skipped",
+        "acceptance: 1 of 11 proved",
+    ]
+    assert code == 1
+    assert accept(f"| TCG-1 | a thing | {proofs}|", options=kept) == (
+        0,
+        "acceptance: 1 of 1 proved\n",
+    )
+
+
+def test_what_was_not_run_is_not_proved(accept, run):
+    """A run of fewer tests is no proof of the others."""
+    assert run(*PYTEST[:-1], "--outcomes=some.json", "test_it.py", "-k", "many")[0] == 0
+
+    code, output = accept(
+        "| TCG-1 | a thing | `test_it.py::test_many` |",
+        f"| TCG-2 | a thing | `{GOOD}` |",
+        options=("--results", "some.json"),
+    )
+
+    assert f"acceptance: TCG-2: {GOOD}: not found" in output
+    assert output.endswith("acceptance: 1 of 2 proved\n")
+    assert code == 1
+
+
+@pytest.mark.parametrize("content", [None, "", '{"test_it.py::test_good": "pass'])
+def test_outcomes_that_cannot_be_read_are_an_error(accept, folder, content):
+    """The run that was to write them died, or has not been; it is said what writes them."""
+    if content is not None:
+        (folder / "half.json").write_text(content)
+
+    code, output = accept(f"| TCG-1 | a thing | `{GOOD}` |", options=("--results", "half.json"))
+
+    assert output.startswith("acceptance: half.json: ")
+    assert output.endswith("; `make test COVERAGE=1` writes it\n")
+    assert code == 1
+    (folder / "half.json").unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize(

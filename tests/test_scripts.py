@@ -55,6 +55,32 @@ def test_a_run_that_covers_too_little_fails(monkeypatch, capsys):
     assert "90 % of apps/faceplate/src/faceplate/db/session.py" in said
 
 
+@pytest.mark.parametrize("measured", ["", "1"])
+def test_a_run_of_all_tests_keeps_how_they_ended(monkeypatch, tmp_path, measured):
+    """What an earlier run has kept is gone before it starts; one of fewer tests leaves it."""
+    kept = tmp_path / "outcomes.json"
+    kept.write_text("{}")
+    ran = []
+
+    def run(command, **_options):
+        ran.append(("scripts.outcomes" in command, kept.exists()))
+        return Passed()
+
+    monkeypatch.setenv("COVERAGE", measured)
+    monkeypatch.setattr(run_tests, "OUTCOMES", kept)
+    monkeypatch.setattr(run_tests.subprocess, "run", run)
+
+    assert run_tests.main([]) == 0
+    assert ran[0] == (bool(measured), not measured)
+
+
+def test_make_acceptance_counts_from_what_was_kept():
+    """Where it is told of it; else it runs the tests."""
+    [recipe] = re.findall(r"^acceptance: .*\n\t(.*)$", MAKEFILE, re.MULTILINE)
+
+    assert recipe == "@$(python) -m scripts.acceptance $(if $(RESULTS),--results '$(RESULTS)')"
+
+
 class Passed:
     """A run of pytest in which nothing failed."""
 
