@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -38,6 +39,8 @@ _NO_RIGHT = (
     *("has no permissions", "ACL failure", "user executing the script can't"),
     *("unknown command", "Unknown Redis command"),  # renamed, or not of this server
 )
+_OF_A_SCRIPT = re.compile(r".*@user_script: ?\d+: -?")  # before an error's code, in Redis 6
+_NO_CLUSTER = "Cluster mode is not enabled"  # redis-py, of whatever CLUSTER SLOTS refuses
 _LOST = (RedisConnectionError, RedisTimeoutError)
 # What stands behind redis-py's errors, and begins their texts, when nothing was sent yet.
 _NOT_SENT = (ConnectionRefusedError, FileNotFoundError, socket.gaierror)
@@ -235,10 +238,17 @@ def _script(name: str, *, several: bool = False) -> tuple[str, str]:
 def explain_redis(error: Exception, *, changes: bool) -> Exception:
     """Say what an error means for what was asked."""
     said = " ".join(str(error).split()) or "no answer in time"
-    code = getattr(error, "status_code", None) or said.partition(" ")[0]
+    said, inside = _OF_A_SCRIPT.subn("", said)
+    code = (not inside and getattr(error, "status_code", None)) or said.partition(" ")[0]
     if any(each in said for each in _NO_RIGHT):
         return ConfigurationError(
             f"Redis: a command is not allowed here ({said}); what a store needs: {RIGHTS}"
+        )
+    if _NO_CLUSTER in said:
+        return ConfigurationError(
+            "Redis: the client is that of a cluster, and the server is in none, or its user may "
+            "not ask for CLUSTER SLOTS; make the client by redis.client, with redis:// in place "
+            "of redis+cluster://, or give the user +cluster|slots"
         )
     if isinstance(error, ResponseError) or code in _PASSING:  # the server said so
         return _explain_answer(error, code, said)
@@ -253,7 +263,7 @@ def _explain_answer(error: Exception, code: str, said: str) -> Exception:
     if code in _PASSING:
         said = said.removeprefix(f"{code} ")
         return StoreUnavailableError(f"Redis: {code} {said}; nothing was done")
-    if code == "WRONGTYPE" or "WRONGTYPE" in said:
+    if code == "WRONGTYPE":
         return ConfigurationError(
             f"Redis: a key of the store holds something else ({said}); each store has a prefix "
             "of its own"
