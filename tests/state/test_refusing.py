@@ -155,6 +155,24 @@ async def test_what_the_database_refuses_is_set_aside(store, begin, row, facts):
     assert all(each.ok for each in await store.check())
 
 
+async def test_a_column_of_a_domain_that_takes_no_null(store, db, begin, row, client):
+    """It is not the store's, and stays as it is, while others are filled."""
+    async with db.engine.begin() as connection:
+        await connection.execute(text("CREATE DOMAIN place AS integer NOT NULL"))
+        await connection.execute(text("ALTER TABLE matches ADD place place DEFAULT 7"))
+    match, ahead = await begin(), await begin()
+    for each in (match, ahead):
+        await store.update(each, lambda _: Board(turn=1))
+    await client.hset(f"match:{ahead}", "r", "of-another-life")
+
+    await store.persist(match)
+    await store.load(ahead)
+
+    assert [(await row(each))[1] for each in (match, ahead)] == [1, 1]
+    async with db.read() as session:
+        assert (await session.scalars(text("SELECT place FROM matches"))).all() == [7, 7]
+
+
 async def test_what_was_refused_is_tried_again(db, client, begin, row):
     """After a while, since the database may have been changed."""
     store = make_store(db, client, refused_delay=0)
