@@ -156,10 +156,10 @@ async def test_what_the_database_refuses_is_set_aside(store, begin, row, facts):
 
 
 async def test_a_column_of_a_domain_that_takes_no_null(store, db, begin, row, client):
-    """It is not the store's, and stays as it is, while others are filled."""
+    """It is not the store's, and stays as it is; nor has another one a name that is ours."""
     async with db.engine.begin() as connection:
         await connection.execute(text("CREATE DOMAIN place AS integer NOT NULL"))
-        await connection.execute(text("ALTER TABLE matches ADD place place DEFAULT 7"))
+        await connection.execute(text("ALTER TABLE matches ADD place place DEFAULT 7, ADD t text"))
     match, ahead = await begin(), await begin()
     for each in (match, ahead):
         await store.update(each, lambda _: Board(turn=1))

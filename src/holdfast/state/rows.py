@@ -30,7 +30,7 @@ _OF_A_ROW = "row-level security"
 _PASSING = ("40", "53", "55", "57014", "25006")
 _FILLED = (
     ", ({names}) = (SELECT {made} FROM "
-    "jsonb_populate_record(t, CAST(NULLIF(given.columns, '') AS jsonb)) AS filled)"
+    "jsonb_populate_record(t.*, CAST(NULLIF(given.columns, '') AS jsonb)) AS filled)"
 )
 _DEADLOCKS = 3  # attempts: all statements here may be repeated
 
