@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -71,8 +72,9 @@ async def test_nobody_waits_for_those_who_come_back_at_once(few, db, begin):
     await asyncio.gather(*playing)
 
 
-async def test_others_of_the_pool_have_their_turn(few):
-    """Whoever uses the same client waits for no end of what is sent in pipelines."""
+async def test_others_of_the_pool_have_their_turn(redis_url):
+    """Whoever uses the same client, of one connection, waits for no end of what is sent."""
+    few = redis.client(redis_url, policy=replace(FEW, max_connections=1))
     pipelines = Pipelines(few, 30)
     over = asyncio.Event()
 
@@ -80,13 +82,14 @@ async def test_others_of_the_pool_have_their_turn(few):
         while not over.is_set():
             await pipelines.send(("PING",))
 
-    going = [asyncio.create_task(go_on()) for _ in range(20)]
+    going = [asyncio.create_task(go_on()) for _ in range(100)]
     async with asyncio.timeout(60):
         assert await asyncio.gather(*(few.echo(f"{number}") for number in range(20))) == [
             b"%d" % number for number in range(20)
         ]
     over.set()
     await asyncio.gather(*going)
+    await few.aclose()
 
 
 async def test_each_of_many_gets_its_own_answer(client):

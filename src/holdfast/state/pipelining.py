@@ -90,7 +90,6 @@ class Pipelines:
                 raise
             for each, answer in zip(batch, answers, strict=True):
                 each.end(answer)
-            await asyncio.sleep(0)  # whoever waits for a connection of this pool has one now
 
     def _take(self) -> "list[_Waiting]":
         """Take the first that wait, without those whose callers have gone."""
@@ -122,8 +121,6 @@ class Pipelines:
                 lost = LostError("the connection was closed at another's answer")
                 lost.__cause__ = error
                 return [lost] * len(batch)
-            if not batch[0].sent and isinstance(error, TimeoutError):
-                return [StoreUnavailableError(NO_TURN)] * len(batch)
             return [error] * len(batch)
 
 
