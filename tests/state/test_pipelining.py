@@ -254,3 +254,13 @@ async def test_tasks_that_somebody_else_cancels(few, turns):
 
     assert await first == b"a" or "it was cancelled" in str(await first)
     assert await pipelines.send(("ECHO", "b")) == b"b"
+
+
+async def test_a_command_that_cannot_be_written(few):
+    """Whoever asked is told at once, and nothing is left behind."""
+    pipelines = Pipelines(few, 30)
+
+    answer = await pipelines.send(("ECHO", object()))
+
+    assert "Convert to a bytes, string, int or float first" in str(answer)
+    assert await pipelines.send(("ECHO", "b")) == b"b"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.exceptions import BusyLoadingError, RedisError
+from redis.exceptions import BusyLoadingError
 from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -115,7 +115,7 @@ class Pipelines:
                 for each in batch:
                     each.sent = True
                 return list(await pipeline.execute(raise_on_error=False))
-        except (RedisError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  -- whatever it is, it is the callers' to know
             if len(batch) > 1 and batch[0].sent and isinstance(error, BusyLoadingError):
                 # redis-py closes a connection at such an answer, and whose it was is not known.
                 lost = LostError("the connection was closed at another's answer")

@@ -220,7 +220,7 @@ def explain_redis(error: Exception, *, changes: bool) -> Exception:
         )
     if isinstance(error, ResponseError) or code in _PASSING:  # the server said so
         return _explain_answer(error, code, said)
-    if isinstance(error, RedisError) and not isinstance(error, _LOST):
+    if not isinstance(error, (*_LOST, OSError)):
         return error
     if changes and _was_sent(error, said):
         return OutcomeUnknownError(f"Redis gave no answer: {said}")
