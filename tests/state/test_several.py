@@ -5,6 +5,7 @@ from redis.exceptions import ConnectionError as LostError
 from tests.state.conftest import Board
 
 from holdfast.errors import ConfigurationError, OutcomeUnknownError
+from holdfast.state.pipelining import Pipelines
 from holdfast.state.requests import (
     Absent,
     Acknowledge,
@@ -102,15 +103,13 @@ async def test_several_whose_answer_is_lost_where_redis_was_just_given_the_scrip
     """They are not run again either."""
     await client.script_flush()
     sent = []
-    execute = client.execute_command
+    send = Pipelines.send
 
-    async def lose(command, *given):
-        sent.append(command)
-        if command == "EVAL":
-            raise LostError("lost")
-        return await execute(command, *given)
+    async def lose(pipelines, command):
+        sent.append(command[0])
+        return LostError("lost") if command[0] == "EVAL" else await send(pipelines, command)
 
-    monkeypatch.setattr(client, "execute_command", lose)
+    monkeypatch.setattr(Pipelines, "send", lose)
 
     answers = await store._port.all([Acknowledge("a"), Acknowledge("b")])
 

@@ -139,9 +139,10 @@ class StateStore(Generic[T]):
             self._opened = True
 
     async def close(self) -> None:
-        """Wait for what follows deletions in transactions; harmless when repeated."""
+        """Wait for what is under way without its caller; harmless when repeated."""
         while self._leaving:
             await asyncio.gather(*self._leaving, return_exceptions=True)
+        await self._port.close()
 
     async def __aenter__(self) -> Self:
         await self.open()
