@@ -218,16 +218,8 @@ def explain_redis(error: Exception, *, changes: bool) -> Exception:
     said = " ".join(str(error).split()) or "no answer in time"
     said, inside = _OF_A_SCRIPT.subn("", said)
     code = (not inside and getattr(error, "status_code", None)) or said.partition(" ")[0]
-    if any(each in said for each in _NO_RIGHT):
-        return ConfigurationError(
-            f"Redis: a command is not allowed here ({said}); what a store needs: {RIGHTS}"
-        )
-    if _NO_CLUSTER in said:
-        return ConfigurationError(
-            "Redis: the client is that of a cluster, and the server is in none, or its user may "
-            "not ask for CLUSTER SLOTS; make the client by redis.client, with redis:// in place "
-            "of redis+cluster://, or give the user +cluster|slots"
-        )
+    if wrong := _find_wrong(said):
+        return ConfigurationError(f"Redis: {wrong}")
     if isinstance(error, ResponseError) or code in _PASSING:  # the server said so
         return _explain_answer(error, code, said)
     if not isinstance(error, (*_LOST, OSError)):
@@ -235,6 +227,19 @@ def explain_redis(error: Exception, *, changes: bool) -> Exception:
     if changes and _was_sent(error, said):
         return OutcomeUnknownError(f"Redis gave no answer: {said}")
     return StoreUnavailableError(f"Redis: {said}; nothing was done")
+
+
+def _find_wrong(said: str) -> str:
+    """Say how rights or client have to be changed; nothing where they are right."""
+    if any(each in said for each in _NO_RIGHT):
+        return f"a command is not allowed here ({said}); what a store needs: {RIGHTS}"
+    if _NO_CLUSTER in said:
+        return (
+            "the client is that of a cluster, and the server is in none, or its user may not ask "
+            "for CLUSTER SLOTS; make the client by redis.client, with redis:// in place of "
+            "redis+cluster://, or give the user +cluster|slots"
+        )
+    return ""
 
 
 def _explain_answer(error: Exception, code: str, said: str) -> Exception:
