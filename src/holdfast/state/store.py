@@ -437,7 +437,7 @@ class StateStore(Generic[T]):
     async def check(self) -> Sequence[Check]:
         """Tell whether states can be saved and are written: for a health route.
 
-        Two round trips, in a cluster one to each server and a look at the names of all keys; what
+        Two round trips; in a cluster, some to each server and a look at the names of all keys. What
         is wrong is a failed check, not an exception.
         """
         return await check(self._redis, self._port, self.policy)
