@@ -231,10 +231,14 @@ async def test_redis_frozen(node, db, begin, row):
         store, calm = make_store(db, client, timeout=0.3), make_store(db, patient)
         match = await begin()
         saved = await calm.update(match, turn(1))
+        await store.load(match)  # on a connection that stays
 
         node.freeze()
         async with asyncio.timeout(GUARD):
+            with pytest.raises(OutcomeUnknownError):
+                await store.save(match, Board(turn=2), expect=saved.version)
             for call in (
+                lambda: store.save(match, Board(turn=2), expect=saved.version),  # not connected
                 lambda: store.load(match),
                 lambda: store.persist(match),
                 store.flush,
@@ -243,8 +247,6 @@ async def test_redis_frozen(node, db, begin, row):
                 with pytest.raises(StoreUnavailableError) as caught:
                     await call()
                 assert type(caught.value) is StoreUnavailableError
-            with pytest.raises(OutcomeUnknownError):
-                await store.save(match, Board(turn=2), expect=saved.version)
             assert (await store.read_durable(match)).value == Board()
             assert [each.name for each in await store.check() if not each.ok] == ["redis"]
         node.thaw()

@@ -1,5 +1,6 @@
 """What a store refuses, with what, where and what to do; and that nothing is lost by it."""
 
+import asyncio
 import uuid
 
 import pytest
@@ -17,7 +18,7 @@ from sqlalchemy import (
     make_url,
     text,
 )
-from tests.state.conftest import MATCHES, Board, Match, make_store
+from tests.state.conftest import MATCHES, PATIENT, Board, Match, make_store
 
 from holdfast import redis
 from holdfast.database import Database
@@ -38,6 +39,7 @@ from holdfast.state import (
     StateUnreadable,
     StoreFailed,
     examining,
+    owning,
 )
 from holdfast.state.owning import own
 from holdfast.state.scripts import RIGHTS
@@ -153,6 +155,24 @@ async def test_what_the_database_refuses_is_set_aside(store, begin, row, facts):
     assert all(each.ok for each in await store.check())
 
 
+async def test_a_column_of_a_domain_that_takes_no_null(store, db, begin, row, client):
+    """It is not the store's, and stays as it is; nor has another one a name that is ours."""
+    async with db.engine.begin() as connection:
+        await connection.execute(text("CREATE DOMAIN place AS integer NOT NULL"))
+        await connection.execute(text("ALTER TABLE matches ADD place place DEFAULT 7, ADD t text"))
+    match, ahead = await begin(), await begin()
+    for each in (match, ahead):
+        await store.update(each, lambda _: Board(turn=1))
+    await client.hset(f"match:{ahead}", "r", "of-another-life")
+
+    await store.persist(match)
+    await store.load(ahead)
+
+    assert [(await row(each))[1] for each in (match, ahead)] == [1, 1]
+    async with db.read() as session:
+        assert (await session.scalars(text("SELECT place FROM matches"))).all() == [7, 7]
+
+
 async def test_what_was_refused_is_tried_again(db, client, begin, row):
     """After a while, since the database may have been changed."""
     store = make_store(db, client, refused_delay=0)
@@ -217,6 +237,23 @@ async def test_no_redis(away, begin, facts):
     [check] = [each for each in await away.check() if not each.ok]
     assert check.name == "redis"
     assert (await away.read_durable(match)).value == Board(turn=4)
+
+
+async def test_a_server_that_is_no_cluster(db):
+    """Which client is right is said at the start, at the first use, and by what looks at it."""
+    async with RedisServer(policy=RedisPolicy(listen="127.0.0.1")) as server:
+        url = f"redis+cluster://{server.url().partition('://')[2].rpartition('/')[0]}"
+        client = redis.cluster(url, policy=PATIENT)
+        store = make_store(db, client)
+
+        for call in (store.open, store.stats, store.flush, lambda: store.load(uuid7())):
+            with pytest.raises(ConfigurationError, match=r"make the client by redis\.client"):
+                await call()
+        [check] = await store.check()
+        await client.aclose()
+
+    assert (check.name, check.state) == ("redis", "failed")
+    assert "redis://" in check.said
 
 
 @pytest.fixture
@@ -302,6 +339,41 @@ async def test_a_prefix_that_another_table_has(*, store, db, client, name, prefi
     await make_store(db, client).open()
     await client.hdel("holdfast:state:owners", "match:")
     await StateStore(db, client, table=table, codec=Board).open()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "owner", "says"),
+    [
+        ("match:old:", "others of database app", "belongs to"),
+        ("match2:", "matches of database app", "that table has the prefix"),
+        ("match:", "matches of database app", None),
+    ],
+    ids=["meeting prefixes", "one table", "the same"],
+)
+async def test_two_that_come_first(client, monkeypatch, prefix, owner, says):
+    """Both have read that nobody is there: one of them has its prefix, and the other is told."""
+    read, both = owning._read, asyncio.Barrier(2)
+    waits = 2
+
+    async def read_at_once(of):
+        nonlocal waits
+        found = await read(of)
+        if waits:
+            waits -= 1
+            await both.wait()
+        return found
+
+    monkeypatch.setattr(owning, "_read", read_at_once)
+    answers = await asyncio.gather(
+        own(client, "match:", "matches of database app"),
+        own(client, prefix, owner),
+        return_exceptions=True,
+    )
+
+    refused = [each for each in answers if each is not None]
+    assert len(refused) == (1 if says else 0)
+    assert all(isinstance(each, ConfigurationError) and says in str(each) for each in refused)
+    assert await client.hlen("holdfast:state:owners") == 1
 
 
 async def test_a_role_that_may_not_know_its_server(client):

@@ -1,10 +1,13 @@
 """What is asked for several keys at once is run by one script, and each has its own answer."""
 
+from collections import Counter
+
 import pytest
 from redis.exceptions import ConnectionError as LostError
 from tests.state.conftest import Board
 
 from holdfast.errors import ConfigurationError, OutcomeUnknownError
+from holdfast.state.pipelining import Pipelines
 from holdfast.state.requests import (
     Absent,
     Acknowledge,
@@ -19,20 +22,22 @@ from holdfast.state.requests import (
 
 
 @pytest.fixture
-async def calls(client):
+def calls(monkeypatch):
     """Give what counts how often scripts were run since it was asked last."""
+    sent = Counter()
+    send = Pipelines.send
 
-    async def count():
-        told = await client.info("commandstats")
-        found = {name: told.get(f"cmdstat_{name}", {}).get("calls", 0) for name in SCRIPTS}
-        await client.config_resetstat()
+    async def counting(pipelines, command):
+        sent[command[0].lower()] += 1
+        return await send(pipelines, command)
+
+    def count():
+        found = {name: sent[name] for name in ("evalsha", "eval")}
+        sent.clear()
         return found
 
-    await client.config_resetstat()
+    monkeypatch.setattr(Pipelines, "send", counting)
     return count
-
-
-SCRIPTS = ("evalsha", "eval")
 
 
 async def saved(store, begin, number):
@@ -48,11 +53,11 @@ async def test_one_call_for_many_keys(store, begin, calls):
     keys = await saved(store, begin, 60)
     requests = [Read(str(key)) for key in keys]
     await store._port.all(requests[:2])  # from now on Redis has the script
-    await calls()
+    calls()
 
     answers = await store._port.all(requests)
 
-    assert await calls() == {"evalsha": 3, "eval": 0}
+    assert calls() == {"evalsha": 3, "eval": 0}
     assert [b'"turn":%d,' % (turn + 1) in each.text.state for turn, each in enumerate(answers)]
     assert [each.text.columns for each in answers] == [b'{"turn":%d}' % n for n in range(1, 61)]
 
@@ -64,10 +69,10 @@ async def test_few_of_what_is_large(store, begin, calls):
     await store._port.all([Claim(key, "t" * 16) for key in keys])
     fills = [Fill(key, "t" * 16, 9, text, keep_tokens=False, persisted=9) for key in keys]
     await store._port.all(fills[:2])
-    await calls()
+    calls()
 
     assert await store._port.all(fills) == [False, False, True, True, True, True]
-    assert await calls() == {"evalsha": 3, "eval": 0}
+    assert calls() == {"evalsha": 3, "eval": 0}
 
 
 async def test_one_of_several_that_fails_is_told_alone(store, client, begin):
@@ -102,15 +107,13 @@ async def test_several_whose_answer_is_lost_where_redis_was_just_given_the_scrip
     """They are not run again either."""
     await client.script_flush()
     sent = []
-    execute = client.execute_command
+    send = Pipelines.send
 
-    async def lose(command, *given):
-        sent.append(command)
-        if command == "EVAL":
-            raise LostError("lost")
-        return await execute(command, *given)
+    async def lose(pipelines, command):
+        sent.append(command[0])
+        return LostError("lost") if command[0] == "EVAL" else await send(pipelines, command)
 
-    monkeypatch.setattr(client, "execute_command", lose)
+    monkeypatch.setattr(Pipelines, "send", lose)
 
     answers = await store._port.all([Acknowledge("a"), Acknowledge("b")])
 

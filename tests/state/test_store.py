@@ -11,7 +11,7 @@ from holdfast.errors import StateConflictError, StoreUnavailableError, UnknownKe
 from holdfast.models import uuid7
 from holdfast.services import RedisServer
 from holdfast.state import StateConflicted, StateSaved, StatesFlushed, StatesRecovered
-from holdfast.state.versions import epoch
+from holdfast.state.versions import COUNT_BITS, epoch
 
 
 async def test_load_gives_the_rows_state_and_then_redis(store, begin, row, client):
@@ -74,6 +74,32 @@ async def test_save_of_what_redis_does_not_have_is_a_conflict(store, begin, clie
 
     assert caught.value.found is None
     assert await client.keys("*") == []
+
+
+@pytest.mark.parametrize("since", ["nothing", "another", "deleted", "forgotten"])
+async def test_the_last_number_of_an_epoch(*, db, client, store, begin, since):
+    """A save that expects it is a conflict, which names what a load gives from now on."""
+    match = await begin()
+    last = (await store.load(match)).version | (1 << COUNT_BITS) - 1
+    if since != "another":
+        await client.hset(f"match:{match}", mapping={"v": last, "p": last})
+        async with db.engine.begin() as connection:
+            numbers = text("UPDATE matches SET version = :last WHERE id = :id")
+            await connection.execute(numbers, {"last": last, "id": match})
+    if since == "deleted":
+        await make_store(db, client).delete(match)
+    elif since == "forgotten":
+        await client.delete(f"match:{match}")
+
+    with pytest.raises(StateConflictError) as caught:
+        await store.save(match, Board(turn=9), expect=last)
+
+    entry = await store.load(match)
+    assert caught.value.found == (entry and entry.version)
+    assert (entry is None) is (since == "deleted")
+    if entry:
+        assert entry.value == Board()
+        await store.update(match, lambda _: Board(turn=9))
 
 
 async def test_persist_writes_the_row(store, begin, row):

@@ -10,7 +10,8 @@ from sqlalchemy import text
 from tests.state.conftest import Board, make_store
 
 from holdfast.errors import StoreUnavailableError
-from holdfast.state import StoreFailed
+from holdfast.state import StoreFailed, flushing
+from holdfast.state.requests import Read
 
 MARKS = "holdfast:state:match:dirty"
 WAITING = text(
@@ -101,6 +102,39 @@ async def test_a_batch_that_takes_too_long(db, client, begin, row):
         await wait_until(written, PATIENCE)
 
     assert [(await row(match))[1] for match in matches] == [1] * 12
+
+
+async def test_a_batch_of_large_states(store, begin, row, monkeypatch):
+    """Few are read and written at once, however many wait; one that is larger goes alone."""
+    matches = [await begin() for _ in range(9)]
+    for number, match in enumerate(matches):
+        moves = ["x" * (5_000 if number == 4 else 1_000)]
+        await store.update(match, lambda _, moves=moves: Board(turn=1, moves=moves))
+    read, written, before = [], [], []
+    read_some, write_some = store._port.all, store._rows.flush
+
+    async def note_reads(requests):
+        read.append(sum(isinstance(each, Read) for each in requests))
+        return await read_some(requests)
+
+    async def note_writes(writes, *args, **options):
+        before.append(sum(read))
+        written.append(sum(len(each.text.state) for each in writes))
+        return await write_some(writes, *args, **options)
+
+    monkeypatch.setattr(store._port, "all", note_reads)
+    monkeypatch.setattr(store._rows, "flush", note_writes)
+    monkeypatch.setattr(flushing, "_BATCH_BYTES", 3_500)
+    monkeypatch.setattr(flushing, "_READ", 2)
+
+    assert await store.flush() == 9
+
+    assert [(await row(match))[1] for match in matches] == [1] * 9
+    assert max(read) == 2
+    assert before[0] == 4, "no more are read than are written then"
+    assert max(written) > 5_000, "it has to be written"
+    assert sorted(written)[-2] < 3_500
+    assert len(written) < 9, "several are written together"
 
 
 async def test_a_recovery_waits_for_no_locked_row(store, begin, db):

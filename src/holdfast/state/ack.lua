@@ -13,6 +13,7 @@ if r ~= incarnation then
   return 'stale'
 end
 if v == ARGV[1] then
+  begin_also_when_full(KEYS[1])
   redis.call('HSET', KEYS[1], 'p', v)
   p = v
 end

@@ -14,6 +14,6 @@ WITH locked AS (
 UPDATE {table} t
 SET {version} = nextval('{sequence}') << {bits},
     {state} = coalesce(CAST(given.state AS {state_type}), t.{state}){assignments}
-FROM locked AS given{filled}
+FROM locked AS given
 WHERE t.{key} = given.key AND t.{version} = given.version
 RETURNING CAST(t.{key} AS text), t.{version}

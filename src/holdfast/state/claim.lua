@@ -7,6 +7,7 @@ if not redis.call('HGET', KEYS[1], 'v') then
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
   return 'claimed'
 end
+begin_also_when_full(KEYS[1])  -- what is there already
 local v, r, x, s, o, p = unpack(redis.call('HMGET', KEYS[1], 'v', 'r', 'x', 's', 'o', 'p'))
 if r == incarnation and not x then
   if v ~= p then  -- marked already, unless somebody removed the marks by hand

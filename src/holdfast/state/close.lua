@@ -5,6 +5,7 @@
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return 'missing'
 end
+begin_also_when_full(KEYS[1])
 local v, r = unpack(redis.call('HMGET', KEYS[1], 'v', 'r'))
 if v then  -- so that a writer clears away what is left when this one dies
   redis.call('ZADD', KEYS[2], 'NX', now(), ARGV[3])

@@ -40,6 +40,26 @@ async def examine(client: Client, engine: AsyncEngine, table: StateTable[Any]) -
     await own(client, table.prefix, place)
 
 
+async def ask_servers(client: Client, *sections: str) -> Mapping[str, Mapping[str, Any]]:
+    """Give what each server says of itself, by its place where there are several.
+
+    Raises:
+        StoreUnavailableError: one of them could not be reached.
+    """
+    told: dict[str, dict[str, Any]] = {}
+    try:
+        for section in sections:
+            if isinstance(client, RedisCluster):
+                answers = await client.info(section, target_nodes=RedisCluster.PRIMARIES)
+            else:
+                answers = {"": await client.info(section)}
+            for place, answer in answers.items():
+                told.setdefault(place, {}).update(answer)
+    except (RedisError, OSError) as error:
+        raise explain_redis(error, changes=False) from error
+    return told
+
+
 def require_client(client: Client) -> None:
     """Look at a client, before it is used.
 
@@ -69,7 +89,7 @@ def _look_at_client(client: object) -> Iterator[str]:
 
 
 async def _look_at_servers(client: Client) -> AsyncIterator[str]:
-    for place, told in (await _told(client)).items():
+    for place, told in (await ask_servers(client, "replication", "memory")).items():
         where = f"Redis{f' at {place}' if place else ''}"
         if not told.get("master_replid"):
             yield (
@@ -85,19 +105,6 @@ async def _look_at_servers(client: Client) -> AsyncIterator[str]:
                 "them states that are not yet in the database: CONFIG SET maxmemory-policy "
                 "noeviction"
             )
-
-
-async def _told(client: Client) -> Mapping[str, Mapping[str, Any]]:
-    """Give what each server says of itself, by its place where there are several."""
-    try:
-        if not isinstance(client, RedisCluster):
-            return {"": {**await client.info("replication"), **await client.info("memory")}}
-        nodes = RedisCluster.PRIMARIES
-        replication = await client.info("replication", target_nodes=nodes)
-        memory = await client.info("memory", target_nodes=nodes)
-        return {place: {**replication[place], **memory[place]} for place in replication}
-    except (RedisError, OSError) as error:
-        raise explain_redis(error, changes=False) from error
 
 
 async def _look_at_table(engine: AsyncEngine, table: StateTable[Any]) -> "tuple[str, list[str]]":

@@ -13,6 +13,6 @@ WITH locked AS (
 )
 UPDATE {table} t
 SET {version} = given.version, {state} = CAST(given.state AS {state_type}){assignments}
-FROM locked AS given{filled}
+FROM locked AS given
 WHERE t.{key} = given.key AND t.{version} < given.version
 RETURNING CAST(t.{key} AS text)

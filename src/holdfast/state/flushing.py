@@ -4,6 +4,7 @@ from asyncio import CancelledError
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 from holdfast.errors import HoldfastError, OutcomeUnknownError
 from holdfast.state.operations import adopt, forget, retake
@@ -22,6 +23,9 @@ from holdfast.state.requests import (
     Write,
 )
 from holdfast.state.versions import epoch
+
+_BATCH_BYTES: Final = 16_777_216  # of states in one statement, but for a single one
+_READ: Final = 100  # at once, as many as go in one round trip
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,21 +70,21 @@ async def flush(io: Io, marks: Sequence[str], most: int, seen: set[str]) -> Flus
     seen.update(each.key for each in taken)
     while taken:
         try:
-            await _flush_some(io, taken[:most], done)
+            taken = await _flush_some(io, taken, most, done)
         except (Exception, CancelledError):
             with suppress(HoldfastError):
                 # Nobody else waits for them then.
                 await io.all([Acknowledge(each.key) for each in taken])
             raise
-        taken = taken[most:]
     return done
 
 
-async def _flush_some(io: Io, taken: Sequence[Taken], done: Flushed) -> None:
-    keys = [each.key for each in taken]
-    reads = await io.all([Read(key) for key in keys])
+async def _flush_some(io: Io, taken: list[Taken], most: int, done: Flushed) -> list[Taken]:
+    """Write the first of what was taken, as much as is good at once, and give the rest."""
+    reads = await _read(io, [each.key for each in taken[:most]])
+    taken, rest = taken[: len(reads)], taken[len(reads) :]
     writes = []
-    for key, held in zip(keys, reads, strict=True):
+    for key, held in zip((each.key for each in taken), reads, strict=True):
         if isinstance(held, HoldfastError):
             done.failed[key] = held
         elif isinstance(held, Held) and (held.version != held.persisted or held.closed):
@@ -98,12 +102,29 @@ async def _flush_some(io: Io, taken: Sequence[Taken], done: Flushed) -> None:
     again = {each.key for each in taken if each.again}
     for key in (each.key for each in closed if each.key in there & again):
         await _open(io, key, done)
+    return rest
+
+
+async def _read(io: Io, keys: Sequence[str]) -> "Sequence[Held | Absent | HoldfastError]":
+    """Read states, no more than fit into memory well."""
+    reads: list[Held | Absent | HoldfastError] = []
+    while len(reads) < len(keys) and _size(reads) < _BATCH_BYTES:
+        some = keys[len(reads) : len(reads) + _READ]
+        answers = await io.all([Read(key) for key in some])
+        reads += answers
+    return reads
+
+
+def _size(given: "Sequence[Held | Absent | HoldfastError | Write]") -> int:
+    return sum(len(each.text.state) for each in given if isinstance(each, Held | Write))
 
 
 async def _write(io: Io, writes: Sequence[Write], done: Flushed) -> set[str]:
-    """Write all that PostgreSQL takes; in halves, where it refuses one of them."""
+    """Write all that PostgreSQL takes; in halves, where it refuses one or they are large."""
     if not writes:
         return set()
+    if len(writes) > 1 and _size(writes) > _BATCH_BYTES:
+        return await _write_halves(io, writes, done)
     try:
         try:
             written = await io(Flush(writes, wait=False))
@@ -112,13 +133,17 @@ async def _write(io: Io, writes: Sequence[Write], done: Flushed) -> set[str]:
         return set(written)
     except RefusedError as error:
         if len(writes) > 1:
-            middle = len(writes) // 2
-            first = await _write(io, writes[:middle], done)
-            return first | await _write(io, writes[middle:], done)
+            return await _write_halves(io, writes, done)
         write = writes[0]
         done.refused[write.key] = str(error)
         await io(Refuse(write.key, write.version, str(error)))
         return set()
+
+
+async def _write_halves(io: Io, writes: Sequence[Write], done: Flushed) -> set[str]:
+    middle = len(writes) // 2
+    first = await _write(io, writes[:middle], done)
+    return first | await _write(io, writes[middle:], done)
 
 
 async def _settle(io: Io, writes: Sequence[Write], done: Flushed) -> set[str]:

@@ -9,6 +9,12 @@ if not incarnation then
   return redis.error_reply('READONLY this server is no master')
 end
 
+-- A full Redis refuses a script at its first write where that may need memory, and runs all of one
+-- whose first cannot. So begin those that write states to their rows and clear them away.
+local function begin_also_when_full(hash)
+  redis.call('HDEL', hash, '\0')  -- no hash has such a field
+end
+
 -- Seconds, with microseconds: marks of the same second would be taken in the order of their names.
 local function now()
   local time = redis.call('TIME')

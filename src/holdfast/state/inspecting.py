@@ -2,16 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from redis.exceptions import RedisError
 
 from holdfast.errors import ConfigurationError, HoldfastError
 from holdfast.events import Check
+from holdfast.state.examining import ask_servers
 from holdfast.state.policy import StatePolicy
 from holdfast.state.port import Port, pattern_of
 from holdfast.state.requests import Count, Held, Marks, Page, Read, Row, Select
@@ -23,6 +24,7 @@ _PAUSE = 0.05  # seconds between them
 _MANY = 500  # keys in one round trip
 _MINUTE = 60
 _LATE = 10  # rounds of writing
+_NEARLY_FULL = 0.9  # of the memory that Redis may use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,10 +183,11 @@ async def check(client: Client, port: Port, policy: StatePolicy) -> Sequence[Che
     """Tell whether states are written; see `StateStore.check()`."""
     try:
         waiting = await _count_waiting(client, port)
-    except (RedisError, OSError) as error:
+        told = await ask_servers(client, "memory")
+    except (HoldfastError, RedisError, OSError) as error:
         said = " ".join(str(error).split()) or "no answer in time"
         return [Check(name="redis", said=said, state="failed", advice="start Redis, or look at it")]
-    return [_check_writing(waiting, policy), _check_refused(waiting)]
+    return [_check_writing(waiting, policy), _check_refused(waiting), _check_memory(told)]
 
 
 def _check_writing(waiting: "_Waiting", policy: StatePolicy) -> Check:
@@ -204,6 +207,27 @@ def _check_refused(waiting: "_Waiting") -> Check:
     said = f"the database refuses {waiting.refused:,} states, which are in Redis only"
     advice = "see `holdfast state verify`, or the events StateRefused; save what it can take"
     return Check(name="refused", said=said, state="failed", advice=advice)
+
+
+def _check_memory(told: Mapping[str, Mapping[str, Any]]) -> Check:
+    used, place = max((_measure(server), place) for place, server in told.items())
+    said = f"Redis{f' at {place}' if place else ''} uses {used:.0%} of its maxmemory"
+    if used < _NEARLY_FULL:
+        return Check(name="memory", said=said if used else "Redis has no maxmemory")
+    advice = (
+        "a full Redis saves nothing and takes up no other key: CONFIG SET maxmemory to more, or "
+        "delete states that are over"
+    )
+    state: Literal["warning", "failed"] = "warning" if used < 1 else "failed"
+    return Check(name="memory", said=said, state=state, advice=advice)
+
+
+def _measure(server: Mapping[str, Any]) -> float:
+    """Give how much of its memory a server uses, as it counts itself; 0 where it has no limit."""
+    if not (most := server.get("maxmemory")):
+        return 0.0
+    used = server["used_memory"] - server.get("mem_not_counted_for_evict", 0)
+    return float(used / most)
 
 
 async def verify(

@@ -214,8 +214,8 @@ def _judge_again(answer: Refusal | Other | None, request: Save) -> int:
 
 async def _renew(io: Io, key: str, expect: int) -> None:
     """Have a new epoch begin, since this one's numbers are used up; it costs one conflict."""
-    closed = await io(Close(key, io.token(), expect))
-    found = await adopt(io, key) if closed == expect else None
+    await io(Close(key, io.token(), expect))
+    found = await load(io, key)
     raise StateConflictError(key, expect, found.version if found else None)
 
 

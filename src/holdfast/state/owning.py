@@ -1,6 +1,7 @@
 """Find out that a prefix in Redis is no other table's, where two stores would meet."""
 
 from collections.abc import Mapping
+from importlib.resources import files
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -21,11 +22,14 @@ async def own(client: Client, prefix: str, owner: str) -> None:
             table has another one.
         StoreUnavailableError: Redis could not be reached.
     """
+    script = files("holdfast.state").joinpath("own.lua").read_text()
     try:
-        owners = await _read(client)
-        _require_free(owners, prefix, owner)
-        if prefix not in owners and not await client.hsetnx(OWNERS, prefix, owner):
-            _require_free(await _read(client), prefix, owner)  # somebody came between
+        while True:
+            owners = await _read(client)
+            _require_free(owners, prefix, owner)
+            if prefix in owners:
+                return
+            await client.eval(script, 1, OWNERS, prefix, owner, len(owners))
     except (RedisError, OSError) as error:
         raise explain_redis(error, changes=False) from error
 

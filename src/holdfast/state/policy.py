@@ -13,7 +13,7 @@ class StatePolicy:
         timeout: for one answer of Redis, and of PostgreSQL where one key is read or written.
         max_bytes: of one state as it is stored.
         flush_interval: between two rounds of writing. With Redis lost, so much is lost.
-        batch_size: states in one statement.
+        batch_size: states in one statement, of 16 MiB at most where there are several.
         flush_timeout: for one such statement.
         dirty_limit: how many states may wait to be written; then no other is saved.
         lease: until another worker may write what one has taken. At least twice `flush_timeout`,

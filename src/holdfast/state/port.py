@@ -102,7 +102,7 @@ class Port:
         return cast("A", await self._on_rows[kind](request))
 
     async def all(self, requests: Sequence[Request[A]]) -> "Sequence[A | HoldfastError]":
-        """Carry out several of Redis, in a pipeline."""
+        """Carry out several of Redis, at once."""
         calls = [self._call(each) for each in requests]
         try:
             answers = await self._scripts.run_all(calls)
@@ -116,6 +116,10 @@ class Port:
             answer if isinstance(answer, HoldfastError) else _ANSWERS[type(request)](answer)
             for request, answer in zip(requests, answers, strict=True)
         ]
+
+    async def close(self) -> None:
+        """Wait for the answers to what was sent."""
+        await self._scripts.close()
 
     def token(self) -> str:
         """Give 16 letters that nobody else has."""

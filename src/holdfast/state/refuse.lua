@@ -6,6 +6,7 @@ local v, r, p = unpack(redis.call('HMGET', KEYS[1], 'v', 'r', 'p'))
 if v ~= ARGV[1] or v == p or r ~= incarnation then
   return 0
 end
+begin_also_when_full(KEYS[1])
 redis.call('HSET', KEYS[1], 'f', '1')
 redis.call('HSET', KEYS[3], ARGV[2], now() + ARGV[4])
 redis.call('HSET', KEYS[4], ARGV[2], ARGV[3])

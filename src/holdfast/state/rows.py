@@ -28,6 +28,10 @@ _ABOUT_ALL = ("28", "3D", "3F", "42")
 _OF_A_ROW = "row-level security"
 # The server said that it did not do it, and may do it later.
 _PASSING = ("40", "53", "55", "57014", "25006")
+_FILLED = (
+    ", ({names}) = (SELECT {made} FROM "
+    "jsonb_populate_record(t.*, CAST(NULLIF(given.columns, '') AS jsonb)) AS filled)"
+)
 _DEADLOCKS = 3  # attempts: all statements here may be repeated
 
 
@@ -155,7 +159,7 @@ class Statements:
             "version": named_as(table.version),
             "sequence": SEQUENCE,
             "bits": COUNT_BITS,
-            **_columns([named_as(column) for column in table.columns], name),
+            "assignments": _fill([named_as(column) for column in table.columns]),
         }
         # As text first: else the driver takes the parameter for an integer where the key is one.
         key = "CAST(CAST(:key AS text) AS {key_type})".format_map(named)
@@ -204,16 +208,15 @@ def _from_file(name: str, named: Mapping[str, Any]) -> TextClause:
     return text(statement.format_map(named))
 
 
-def _columns(names: Sequence[str], table: str) -> Mapping[str, str]:
-    """Fill other columns: their JSON becomes values of the row's own types."""
+def _fill(names: Sequence[str]) -> str:
+    """Fill other columns: their JSON becomes values of the row's own types.
+
+    What it does not have is as the row has it, also where a domain takes no NULL.
+    """
     if not names:
-        return {"assignments": "", "filled": ""}
-    kept = "CASE WHEN given.columns = '' THEN t.{0} ELSE filled.{0} END"
-    return {
-        "assignments": "".join(f", {name} = {kept.format(name)}" for name in names),
-        "filled": f", jsonb_populate_record(CAST(NULL AS {table}), "
-        "CAST(NULLIF(given.columns, '') AS jsonb)) AS filled",
-    }
+        return ""
+    made = ", ".join(f"filled.{name}" for name in names)
+    return _FILLED.format(names=", ".join(names), made=made)
 
 
 def _row(found: Any) -> Row:

@@ -2,9 +2,9 @@
 
 import asyncio
 import hashlib
+import re
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -26,6 +26,7 @@ from redis.exceptions import (
 )
 
 from holdfast.errors import ConfigurationError, OutcomeUnknownError, StoreUnavailableError
+from holdfast.state.pipelining import NO_TURN, Command, Pipelines
 
 Client = Redis | RedisCluster
 # The codes of errors by which a server says that it did nothing, and may do it later.
@@ -38,6 +39,8 @@ _NO_RIGHT = (
     *("has no permissions", "ACL failure", "user executing the script can't"),
     *("unknown command", "Unknown Redis command"),  # renamed, or not of this server
 )
+_OF_A_SCRIPT = re.compile(r".*@user_script: ?\d+: -?")  # before an error's code, in Redis 6
+_NO_CLUSTER = "Cluster mode is not enabled"  # redis-py, of whatever CLUSTER SLOTS refuses
 _LOST = (RedisConnectionError, RedisTimeoutError)
 # What stands behind redis-py's errors, and begins their texts, when nothing was sent yet.
 _NOT_SENT = (ConnectionRefusedError, FileNotFoundError, socket.gaierror)
@@ -47,7 +50,7 @@ RIGHTS: Final = (
     "+@sortedset +select, in a cluster +cluster|slots +command, and to be looked at +scan +get "
     "+incrby +expire"
 )
-_MANY: Final = 100  # calls in one pipeline: with more, those who save meanwhile wait twice as long
+_MANY: Final = 100  # calls at once: with more, those who save meanwhile wait twice as long
 _TOGETHER: Final = 25  # calls in one script: nobody else is served meanwhile
 _BYTES: Final = 262_144  # and so much to be stored by it, or a single one that is larger
 
@@ -82,8 +85,9 @@ class Scripts:
     def __init__(self, client: Client, timeout: float) -> None:
         self.client = client
         self._timeout = timeout
-        self._turns: asyncio.Semaphore | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pipelines: Pipelines | None = None
+        self._turns: asyncio.Semaphore | None = None  # where there are no pipelines
+        self._loop: asyncio.AbstractEventLoop | None = None  # of either
 
     async def run(self, call: Call) -> Any:
         """Run one.
@@ -93,85 +97,60 @@ class Scripts:
             StoreUnavailableError: no answer, and it has not.
         """
         source, digest = _script(call.name, several=call.several > 0)
-        turn = _Turn()
-        try:
-            async with self._limited(turn):
-                try:
-                    return await self._send("EVALSHA", digest, call)
-                except NoScriptError:  # it was not run
-                    return await self._send("EVAL", source, call)
-        except (RedisError, OSError) as error:
-            raise explain_redis(error, changes=call.changes and turn.has_come) from error
+        answer = await self._send("EVALSHA", digest, call)
+        if isinstance(answer, NoScriptError):  # it was not run
+            answer = await self._send("EVAL", source, call)
+        if isinstance(answer, Exception):
+            raise explain_redis(answer, changes=call.changes) from answer
+        return answer
 
     async def run_all(self, calls: Sequence[Call]) -> "list[Any]":
-        """Run several, a hundred in one round trip; an error stands for its answer."""
+        """Run several, a hundred at once; an error stands for its answer."""
         answers: list[Any] = []
         for first in range(0, len(calls), _MANY):
             joined = [_join(group) for group in _group(calls[first : first + _MANY])]
-            for call, answer in zip(joined, await self._run_some(joined), strict=True):
+            told = await asyncio.gather(*map(self.run, joined), return_exceptions=True)
+            for call, answer in zip(joined, told, strict=True):
                 answers += _split(call, answer)
         return answers
 
-    async def _run_some(self, calls: Sequence[Call]) -> "list[Any]":
-        pipeline = self.client.pipeline(transaction=False)
-        for call in calls:
-            digest = _script(call.name, several=call.several > 0)[1]
-            pipeline.execute_command("EVALSHA", digest, len(call.keys), *call.keys, *call.values)
-        turn = _Turn()
-        try:
-            async with self._limited(turn):
-                answers = list(await pipeline.execute(raise_on_error=False))
-        except (RedisError, OSError) as error:
-            return [explain_redis(error, changes=call.changes and turn.has_come) for call in calls]
-        for place, (call, answer) in enumerate(zip(calls, answers, strict=True)):
-            if isinstance(answer, NoScriptError):
-                try:
-                    answers[place] = await self.run(call)
-                except StoreUnavailableError as error:
-                    answers[place] = error
-            elif isinstance(answer, Exception):
-                answers[place] = explain_redis(answer, changes=call.changes)
-        return answers
+    async def close(self) -> None:
+        """Wait for the answers to what was sent."""
+        if self._pipelines and self._loop is asyncio.get_running_loop():
+            await self._pipelines.close()
 
-    @asynccontextmanager
-    async def _limited(self, turn: "_Turn") -> AsyncIterator[None]:
-        """Bound the block, in its turn, and let its task be cancelled in it.
+    async def _send(self, command: str, script: str, call: Call) -> Any:
+        given: Command = (command, script, len(call.keys), *call.keys, *call.values)
+        if isinstance(self.client, RedisCluster):
+            return await self._send_to_cluster(self.client, given)
+        loop = asyncio.get_running_loop()
+        if self._pipelines is None or self._loop is not loop:
+            self._pipelines, self._loop = Pipelines(self.client, self._timeout), loop
+        return await self._pipelines.send(given)
+
+    async def _send_to_cluster(self, client: RedisCluster, command: Command) -> Any:
+        """Send a command alone, since the client finds out which server has its key.
 
         A pool of redis-py gives a connection to who comes back at once before those who wait: a
         writer behind fifty tasks that save would never have one. Before Python 3.12
         `asyncio.wait_for`, with which redis-py sends, may swallow a cancellation.
         """
-        task = asyncio.current_task()
-        assert task, "it is awaited"
-        before = task.cancelling()
-        async with asyncio.timeout(self._timeout), self._find_turns():
-            turn.has_come = True
-            yield
-        if task.cancelling() > before:
-            raise asyncio.CancelledError
-
-    def _find_turns(self) -> asyncio.Semaphore:
-        """Give what hands out as many turns as there are connections, first come, first served."""
         loop = asyncio.get_running_loop()
         if self._turns is None or self._loop is not loop:
-            self._turns, self._loop = asyncio.Semaphore(_count_connections(self.client)), loop
-        return self._turns
-
-    async def _send(self, command: str, script: str, call: Call) -> Any:
-        return await self.client.execute_command(
-            command, script, len(call.keys), *call.keys, *call.values
-        )
-
-
-@dataclass(slots=True)
-class _Turn:
-    has_come: bool = False  # before, nothing was sent
-
-
-def _count_connections(client: Client) -> int:
-    if isinstance(client, RedisCluster):
-        return int(client.connection_kwargs["max_connections"])  # for each node
-    return int(client.connection_pool.max_connections)
+            most = int(client.connection_kwargs["max_connections"])  # for each node
+            self._turns, self._loop = asyncio.Semaphore(most), loop
+        task = asyncio.current_task()
+        assert task, "it is awaited"
+        before, sent = task.cancelling(), False
+        try:
+            async with asyncio.timeout(self._timeout), self._turns:
+                sent = True
+                answer = await client.execute_command(*command)
+        except (RedisError, OSError) as error:
+            return error if sent else StoreUnavailableError(NO_TURN)
+        if task.cancelling() > before:
+            raise asyncio.CancelledError
+        return answer
 
 
 def _group(calls: Sequence[Call]) -> Iterator[list[Call]]:
@@ -234,26 +213,40 @@ def _script(name: str, *, several: bool = False) -> tuple[str, str]:
 
 def explain_redis(error: Exception, *, changes: bool) -> Exception:
     """Say what an error means for what was asked."""
+    if isinstance(error, StoreUnavailableError):  # it was not sent
+        return error
     said = " ".join(str(error).split()) or "no answer in time"
-    code = getattr(error, "status_code", None) or said.partition(" ")[0]
-    if any(each in said for each in _NO_RIGHT):
-        return ConfigurationError(
-            f"Redis: a command is not allowed here ({said}); what a store needs: {RIGHTS}"
-        )
+    said, inside = _OF_A_SCRIPT.subn("", said)
+    code = (not inside and getattr(error, "status_code", None)) or said.partition(" ")[0]
+    if wrong := _find_wrong(said):
+        return ConfigurationError(f"Redis: {wrong}")
     if isinstance(error, ResponseError) or code in _PASSING:  # the server said so
         return _explain_answer(error, code, said)
-    if isinstance(error, RedisError) and not isinstance(error, _LOST):
+    if not isinstance(error, (*_LOST, OSError)):
         return error
     if changes and _was_sent(error, said):
         return OutcomeUnknownError(f"Redis gave no answer: {said}")
     return StoreUnavailableError(f"Redis: {said}; nothing was done")
 
 
+def _find_wrong(said: str) -> str:
+    """Say how rights or client have to be changed; nothing where they are right."""
+    if any(each in said for each in _NO_RIGHT):
+        return f"a command is not allowed here ({said}); what a store needs: {RIGHTS}"
+    if _NO_CLUSTER in said:
+        return (
+            "the client is that of a cluster, and the server is in none, or its user may not ask "
+            "for CLUSTER SLOTS; make the client by redis.client, with redis:// in place of "
+            "redis+cluster://, or give the user +cluster|slots"
+        )
+    return ""
+
+
 def _explain_answer(error: Exception, code: str, said: str) -> Exception:
     if code in _PASSING:
         said = said.removeprefix(f"{code} ")
         return StoreUnavailableError(f"Redis: {code} {said}; nothing was done")
-    if code == "WRONGTYPE" or "WRONGTYPE" in said:
+    if code == "WRONGTYPE":
         return ConfigurationError(
             f"Redis: a key of the store holds something else ({said}); each store has a prefix "
             "of its own"

@@ -139,9 +139,10 @@ class StateStore(Generic[T]):
             self._opened = True
 
     async def close(self) -> None:
-        """Wait for what follows deletions in transactions; harmless when repeated."""
+        """Wait for what is under way without its caller; harmless when repeated."""
         while self._leaving:
             await asyncio.gather(*self._leaving, return_exceptions=True)
+        await self._port.close()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -436,8 +437,8 @@ class StateStore(Generic[T]):
     async def check(self) -> Sequence[Check]:
         """Tell whether states can be saved and are written: for a health route.
 
-        Two round trips, in a cluster a look at the names of all keys; what is wrong is a failed
-        check, not an exception.
+        Two round trips; in a cluster, some to each server and a look at the names of all keys. What
+        is wrong is a failed check, not an exception.
         """
         return await check(self._redis, self._port, self.policy)
 

@@ -2,6 +2,7 @@
 -- KEYS  1 marks  2 leases
 -- ARGV  1 how many  2 seconds, with parts of one
 -- Gives members of marks, each with '1' behind it that somebody took before, or ''
+begin_also_when_full(KEYS[2])
 local moment = now()
 local leased = redis.call('HLEN', KEYS[2])
 local taken, count = {}, 0
