@@ -307,10 +307,11 @@ async def test_a_client_that_sends_again(db, given):
     assert "decode_responses" in str(caught.value)
 
 
-async def test_a_save_that_expects_no_version(store, begin):
-    """None is what nobody loaded."""
-    with pytest.raises(ConfigurationError, match="expect is None; it is the version of what load"):
-        await store.save(await begin(), Board(), expect=None)
+@pytest.mark.parametrize(("expect", "shown"), [(None, "None"), (2**64, "too large")])
+async def test_a_save_that_expects_no_version(store, begin, expect, shown):
+    """None is what nobody loaded, and no version has more bits than a bigint."""
+    with pytest.raises(ConfigurationError, match=f"expect is {shown}; it is the version of what"):
+        await store.save(await begin(), Board(), expect=expect)
 
 
 @pytest.mark.parametrize(

@@ -6,22 +6,23 @@ them here. A lone one is sent at once.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import BusyLoadingError
 from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from holdfast.errors import StoreUnavailableError
 
-NO_TURN: Final = "Redis: no turn in time; nothing was done"
+TOO_LATE: Final = "Redis: not sent in time; nothing was done"
+A = TypeVar("A")
 Command = tuple[str | bytes | int, ...]
 
 _LANES: Final = 4  # pipelines at once: the server works on one while answers of another are read
 _MANY: Final = 16  # commands in one
 _BYTES: Final = 262_144  # and so much in it, or a single one that is larger
+_GRACE: Final = 0.1  # seconds until what goes on is cancelled again
 
 
 class Pipelines:
@@ -57,9 +58,9 @@ class Pipelines:
             timer.cancel()
 
     async def close(self) -> None:
-        """Wait for the answers to what was sent."""
-        while self._sending:
-            await asyncio.wait(self._sending)
+        """Wait for the answers to what was sent before, and for no more."""
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=self._timeout + _GRACE)
 
     def _start(self) -> None:
         """Send one more pipeline, once all that run now have said what they want."""
@@ -83,13 +84,11 @@ class Pipelines:
         while batch := self._take():
             self._start()
             try:
-                answers = await self._exchange(batch)
+                await self._exchange(batch)
             except asyncio.CancelledError:  # with its event loop
                 for each in batch:
                     each.end(LostError("it was cancelled"))
                 raise
-            for each, answer in zip(batch, answers, strict=True):
-                each.end(answer)
 
     def _take(self) -> "list[_Waiting]":
         """Take the first that wait, without those whose callers have gone."""
@@ -104,24 +103,64 @@ class Pipelines:
                 batch.append(each)
         return batch
 
-    async def _exchange(self, batch: "Sequence[_Waiting]") -> Sequence[Any]:
+    async def _exchange(self, batch: "Sequence[_Waiting]") -> None:
+        """Send what was taken, and give each its answer."""
+        try:
+            connection = await _bounded(self._pool.get_connection(), batch[-1].deadline)
+        except Exception as error:  # noqa: BLE001  -- whatever it is, it is the callers' to know
+            for each in batch:
+                each.end(error)
+            return
+        # From here to the sending nobody comes between: who has given up meanwhile is not sent.
+        sent = [each for each in batch if not each.answer.done()]
+        if not sent:
+            await self._pool.release(connection)
+            return
         pipeline = self._client.pipeline(transaction=False)
-        for each in batch:
+        pipeline.connection = connection  # which the pipeline gives back
+        for each in sent:
+            each.sent = True
             pipeline.execute_command(*each.command)
         try:
-            async with asyncio.timeout_at(batch[-1].deadline):
-                # What goes wrong in here has sent nothing.
-                pipeline.connection = await self._pool.get_connection()
-                for each in batch:
-                    each.sent = True
-                return list(await pipeline.execute(raise_on_error=False))
-        except Exception as error:  # noqa: BLE001  -- whatever it is, it is the callers' to know
-            if len(batch) > 1 and batch[0].sent and isinstance(error, BusyLoadingError):
-                # redis-py closes a connection at such an answer, and whose it was is not known.
-                lost = LostError("the connection was closed at another's answer")
-                lost.__cause__ = error
-                return [lost] * len(batch)
-            return [error] * len(batch)
+            answers = await _bounded(pipeline.execute(raise_on_error=False), sent[-1].deadline)
+        except Exception as error:  # noqa: BLE001  -- the same
+            answers = [_lost(error) if len(sent) > 1 else error] * len(sent)
+        for each, answer in zip(sent, answers, strict=True):
+            each.end(answer)
+
+
+async def _bounded(work: Coroutine[Any, Any, A], deadline: float) -> A:
+    """Do it until then; it is cancelled until it ends.
+
+    Before Python 3.12 `asyncio.wait_for`, with which redis-py writes, may swallow a cancellation.
+
+    Raises:
+        TimeoutError: it was cancelled.
+    """
+    loop = asyncio.get_running_loop()
+    working = loop.create_task(work)
+    try:
+        await asyncio.wait([working], timeout=deadline - loop.time())
+        while not working.done():
+            working.cancel()
+            await asyncio.wait([working], timeout=_GRACE)
+    finally:
+        working.cancel()  # where this task is
+    if working.cancelled():
+        raise TimeoutError
+    return working.result()
+
+
+def _lost(error: Exception) -> Exception:
+    """Say that it is not known what became of a command of several.
+
+    At some answers redis-py closes the connection and does not say whose they were.
+    """
+    if isinstance(error, TimeoutError | RedisTimeoutError) or type(error) is LostError:
+        return error
+    lost = LostError(f"the connection was closed at another's answer: {error}")
+    lost.__cause__ = error
+    return lost
 
 
 class _Waiting:
@@ -141,4 +180,4 @@ class _Waiting:
 
     def give_up(self) -> None:
         """Give what is known at the deadline."""
-        self.end(RedisTimeoutError() if self.sent else StoreUnavailableError(NO_TURN))
+        self.end(RedisTimeoutError() if self.sent else StoreUnavailableError(TOO_LATE))

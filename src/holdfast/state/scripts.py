@@ -26,7 +26,7 @@ from redis.exceptions import (
 )
 
 from holdfast.errors import ConfigurationError, OutcomeUnknownError, StoreUnavailableError
-from holdfast.state.pipelining import NO_TURN, Command, Pipelines
+from holdfast.state.pipelining import TOO_LATE, Command, Pipelines
 
 Client = Redis | RedisCluster
 # The codes of errors by which a server says that it did nothing, and may do it later.
@@ -147,7 +147,7 @@ class Scripts:
                 sent = True
                 answer = await client.execute_command(*command)
         except (RedisError, OSError) as error:
-            return error if sent else StoreUnavailableError(NO_TURN)
+            return error if sent else StoreUnavailableError(TOO_LATE)
         if task.cancelling() > before:
             raise asyncio.CancelledError
         return answer

@@ -56,6 +56,7 @@ from holdfast.state.writing import Writer
 
 T = TypeVar("T")
 _PAGES = 3  # at once: one is read while others are taken up
+_VERSION_BITS = 64  # of a bigint
 Background = set[asyncio.Task[Any]]
 
 
@@ -497,7 +498,8 @@ class StateStore(Generic[T]):
 
 
 def _require_version(name: str, expect: object) -> None:
-    if type(expect) is not int:
+    if type(expect) is not int or expect.bit_length() >= _VERSION_BITS:
+        given = "too large" if type(expect) is int else repr(expect)
         raise ConfigurationError(
-            f"{name}: expect is {expect!r}; it is the version of what load() or save() gave"
+            f"{name}: expect is {given}; it is the version of what load() or save() gave"
         )
