@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from proofs.redis_node import wait_until
 from sqlalchemy import text
 from tests.state.conftest import Board, make_store
 
-from holdfast.errors import StoreUnavailableError
+from holdfast.errors import OutcomeUnknownError, StoreUnavailableError
 from holdfast.state import StoreFailed, flushing
 from holdfast.state.requests import Read
 
@@ -70,6 +70,41 @@ async def test_a_cancelled_round_gives_back_what_it_took(store, begin, db, clien
 
     assert await client.hlen(f"{MARKS}:leases") == 0
     assert await store.flush() == 1
+
+
+@pytest.mark.parametrize("lost", ["take", "read"])
+async def test_a_round_that_redis_has_cut_off_is_made_again_at_once(
+    db, client, begin, monkeypatch, lost
+):
+    """By the same writer; others wait until its lease is over."""
+    store, other = make_store(db, client), make_store(db, client)
+    for match in [await begin() for _ in range(3)]:
+        await store.update(match, lambda _: Board(turn=1))
+    assert await count_waiting(store) == 3
+    run = store._port._scripts.run
+
+    async def lose(call):
+        answer = await run(call)
+        if call.name == lost:
+            raise OutcomeUnknownError("lost")
+        if call.name == "ack":
+            raise OutcomeUnknownError("lost as well")
+        return answer
+
+    monkeypatch.setattr(store._port._scripts, "run", lose)
+    for _ in range(2):
+        with suppress(StoreUnavailableError):  # it is told of keys that could not be read
+            await store.flush()
+    monkeypatch.undo()
+    assert await count_waiting(store) == 3
+
+    assert await other.flush() == 0
+    assert await store.flush() == 3
+    assert await count_waiting(store) == 0
+
+
+async def count_waiting(store):
+    return (await store.stats()).dirty
 
 
 async def test_a_row_that_is_locked_keeps_no_other_one(store, begin, db, row):

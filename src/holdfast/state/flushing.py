@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from holdfast.errors import HoldfastError, OutcomeUnknownError
+from holdfast.errors import HoldfastError, OutcomeUnknownError, StoreUnavailableError
 from holdfast.state.operations import adopt, forget, retake
 from holdfast.state.requests import (
     Absent,
@@ -45,7 +45,31 @@ class Flushed:
     failed: dict[str, HoldfastError] = field(default_factory=dict)
 
 
-async def flush(io: Io, marks: Sequence[str], most: int, seen: set[str]) -> Flushed:
+class Batches:
+    """Writes batches, and at once again what one has left that was cut off.
+
+    Args:
+        io: both servers.
+    """
+
+    def __init__(self, io: Io) -> None:
+        self._io = io
+        self._unfinished: str | None = None  # the token of one that may have left leases
+
+    async def write(self, marks: Sequence[str], most: int, seen: set[str]) -> Flushed:
+        """Write states that sets of marks name; see `flush`."""
+        token, self._unfinished = self._unfinished or self._io.token(), None
+        try:
+            done = await flush(self._io, marks, most, seen, token)
+        except BaseException:
+            self._unfinished = token
+            raise
+        if any(isinstance(each, StoreUnavailableError) for each in done.failed.values()):
+            self._unfinished = token
+        return done
+
+
+async def flush(io: Io, marks: Sequence[str], most: int, seen: set[str], token: str) -> Flushed:
     """Write states that sets of marks name, at most so many of each set, and of each statement.
 
     Args:
@@ -53,14 +77,15 @@ async def flush(io: Io, marks: Sequence[str], most: int, seen: set[str]) -> Flus
         marks: sets of marks.
         most: states of each.
         seen: keys of this round, which has an end also where they are saved all the time.
+        token: of whoever takes; the one of the last time, if that has failed.
 
     Raises:
-        StoreUnavailableError: Redis or PostgreSQL is away. What was taken is due again at once,
-            or when its lease is over.
+        StoreUnavailableError: Redis or PostgreSQL is away. What was taken is due again at once;
+            if Redis was not told, for whoever has the token, and for others after its lease.
     """
     done = Flushed()
     taken: list[Taken] = []
-    answers = await io.all([Take(each, most) for each in marks])
+    answers = await io.all([Take(each, most, token) for each in marks])
     for name, some in zip(marks, answers, strict=True):
         if isinstance(some, HoldfastError):
             raise some

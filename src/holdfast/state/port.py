@@ -132,7 +132,7 @@ class Port:
         name, values = _CALLS[type(request)]
         if isinstance(request, Take):
             marks = request.marks
-            given = (request.most, str(self._policy.lease))
+            given = (request.most, str(self._policy.lease), request.token)
             return Call(name, (marks, f"{marks}:leases"), given)
         key = request.key  # type: ignore[attr-defined]  # all others of Redis have one
         keys = (f"{self.prefix}{key}", *_beside(self.marks_of(key)))

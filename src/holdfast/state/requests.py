@@ -190,7 +190,7 @@ class Purge(Request[bool]):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A key that has to be written; `again` where somebody took it before and did not finish."""
+    """A key that has to be written; `again` where somebody took it a lease ago, and left it."""
 
     key: str
     again: bool
@@ -202,6 +202,7 @@ class Take(Request[Sequence[Taken]]):
 
     marks: str
     most: int
+    token: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from holdfast.errors import StoreUnavailableError
 from holdfast.events import Events
 from holdfast.state.facts import StateRefused, StatesFlushed, StoreFailed
-from holdfast.state.flushing import Flushed, flush
+from holdfast.state.flushing import Batches, Flushed
 from holdfast.state.inspecting import note_written
 from holdfast.state.policy import StatePolicy
 from holdfast.state.port import Port
@@ -35,6 +35,7 @@ class Writer:
         self._policy = policy
         self._events = events
         self._most = policy.batch_size  # fewer while one takes longer than its limit
+        self._batches = Batches(port)
 
     async def write(self, *, everywhere: bool) -> int:
         """Write what waits; give how many states were written.
@@ -52,7 +53,7 @@ class Writer:
         try:
             while left:
                 most = self._most
-                done = await flush(self._port, left[:most], most, seen)
+                done = await self._batches.write(left[:most], most, seen)
                 written += done.written
                 self._report(done)
                 left = done.more + left[most:]

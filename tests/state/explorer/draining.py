@@ -78,7 +78,7 @@ class Copy:
     async def flush(self) -> None:
         """Write all that waits, and again when leases are over."""
         for _ in range(3):
-            self.redis.leases = dict.fromkeys(self.redis.leases, self.redis.now)
+            self.redis.leases = dict.fromkeys(self.redis.leases, (self.redis.now, ""))
             await write_all(self.io)
 
     async def use(self, truths: Mapping[str, bytes | None]) -> None:

@@ -37,7 +37,7 @@ class RedisTwin:
     Attributes:
         values: the hash of each key, never changed in place.
         marks: keys that are to be written, with the time of the first mark.
-        leases: until when a mark is somebody's.
+        leases: until when a mark is somebody's, and whose.
         refused: states that were set aside.
         incarnation: which life of the server it is.
         now: its clock, in seconds.
@@ -46,7 +46,7 @@ class RedisTwin:
     def __init__(self, most_marks: int = 100) -> None:
         self.values: dict[str, Fields] = {}
         self.marks: dict[str, float] = {}
-        self.leases: dict[str, float] = {}
+        self.leases: dict[str, tuple[float, str]] = {}
         self.refused: dict[str, str] = {}
         self.incarnation = "i0"
         self.lives = 0
@@ -236,9 +236,12 @@ class RedisTwin:
         """See take.lua."""
         waiting = sorted(self.marks, key=lambda key: (self.marks[key], key))
         waiting = waiting[: len(self.leases) + asked.most]
-        free = [key for key in waiting if self.leases.get(key, self.now) <= self.now]
-        taken = [Taken(key, key in self.leases) for key in free[: asked.most]]
-        self.leases.update(dict.fromkeys((each.key for each in taken), self.now + LEASE))
+        leases = {key: self.leases.get(key, (self.now, "")) for key in waiting}
+        over = {key for key, (till, _) in leases.items() if till <= self.now}
+        free = [key for key, (_, by) in leases.items() if key in over or by == asked.token]
+        taken = [Taken(key, key in self.leases and key in over) for key in free[: asked.most]]
+        lease = self.now + LEASE, asked.token
+        self.leases.update(dict.fromkeys((each.key for each in taken), lease))
         return taken
 
     def refuse(self, asked: Refuse) -> bool:
@@ -249,7 +252,7 @@ class RedisTwin:
         if self.values[key]["p"] == asked.version:
             return False
         self.put(key, {"f": "1"})
-        self.leases[key] = self.now + DELAY
+        self.leases[key] = self.now + DELAY, ""
         self.refused[key] = asked.reason
         return True
 

@@ -144,7 +144,7 @@ def ask_redis(rng, twin, port, number):
             *[Acknowledge(key, version), Acknowledge(key)],
             Close(key, token, rng.choice((None, version))),
             Purge(key, token),
-            Take(f"{port.own}dirty", rng.randint(1, 2)),
+            *[Take(f"{port.own}dirty", rng.randint(1, 2), token)] * 2,
             Refuse(key, version, f"reason {number}"),
         )
     )
@@ -156,7 +156,7 @@ async def tamper(rng, client, port, twin):
     name, leases = f"game:{key}", f"{port.own}dirty:leases"
     what = rng.choice(("restarted", "dropped", "released"))
     if what == "released" and key in twin.leases:
-        twin.leases[key] = 0
+        twin.leases[key] = 0, ""
         await client.hset(leases, key, "0")
     elif what == "dropped":
         twin.values.pop(key, None)

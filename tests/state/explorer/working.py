@@ -60,6 +60,7 @@ class WorkerIo:
     def __init__(self, name: str) -> None:
         self.name = name
         self.tokens = 0
+        self.batches = flushing.Batches(self)
 
     async def __call__(self, request: Request[Any]) -> Any:
         """Wait for one answer."""
@@ -234,7 +235,7 @@ async def write_all(io: WorkerIo) -> None:
     """Write a batch after the other, as long as there are more."""
     marks, seen = [MARKS], set[str]()
     while marks:
-        marks = (await flushing.flush(io, marks, 2, seen)).more
+        marks = (await io.batches.write(marks, 2, seen)).more
 
 
 async def recover(hands: Hands, of: Operation) -> None:
