@@ -27,9 +27,9 @@ def calls(monkeypatch):
     sent = Counter()
     send = Pipelines.send
 
-    async def counting(pipelines, command):
+    async def counting(pipelines, command, size):
         sent[command[0].lower()] += 1
-        return await send(pipelines, command)
+        return await send(pipelines, command, size)
 
     def count():
         found = {name: sent[name] for name in ("evalsha", "eval")}
@@ -109,9 +109,9 @@ async def test_several_whose_answer_is_lost_where_redis_was_just_given_the_scrip
     sent = []
     send = Pipelines.send
 
-    async def lose(pipelines, command):
+    async def lose(pipelines, command, size):
         sent.append(command[0])
-        return LostError("lost") if command[0] == "EVAL" else await send(pipelines, command)
+        return LostError("lost") if command[0] == "EVAL" else await send(pipelines, command, size)
 
     monkeypatch.setattr(Pipelines, "send", lose)
 

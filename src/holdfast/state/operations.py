@@ -5,7 +5,7 @@ may be the last that a process makes, and anybody may come between two of them.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from holdfast.errors import (
     OutcomeUnknownError,
@@ -150,7 +150,7 @@ async def _fence(io: Io, adoption: Adoption, *, wait: bool = True) -> tuple[int 
     try:
         return (await io(Adopt([adoption], wait=wait))).get(adoption.key), False
     except RefusedError:
-        bare = replace(adoption, text=None)
+        bare = Adoption(adoption.key, adoption.version)
         return (await io(Adopt([bare], wait=wait))).get(adoption.key), True
 
 

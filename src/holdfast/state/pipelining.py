@@ -42,13 +42,13 @@ class Pipelines:
         self._starting: asyncio.Task[None] | None = None  # which has not taken anything yet
         self._sending: set[asyncio.Task[None]] = set()
 
-    async def send(self, command: Command) -> Any:
-        """Send a command and give its answer, which may be an error.
+    async def send(self, command: Command, size: int = 0) -> Any:
+        """Send a command of about so many bytes, and give its answer, which may be an error.
 
         What is cancelled before its turn is not sent.
         """
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(command, loop.time() + self._timeout, loop.create_future())
+        waiting = _Waiting(command, size, loop.time() + self._timeout, loop.create_future())
         timer = loop.call_at(waiting.deadline, waiting.give_up)
         self._waiting.append(waiting)
         self._start()
@@ -166,12 +166,14 @@ def _lost(error: Exception) -> Exception:
 class _Waiting:
     __slots__ = ("answer", "command", "deadline", "sent", "size")
 
-    def __init__(self, command: Command, deadline: float, answer: "asyncio.Future[Any]") -> None:
+    def __init__(
+        self, command: Command, size: int, deadline: float, answer: "asyncio.Future[Any]"
+    ) -> None:
         self.command = command
+        self.size = size
         self.deadline = deadline
         self.answer = answer
         self.sent = False
-        self.size = sum(len(each) for each in command if isinstance(each, bytes))
 
     def end(self, answer: Any) -> None:
         """Give the answer, unless the caller has gone."""

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
@@ -54,6 +54,9 @@ _FIRST_PAUSE = 0.002  # seconds; it doubles, and half of it is left to chance
 _LONGEST_PAUSE = 0.1
 _SCANNED = 1_000  # keys in one round trip
 _SLOTS = 16_384  # of every cluster
+_MANY = 100  # keys at once: with more, those who save meanwhile wait twice as long
+_TOGETHER = 25  # keys in one script: nobody else is served meanwhile
+_BYTES = 262_144  # and so much to be stored by it, or a single state that is larger
 
 
 class Port:
@@ -102,20 +105,18 @@ class Port:
         return cast("A", await self._on_rows[kind](request))
 
     async def all(self, requests: Sequence[Request[A]]) -> "Sequence[A | HoldfastError]":
-        """Carry out several of Redis, at once."""
-        calls = [self._call(each) for each in requests]
-        try:
-            answers = await self._scripts.run_all(calls)
-        finally:
-            for call in calls:
-                self._note(call)
-        for answer in answers:
-            if isinstance(answer, Exception) and not isinstance(answer, HoldfastError):
-                raise answer
-        return [
-            answer if isinstance(answer, HoldfastError) else _ANSWERS[type(request)](answer)
-            for request, answer in zip(requests, answers, strict=True)
-        ]
+        """Carry out several of Redis, a hundred at once."""
+        answers: list[A | HoldfastError] = []
+        for first in range(0, len(requests), _MANY):
+            some = requests[first : first + _MANY]
+            calls = [self._call(*group) for group in self._group(some)]
+            try:
+                told = await self._scripts.run_all(calls)
+            finally:
+                for call in calls:
+                    self._note(call)
+            answers += map(_explained, some, told)
+        return answers
 
     async def close(self) -> None:
         """Wait for the answers to what was sent."""
@@ -128,15 +129,46 @@ class Port:
     def _limit(self, rows: int) -> float:
         return self._policy.timeout if rows == 1 else self._policy.flush_timeout
 
-    def _call(self, request: Request[Any]) -> Call:
+    def _group(self, requests: Sequence[Request[Any]]) -> "Iterator[list[Request[Any]]]":
+        """Put those together that follow each other with the same script and marks."""
+        group: list[Request[Any]] = []
+        size, alike = 0, None
+        for request in requests:
+            of = type(request), self._marks_for(request)
+            full = len(group) == _TOGETHER or size >= _BYTES
+            if group and (full or of != alike or isinstance(request, Take)):
+                yield group
+                group, size = [], 0
+            group.append(request)
+            alike, size = of, size + _size(request)
+        if group:
+            yield group
+
+    def _marks_for(self, request: Request[Any]) -> str:
+        if isinstance(request, Take):
+            return request.marks
+        return self.marks_of(request.key)  # type: ignore[attr-defined]  # all others have one
+
+    def _call(self, *requests: Request[Any]) -> Call:
+        """Make one call of requests for keys whose script and marks are the same."""
+        request, many = requests[0], len(requests)
         name, values = _CALLS[type(request)]
         if isinstance(request, Take):
             marks = request.marks
             given = (request.most, str(self._policy.lease), request.token)
             return Call(name, (marks, f"{marks}:leases"), given)
-        key = request.key  # type: ignore[attr-defined]  # all others of Redis have one
-        keys = (f"{self.prefix}{key}", *_beside(self.marks_of(key)))
-        return Call(name, keys, values(request, self._policy), changes=request.changes)
+        names = [each.key for each in requests]  # type: ignore[attr-defined]
+        return Call(
+            name,
+            (*(f"{self.prefix}{each}" for each in names), *_beside(self.marks_of(names[0]))),
+            (
+                *((many,) if many > 1 else ()),
+                *(value for each in requests for value in values(each, self._policy)),
+            ),
+            changes=request.changes,
+            size=sum(map(_size, requests)),
+            several=many if many > 1 else 0,
+        )
 
     def _note(self, call: Call) -> None:
         # Afterwards: a writer that looked before the mark was there would not look again.
@@ -164,6 +196,19 @@ class Port:
             except (RedisError, OSError) as error:
                 raise explain_redis(error, changes=False) from error
         return sorted(found)
+
+
+def _size(request: Request[Any]) -> int:
+    """Give how many bytes of a state are sent."""
+    return len(request.text.state) if isinstance(request, Save | Fill) else 0
+
+
+def _explained(request: Request[A], answer: Any) -> "A | HoldfastError":
+    if isinstance(answer, HoldfastError):
+        return answer
+    if isinstance(answer, Exception):
+        raise answer
+    return cast("A", _ANSWERS[type(request)](answer))
 
 
 def pattern_of(prefix: str) -> str:

@@ -4,12 +4,12 @@ import asyncio
 import hashlib
 import re
 import socket
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+import msgspec
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import (
@@ -50,13 +50,9 @@ RIGHTS: Final = (
     "+@sortedset +select, in a cluster +cluster|slots +command, and to be looked at +scan +get "
     "+incrby +expire"
 )
-_MANY: Final = 100  # calls at once: with more, those who save meanwhile wait twice as long
-_TOGETHER: Final = 25  # calls in one script: nobody else is served meanwhile
-_BYTES: Final = 262_144  # and so much to be stored by it, or a single one that is larger
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One call of a script.
 
     Attributes:
@@ -64,13 +60,15 @@ class Call:
         keys: all of one slot.
         values: after them.
         changes: it may have changed something when its answer is lost.
-        several: how many calls this one stands for; see several.lua.
+        size: bytes of states in it.
+        several: for how many keys it does what the script does for one; see several.lua.
     """
 
     name: str
     keys: tuple[str, ...]
     values: tuple[str | bytes | int, ...] = ()
     changes: bool = True
+    size: int = 0
     several: int = 0
 
 
@@ -105,13 +103,11 @@ class Scripts:
         return answer
 
     async def run_all(self, calls: Sequence[Call]) -> "list[Any]":
-        """Run several, a hundred at once; an error stands for its answer."""
+        """Run several at once; an answer for each key, or an error in its place."""
+        told = await asyncio.gather(*map(self.run, calls), return_exceptions=True)
         answers: list[Any] = []
-        for first in range(0, len(calls), _MANY):
-            joined = [_join(group) for group in _group(calls[first : first + _MANY])]
-            told = await asyncio.gather(*map(self.run, joined), return_exceptions=True)
-            for call, answer in zip(joined, told, strict=True):
-                answers += _split(call, answer)
+        for call, answer in zip(calls, told, strict=True):
+            answers += _split(call, answer)
         return answers
 
     async def close(self) -> None:
@@ -126,7 +122,7 @@ class Scripts:
         loop = asyncio.get_running_loop()
         if self._pipelines is None or self._loop is not loop:
             self._pipelines, self._loop = Pipelines(self.client, self._timeout), loop
-        return await self._pipelines.send(given)
+        return await self._pipelines.send(given, call.size)
 
     async def _send_to_cluster(self, client: RedisCluster, command: Command) -> Any:
         """Send a command alone, since the client finds out which server has its key.
@@ -153,47 +149,15 @@ class Scripts:
         return answer
 
 
-def _group(calls: Sequence[Call]) -> Iterator[list[Call]]:
-    """Put those together that follow each other with the same script and marks."""
-    group: list[Call] = []
-    size = 0
-    for call in calls:
-        given = sum(len(each) for each in call.values if isinstance(each, bytes))
-        if group and not (_is_alike(group[0], call) and len(group) < _TOGETHER and size < _BYTES):
-            yield group
-            group, size = [], 0
-        group.append(call)
-        size += given
-    if group:
-        yield group
-
-
-def _is_alike(one: Call, other: Call) -> bool:
-    """Tell whether two calls may be one: marks are in the slot of their values."""
-    return one.name == other.name and one.keys[1:] == other.keys[1:]
-
-
-def _join(calls: Sequence[Call]) -> Call:
-    """Make one call of several."""
-    if len(calls) == 1:
-        return calls[0]
-    return replace(
-        calls[0],
-        keys=(*(call.keys[0] for call in calls), *calls[0].keys[1:]),
-        values=(len(calls), *(value for call in calls for value in call.values)),
-        several=len(calls),
-    )
-
-
 def _split(call: Call, answer: Any) -> "list[Any]":
-    """Give the answers of the calls that one was made of."""
+    """Give the answers of a call's keys."""
     if not call.several:
         return [answer]
     if isinstance(answer, Exception):
         return [answer] * call.several
     return [
         explain_redis(ResponseError(each[1].decode()), changes=call.changes)
-        if each[1:]
+        if len(each) > 1
         else each[0]
         for each in answer
     ]

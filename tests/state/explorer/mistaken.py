@@ -1,9 +1,9 @@
 """Scripts, statements and operations of the store with a mistake each."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
+from msgspec.structs import replace
 from tests.state.explorer.postgres_twin import PostgresTwin
 from tests.state.explorer.redis_twin import RedisTwin
 

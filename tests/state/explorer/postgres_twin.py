@@ -1,7 +1,6 @@
 """What each statement of the store does to PostgreSQL, in Python: one call is one step."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from holdfast.state import versions
@@ -22,24 +21,21 @@ from holdfast.state.requests import (
 POISON = b"!"  # in a state that PostgreSQL does not take
 
 
-@dataclass(frozen=True, slots=True)
-class Insert(Request[bool]):
+class Insert(Request[bool], frozen=True):
     """The application makes a row; whether there was none."""
 
     key: str
     state: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Within(Request[Any]):
+class Within(Request[Any], frozen=True):
     """A statement of a caller's transaction."""
 
     transaction: str
     asked: Delete | Versions
 
 
-@dataclass(frozen=True, slots=True)
-class Commit(Request[bool]):
+class Commit(Request[bool], frozen=True):
     """The end of a caller's transaction, which notes the state that it deleted.
 
     Told apart by `note`: whether anything is noted.
@@ -51,15 +47,13 @@ class Commit(Request[bool]):
     note: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Rollback(Request[None]):
+class Rollback(Request[None], frozen=True):
     """The other end of one."""
 
     transaction: str
 
 
-@dataclass(frozen=True, slots=True)
-class Noted(Request[bool]):
+class Noted(Request[bool], frozen=True):
     """Whether the history has what a transaction noted."""
 
     changes: ClassVar[bool] = False
