@@ -18,6 +18,7 @@ from sqlalchemy import (
     make_url,
     text,
 )
+from sqlalchemy.orm import Session
 from tests.state.conftest import MATCHES, PATIENT, Board, Match, make_store
 
 from holdfast import redis
@@ -144,7 +145,7 @@ async def test_what_the_database_refuses_is_set_aside(store, begin, row, facts):
     assert (await store.stats()).refused == 1
     assert [each.name for each in await store.check() if not each.ok] == ["refused"]
     assert await store.flush() == 0, "not tried again at once"
-    with pytest.raises(RefusedError, match="NumericValueOutOfRange"):
+    with pytest.raises(RefusedError, match=f"{matches[3]}: .* NumericValueOutOfRange.*; save one"):
         await store.persist(matches[3])
 
     await store.update(matches[3], lambda _: Board(turn=3))
@@ -236,6 +237,7 @@ async def test_no_redis(away, begin, facts):
     assert {each.what for each in facts if isinstance(each, StoreFailed)} >= {"load", "save"}
     [check] = [each for each in await away.check() if not each.ok]
     assert check.name == "redis"
+    assert check.said.startswith("127.0.0.1:1/0: ")
     assert (await away.read_durable(match)).value == Board(turn=4)
 
 
@@ -273,10 +275,9 @@ async def test_a_wrong_password(db, guarded):
     async with redis.client(f"redis://:sesame@{place}") as client:
         store = make_store(db, client)
 
-        with pytest.raises(StoreUnavailableError, match="password") as caught:
-            await store.open()
-        with pytest.raises(StoreUnavailableError, match="password"):
-            await store.load(uuid7())
+        for call in (store.open, lambda: store.load(uuid7())):
+            with pytest.raises(StoreUnavailableError, match="the password of its URL") as caught:
+                await call()
 
     assert "sesame" not in str(caught.value)
 
@@ -623,7 +624,7 @@ STORED = [Column("state", Text), Column("version", BigInteger)]
 @pytest.mark.parametrize(
     ("columns", "names", "says"),
     [
-        ([KEY], {}, "it has no column state; it has no column version"),
+        ([KEY], {}, "it has no column state; it has no column version: state_version() makes it"),
         ([Column("a", Integer), Column("state", Text)], {}, "its primary key has to be one column"),
         (
             [Column("id", Uuid, primary_key=True), Column("n", Integer, primary_key=True)],
@@ -663,6 +664,30 @@ def test_a_model_that_is_none():
         StateTable(model=uuid.UUID, prefix="odd:")
 
 
+async def test_parts_that_are_something_else(db):
+    """All are named at once, by their types: what was given may hold a password."""
+    with pytest.raises(ConfigurationError) as caught:
+        StateStore(db.engine, "redis://:sesame@db.example", table=Match, codec=Board)
+
+    assert str(caught.value) == (
+        "state store: the client is of the type str; holdfast.redis makes one; the database is "
+        "of the type AsyncEngine; it is a holdfast.database.Database; the table is the class "
+        "Match; StateTable(model=…, prefix=…) makes one"
+    )
+
+
+async def test_a_session_that_is_not_asynchronous(store, begin, db):
+    """It is refused before anything is closed or deleted."""
+    match = await begin()
+    entry = await store.update(match, lambda _: Board(turn=4))
+
+    for session in (Session(), db):
+        with pytest.raises(ConfigurationError, match="it is an AsyncSession"):
+            await store.delete(match, session=session)
+
+    assert await store.load(match) == entry
+
+
 def test_a_codec_that_is_none(db, client):
     """Neither msgspec nor pydantic can make it from JSON."""
 
@@ -679,7 +704,7 @@ def test_a_codec_that_is_none(db, client):
 @pytest.mark.parametrize(
     ("limits", "says"),
     [
-        ({"timeout": 0}, "timeout is 0"),
+        ({"timeout": 0}, "timeout is 0; it is a number above 0"),
         ({"timeout": "1"}, "timeout is '1'"),
         ({"batch_size": 0}, "batch_size is 0; it is a whole number above 0"),
         ({"lease": 1.0, "flush_timeout": 2.0}, "shorter than two statements with flush_timeout"),

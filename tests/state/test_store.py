@@ -291,6 +291,17 @@ async def test_a_delete_that_is_rolled_back(store, begin, row, client, db):
     await store.save(match, Board(turn=2), expect=again.version)
 
 
+async def test_a_load_while_the_row_is_deleted(store, begin, client, db):
+    """It waits as long as it may, and says what may hold it up."""
+    match = await begin()
+    hasty = make_store(db, client, timeout=1)
+
+    async with db.begin() as session:
+        await store.delete(match, session=session)
+        with pytest.raises(StoreUnavailableError, match="another transaction has the row"):
+            await hasty.load(match)
+
+
 async def test_a_savepoint_that_commits_is_not_the_transaction(store, begin, client, db):
     """Redis keeps the newest state until the caller's transaction itself is committed."""
     match = await begin()

@@ -75,8 +75,8 @@ def encode(codec: StateCodec[T], key: str, value: T, most: int) -> bytes:
     # One of a subclass would be loaded without what that has more.
     if not isinstance(value, kind) if kind in {object, dict} else type(value) is not kind:
         raise InvalidValueError(
-            f"is a {type(value).__name__}, no {kind.__name__}: what changes a state returns "
-            "it as well",
+            f"is a {type(value).__name__}, no {kind.__name__}: save() takes the state itself, and "
+            "what changes a state returns it as well",
             key,
         )
     try:

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from holdfast.database import Database
 from holdfast.errors import ConfigurationError, UnavailableError
 from holdfast.state.owning import own
 from holdfast.state.rows import explain
@@ -60,19 +61,32 @@ async def ask_servers(client: Client, *sections: str) -> Mapping[str, Mapping[st
     return told
 
 
-def require_client(client: Client) -> None:
-    """Look at a client, before it is used.
+def require_parts(db: object, client: object, table: object) -> None:
+    """Look at what a store is made of, before it is used.
 
     Raises:
-        ConfigurationError: it sends commands again, or decodes answers.
+        ConfigurationError: one of them is something else; or the client sends commands again, or
+            decodes answers.
     """
-    if problems := [*_look_at_client(client)]:
+    problems = [*_look_at_client(client)]
+    if not isinstance(db, Database):
+        problems.append(f"the database is {_kind(db)}; it is a holdfast.database.Database")
+    if not isinstance(table, StateTable):
+        problems.append(f"the table is {_kind(table)}; StateTable(model=…, prefix=…) makes one")
+    if problems:
         raise ConfigurationError(f"state store: {'; '.join(problems)}")
+
+
+def _kind(given: object) -> str:
+    """Say what was given by its type alone: as text it may hold a password."""
+    if isinstance(given, type):
+        return f"the class {given.__name__}"
+    return f"of the type {type(given).__name__}"
 
 
 def _look_at_client(client: object) -> Iterator[str]:
     if not isinstance(client, Redis | RedisCluster):
-        yield f"the client is {client!r}; holdfast.redis makes one"
+        yield f"the client is {_kind(client)}; holdfast.redis makes one"
         return
     if isinstance(client, RedisCluster):
         options = {**client.connection_kwargs, "retry": client.retry}

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from holdfast.errors import ConfigurationError, HoldfastError
 from holdfast.events import Check
+from holdfast.redis import place
 from holdfast.state.examining import ask_servers
 from holdfast.state.policy import StatePolicy
 from holdfast.state.port import Port, pattern_of
@@ -186,7 +187,9 @@ async def check(client: Client, port: Port, policy: StatePolicy) -> Sequence[Che
         told = await ask_servers(client, "memory")
     except (HoldfastError, RedisError, OSError) as error:
         said = " ".join(str(error).split()) or "no answer in time"
-        return [Check(name="redis", said=said, state="failed", advice="start Redis, or look at it")]
+        said = f"{place(client)}: {said.removesuffix('.')}"
+        advice = "start Redis, or look at it and at its URL: `holdfast doctor`"
+        return [Check(name="redis", said=said, state="failed", advice=advice)]
     return [_check_writing(waiting, policy), _check_refused(waiting), _check_memory(told)]
 
 

@@ -43,7 +43,7 @@ class StatePolicy:
         )
         for name in ("timeout", "flush_interval", "flush_timeout"):
             if not getattr(self, name):
-                raise ConfigurationError(f"{name} is 0; it is more")
+                raise ConfigurationError(f"{name} is 0; it is a number above 0")
         for name in ("max_bytes", "batch_size", "dirty_limit"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:

@@ -240,13 +240,14 @@ def explain(error: Exception, *, changes: bool) -> Exception:
         about_a_row = bool(state) or isinstance(error, DataError)
         return RefusedError(said) if about_a_row else error
     kind = OutcomeUnknownError if changes else StoreUnavailableError
-    return kind(f"PostgreSQL gave no answer: {_first_line(error)}")
+    return kind(f"PostgreSQL gave no answer: {said}")
 
 
 def _first_line(error: Exception) -> str:
     origin = getattr(error, "orig", None)
     if origin is None:
-        return str(error).partition("\n")[0] or "no answer in time"
+        said = str(error).partition("\n")[0]
+        return said or "not in time; it is away, or another transaction has the row"
     said = str(origin).partition("\n")[0]
     driver = type(origin.__cause__ or origin).__name__  # SQLAlchemy wraps those of asyncpg
     return f"{driver}: {said.partition('>: ')[2] if said.startswith('<class') else said}"

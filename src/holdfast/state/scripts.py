@@ -190,7 +190,7 @@ def explain_redis(error: Exception, *, changes: bool) -> Exception:
         return error
     if changes and _was_sent(error, said):
         return OutcomeUnknownError(f"Redis gave no answer: {said}")
-    return StoreUnavailableError(f"Redis: {said}; nothing was done")
+    return StoreUnavailableError(f"Redis: {said.removesuffix('.')}; nothing was done")
 
 
 def _find_wrong(said: str) -> str:
@@ -208,7 +208,9 @@ def _find_wrong(said: str) -> str:
 
 def _explain_answer(error: Exception, code: str, said: str) -> Exception:
     if code in _PASSING:
-        said = said.removeprefix(f"{code} ")
+        said = said.removeprefix(f"{code} ").removesuffix(".")
+        if code in {"NOAUTH", "WRONGPASS"}:
+            said += " (look at the user and the password of its URL)"
         return StoreUnavailableError(f"Redis: {code} {said}; nothing was done")
     if code == "WRONGTYPE":
         return ConfigurationError(

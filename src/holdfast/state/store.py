@@ -26,7 +26,7 @@ from holdfast.errors import (
 from holdfast.events import Check, Events
 from holdfast.state import operations
 from holdfast.state.codecs import StateCodec, codec_of, decode, encode
-from holdfast.state.examining import examine, require_client
+from holdfast.state.examining import examine, require_parts
 from holdfast.state.facts import (
     StateConflicted,
     StateSaved,
@@ -47,7 +47,18 @@ from holdfast.state.inspecting import (
 from holdfast.state.policy import StatePolicy
 from holdfast.state.port import CallersPort, Port
 from holdfast.state.recovering import Recovered, Recovery
-from holdfast.state.requests import Absent, Asks, Get, Held, Purge, Select, Text, Versions, Write
+from holdfast.state.requests import (
+    Absent,
+    Asks,
+    Get,
+    Held,
+    Purge,
+    RefusedError,
+    Select,
+    Text,
+    Versions,
+    Write,
+)
 from holdfast.state.rows import Rows, SessionRows
 from holdfast.state.scripts import Client, Scripts, explain_redis
 from holdfast.state.table import Key, StateTable
@@ -96,7 +107,8 @@ class StateStore(Generic[T]):
         events: told what happens; the database's, if not given.
 
     Raises:
-        ConfigurationError: the codec makes no state from JSON, or the client sends commands again.
+        ConfigurationError: the codec makes no state from JSON, the client sends commands again, or
+            one of them is something else.
     """
 
     def __init__(
@@ -109,7 +121,7 @@ class StateStore(Generic[T]):
         policy: StatePolicy | None = None,
         events: Events | None = None,
     ) -> None:
-        require_client(redis)
+        require_parts(db, redis, table)
         self.policy = policy or StatePolicy()
         self.table = table
         self.events = events or db.events
@@ -277,6 +289,11 @@ class StateStore(Generic[T]):
             self._require_own(name, entry)
             write = Write(name, entry.version, entry._text)  # noqa: SLF001  -- of this module
             await operations.persist_held(self._port, name, write)
+        except RefusedError as error:
+            raise RefusedError(
+                f"{name}: the database does not take its state, which is in Redis only: {error}; "
+                "save one that it takes"
+            ) from error
         except StoreUnavailableError as error:
             raise self._failed("persist", error, harmless=True) from error
         return entry.version
@@ -306,6 +323,8 @@ class StateStore(Generic[T]):
             whether there was a row. False where another call has deleted it.
 
         Raises:
+            ConfigurationError: `expect` is no version, or `session` no AsyncSession; nothing was
+                done.
             StateConflictError: the key is at another version than the expected one.
             StoreUnavailableError: Redis or PostgreSQL could not be reached; the row is there.
             OutcomeUnknownError: no answer; the row may be there or not.
@@ -313,6 +332,11 @@ class StateStore(Generic[T]):
         name = self.table.write_key(key)
         if expect is not None:
             _require_version(name, expect)
+        if session is not None and not isinstance(session, AsyncSession):
+            raise ConfigurationError(
+                f"{name}: session is a {type(session).__name__}; it is an AsyncSession, such as "
+                "db.begin() gives"
+            )
         rows: Asks = (
             self._port if session is None else CallersPort(SessionRows(session, self._rows.sql))
         )

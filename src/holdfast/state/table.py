@@ -156,14 +156,20 @@ class StateTable(Generic[T]):
         elif self._kind not in _KINDS or self._declared not in _COMPARED_AS:
             found.append(f"its key {self.key.name} has to be a UUID, an integer or text")
         missing = {self.state, self.version, *self.columns} - set(table.columns.keys())
-        found += [f"it has no column {name}" for name in sorted(missing)]
+        found += [
+            f"it has no column {name}" + ": state_version() makes it" * (name == self.version)
+            for name in sorted(missing)
+        ]
         version = table.columns.get(self.version)
         if version is not None and version.type.python_type is not int:
             found.append(f"{self.version} has to be a BIGINT: state_version() makes it")
         prefix = self.prefix if isinstance(self.prefix, str) else ""
         # Of Holdfast's own names neither the beginning nor the end.
         if not prefix or "{" in prefix or prefix.startswith(OWN) or OWN.startswith(prefix):
-            found.append(f"prefix is {self.prefix!r}; it is text such as 'game:'")
+            found.append(
+                f"prefix is {self.prefix!r}; it is text such as 'game:', without {{, and does not "
+                f"begin with {OWN}"
+            )
         taken = {self.state, self.version} & set(self.columns)
         found += [f"columns has {name}, which the store itself writes" for name in sorted(taken)]
         return found
