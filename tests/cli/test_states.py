@@ -23,6 +23,16 @@ from tests.state.conftest import make_store
 def boards(db, client):
     return make_store(db, client)
 """
+MISTAKEN = """
+table = object()
+
+class Kind:
+    def __init__(self, db, client): ...
+
+async def make(db, client): ...
+
+def alone(): ...
+"""
 URLS = ("DATABASE_URL", "REDIS_URL")
 Play = Callable[[Callable[[StateStore[Board]], Awaitable[Any]]], Any]
 
@@ -267,6 +277,28 @@ def test_a_store_that_cannot_be_had(shell, play, project, name):
 
     assert done.returncode == 2
     assert f"'{name}' cannot be had" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mistaken:make", "'mistaken:make' gives a coroutine, no StateStore"),
+        ("mistaken:Kind", "'mistaken:Kind' gives a Kind, no StateStore"),
+        ("mistaken:alone", "'mistaken:alone' cannot be called with a Database and a client"),
+        ("mistaken:table", "'mistaken:table' cannot be called with a Database and a client"),
+    ],
+)
+def test_what_makes_no_store(shell, play, project, name, said):
+    """It is said what it is in its place."""
+    (project / "mistaken.py").write_text(MISTAKEN)
+    (project / "pyproject.toml").write_text(f'[tool.holdfast]\nstate = ["{name}"]\n')
+
+    done = shell("state", "stats")
+
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "never awaited" not in done.stderr
 
 
 def test_several_stores(shell, play, project):

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import inspect
 import json
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -170,24 +171,44 @@ async def _opened(
     if given.redis is None:
         raise ConfigurationError("no Redis: set REDIS_URL, or start servers with `holdfast up`")
     async with Database(given.database.url) as db, client_of(given.redis.url) as client:
-        stores = [make(db, client) for make in makers]
+        stores = [
+            _make(name, maker, db, client)
+            for name, maker in zip(project.state, makers, strict=True)
+        ]
         yield _choose(stores, prefix)
 
 
-def _find(name: str, project: Project) -> "Callable[[Database, Any], StateStore[Any]]":
+def _make(name: str, maker: Any, db: "Database", client: Any) -> "StateStore[Any]":
+    from holdfast.state import StateStore
+
+    try:
+        inspect.signature(maker).bind(db, client)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"[tool.holdfast] state: {name!r} cannot be called with a Database and a client of "
+            f"Redis: {error}"
+        ) from error
+    store = maker(db, client)
+    if not isinstance(store, StateStore):
+        if inspect.iscoroutine(store):
+            store.close()
+        raise ConfigurationError(
+            f"[tool.holdfast] state: {name!r} gives a {type(store).__name__}, no StateStore"
+        )
+    return store
+
+
+def _find(name: str, project: Project) -> Any:
     module, _, function = name.partition(":")
     if str(project.root) not in sys.path:  # a project need not be installed
         sys.path.insert(0, str(project.root))
     try:
-        found: Callable[[Database, Any], StateStore[Any]] = getattr(
-            importlib.import_module(module), function
-        )
+        return getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigurationError(
             f"[tool.holdfast] state: {name!r} cannot be had: {error}; it is module:function, of "
             "the project's folder or of what is installed"
         ) from error
-    return found
 
 
 def _choose(stores: "list[StateStore[Any]]", prefix: str | None) -> "StateStore[Any]":
