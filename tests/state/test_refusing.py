@@ -283,7 +283,7 @@ async def test_a_wrong_password(db, guarded):
 
 
 async def test_a_redis_that_drops_keys(db, guarded):
-    """It is refused at the start, with the reason and the command."""
+    """It is refused at the start and fails a check, with the reason and the command."""
     async with redis.client(guarded.url()) as client:
         store = make_store(db, client)
 
@@ -292,9 +292,12 @@ async def test_a_redis_that_drops_keys(db, guarded):
         with pytest.raises(ConfigurationError):
             async with store.flushing():
                 pass
+        (memory,) = [each for each in await store.check() if each.name == "memory"]
+        assert (memory.state, memory.advice) == ("failed", "CONFIG SET maxmemory-policy noeviction")
 
         await client.config_set("maxmemory-policy", "noeviction")
         await store.open()
+        assert {each.state for each in await store.check()} == {"ok"}
 
 
 @pytest.mark.parametrize("given", [{}, {"retry": None, "retry_on_error": [OSError]}])

@@ -61,6 +61,23 @@ async def ask_servers(client: Client, *sections: str) -> Mapping[str, Mapping[st
     return told
 
 
+def where_of(place: str) -> str:
+    """Name a server; there is no place where there is only one."""
+    return f"Redis at {place}" if place else "Redis"
+
+
+def find_eviction(told: Mapping[str, Any], where: str) -> tuple[str, str] | None:
+    """Say that a server drops keys, and what to do about it; nothing where it drops none."""
+    policy = told.get("maxmemory_policy", "noeviction")
+    if policy == "noeviction":
+        return None
+    said = (
+        f"{where} drops keys when its memory is full (maxmemory-policy {policy}), and with them "
+        "states that are not yet in the database"
+    )
+    return said, "CONFIG SET maxmemory-policy noeviction"
+
+
 def require_parts(db: object, client: object, table: object) -> None:
     """Look at what a store is made of, before it is used.
 
@@ -104,7 +121,7 @@ def _look_at_client(client: object) -> Iterator[str]:
 
 async def _look_at_servers(client: Client) -> AsyncIterator[str]:
     for place, told in (await ask_servers(client, "replication", "memory")).items():
-        where = f"Redis{f' at {place}' if place else ''}"
+        where = where_of(place)
         if not told.get("master_replid"):
             yield (
                 f"{where} does not tell its replication id (INFO replication), by which a restart "
@@ -112,13 +129,8 @@ async def _look_at_servers(client: Client) -> AsyncIterator[str]:
             )
         if told.get("role") == "slave":
             yield f"{where} is a replica, which may be behind; connect to the master"
-        policy = told.get("maxmemory_policy", "noeviction")
-        if policy != "noeviction":
-            yield (
-                f"{where} drops keys when its memory is full (maxmemory-policy {policy}), and with "
-                "them states that are not yet in the database: CONFIG SET maxmemory-policy "
-                "noeviction"
-            )
+        if problem := find_eviction(told, where):
+            yield ": ".join(problem)
 
 
 async def _look_at_table(engine: AsyncEngine, table: StateTable[Any]) -> "tuple[str, list[str]]":

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from holdfast.errors import ConfigurationError, HoldfastError
 from holdfast.events import Check
 from holdfast.redis import place
-from holdfast.state.examining import ask_servers
+from holdfast.state.examining import ask_servers, find_eviction, where_of
 from holdfast.state.policy import StatePolicy
 from holdfast.state.port import Port, pattern_of
 from holdfast.state.requests import Count, Held, Marks, Page, Read, Row, Select
@@ -213,8 +213,11 @@ def _check_refused(waiting: "_Waiting") -> Check:
 
 
 def _check_memory(told: Mapping[str, Mapping[str, Any]]) -> Check:
-    used, place = max((_measure(server), place) for place, server in told.items())
-    said = f"Redis{f' at {place}' if place else ''} uses {used:.0%} of its maxmemory"
+    for at, server in told.items():
+        if problem := find_eviction(server, where_of(at)):
+            return Check(name="memory", said=problem[0], state="failed", advice=problem[1])
+    used, at = max((_measure(server), at) for at, server in told.items())
+    said = f"{where_of(at)} uses {used:.0%} of its maxmemory"
     if used < _NEARLY_FULL:
         return Check(name="memory", said=said if used else "Redis has no maxmemory")
     advice = (
